@@ -1,7 +1,7 @@
 //! Keys of `mcp-proxy.toml`, each defined once: type, default and description. Parsing, suggestions, `config show` and
 //! the schema all use these tables.
 
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 /// Definition of one key.
 #[derive(Debug)]
@@ -34,6 +34,8 @@ pub(super) enum ValueKind {
     Named(&'static [Key]),
 }
 
+use ValueKind::{Choice, Count, Duration, Flag, Globs, Map, Named, Section, Size, Text, Texts};
+
 const fn key(
     name: &'static str,
     kind: ValueKind,
@@ -65,14 +67,9 @@ pub(super) fn is_known(word: &str) -> bool {
 /// Whether the word is a key whose value is never a secret.
 pub(super) fn is_plain(word: &str) -> bool {
     let is_plain = |kind| match kind {
-        ValueKind::Flag
-        | ValueKind::Count(..)
-        | ValueKind::Duration
-        | ValueKind::Size
-        | ValueKind::Choice(_)
-        | ValueKind::Globs => true,
-        ValueKind::Text => matches!(word, "cwd" | "prefix"),
-        ValueKind::Texts | ValueKind::Map | ValueKind::Section(_) | ValueKind::Named(_) => false,
+        Flag | Count(..) | Duration | Size | Choice(_) | Globs => true,
+        Text => matches!(word, "cwd" | "prefix"),
+        Texts | Map | Section(_) | Named(_) => false,
     };
     all().any(|key| key.name == word && is_plain(key.kind))
 }
@@ -91,285 +88,104 @@ fn all() -> impl Iterator<Item = &'static Key> {
 }
 
 /// Top-level keys.
+#[rustfmt::skip] // A table.
 pub(super) static ROOT: [Key; 4] = [
-    key(
-        "proxy",
-        ValueKind::Section(&PROXY),
-        None,
-        "The proxy itself",
-    ),
-    key(
-        "watch",
-        ValueKind::Section(&WATCH),
-        None,
-        "How files are watched",
-    ),
-    key(
-        "servers",
-        ValueKind::Named(&SERVER),
-        None,
-        "The servers by name; adds to a server of the same name in .mcp.json",
-    ),
-    key(
-        "install",
-        ValueKind::Section(&INSTALL),
-        None,
-        "Whether and from where servers may be installed",
-    ),
+    key("proxy", Section(&PROXY), None, "The proxy itself"),
+    key("watch", Section(&WATCH), None, "How files are watched"),
+    key("servers", Named(&SERVER), None, "The servers by name; adds to a server of the same name in .mcp.json"),
+    key("install", Section(&INSTALL), None, "Whether and from where servers may be installed"),
 ];
 
+#[rustfmt::skip] // A table.
 pub(super) static PROXY: [Key; 8] = [
-    key(
-        "meta_tools",
-        ValueKind::Choice(&["all", "dev", "none"]),
-        Some("\"dev\""),
-        "The proxy's own tools to offer; if the key is absent, `serve` offers all",
-    ),
-    key(
-        "max_name",
-        ValueKind::Count(16, 128),
-        Some("48"),
-        "Maximum length of a tool's name",
-    ),
-    key(
-        "startup_wait",
-        ValueKind::Duration,
-        Some("\"5s\""),
-        "Maximum time that the client's first message waits for the first start",
-    ),
-    key(
-        "start_timeout",
-        ValueKind::Duration,
-        Some("\"30s\""),
-        "Time limit for a start, until the server has listed its tools",
-    ),
-    key(
-        "hold_timeout",
-        ValueKind::Duration,
-        Some("\"30s\""),
-        "Maximum time that a call waits for a reload",
-    ),
-    key(
-        "drain_timeout",
-        ValueKind::Duration,
-        Some("\"60s\""),
-        "Time limit for calls in flight on the old code",
-    ),
-    key(
-        "max_message",
-        ValueKind::Size,
-        Some("\"64MiB\""),
-        "Maximum size of a message",
-    ),
-    key(
-        "warm_limit",
-        ValueKind::Count(0, 64),
-        Some("4"),
-        "Maximum number of standby processes, of all servers together",
-    ),
+    key("meta_tools", Choice(&["all", "dev", "none"]), Some("\"dev\""),
+        "The proxy's own tools to offer; if the key is absent, `serve` offers all"),
+    key("max_name", Count(16, 128), Some("48"), "Maximum length of a tool's name"),
+    key("startup_wait", Duration, Some("\"5s\""),
+        "Maximum time that the client's first message waits for the first start"),
+    key("start_timeout", Duration, Some("\"30s\""),
+        "Time limit for a start, until the server has listed its tools"),
+    key("hold_timeout", Duration, Some("\"30s\""), "Maximum time that a call waits for a reload"),
+    key("drain_timeout", Duration, Some("\"60s\""), "Time limit for calls in flight on the old code"),
+    key("max_message", Size, Some("\"64MiB\""), "Maximum size of a message"),
+    key("warm_limit", Count(0, 64), Some("4"), "Maximum number of standby processes, of all servers together"),
 ];
 
+#[rustfmt::skip] // A table.
 pub(super) static WATCH: [Key; 2] = [
-    key(
-        "debounce",
-        ValueKind::Duration,
-        Some("\"30ms\""),
-        "Quiet time after which a save counts",
-    ),
-    key(
-        "ignore",
-        ValueKind::Globs,
-        Some("[]"),
-        "Globs of files that reload no server, relative to each server's cwd",
-    ),
+    key("debounce", Duration, Some("\"30ms\""), "Quiet time after which a save counts"),
+    key("ignore", Globs, Some("[]"), "Globs of files that reload no server, relative to each server's cwd"),
 ];
 
+#[rustfmt::skip] // A table.
 pub(super) static INSTALL: [Key; 4] = [
-    key(
-        "enabled",
-        ValueKind::Flag,
-        Some("true"),
-        "Whether servers may be installed",
-    ),
-    key(
-        "allow",
-        ValueKind::Globs,
-        Some("[]"),
-        "Permitted sources of servers; if empty, all",
-    ),
-    key(
-        "scripts",
-        ValueKind::Flag,
-        Some("false"),
-        "Whether install scripts of packages may run",
-    ),
-    key(
-        "consent",
-        ValueKind::Choice(&["if-possible", "required"]),
-        Some("\"if-possible\""),
-        "Whether a model may install through a client that cannot ask its user",
-    ),
+    key("enabled", Flag, Some("true"), "Whether servers may be installed"),
+    key("allow", Globs, Some("[]"), "Permitted sources of servers; if empty, all"),
+    key("scripts", Flag, Some("false"), "Whether install scripts of packages may run"),
+    key("consent", Choice(&["if-possible", "required"]), Some("\"if-possible\""),
+        "Whether a model may install through a client that cannot ask its user"),
 ];
 
+#[rustfmt::skip] // A table.
 pub(super) static SERVER: [Key; 19] = [
-    key(
-        "command",
-        ValueKind::Text,
-        None,
-        "The program; may contain ${VAR} and ${VAR:-default}, as args, env, env_file, cwd, url and headers may",
-    ),
-    key("args", ValueKind::Texts, None, "Arguments of the program"),
-    key(
-        "env",
-        ValueKind::Map,
-        None,
-        "Variables added to the inherited environment",
-    ),
-    key(
-        "env_file",
-        ValueKind::Text,
-        None,
-        "A file of NAME=value lines with more variables, relative to this file; `env` wins",
-    ),
-    key(
-        "cwd",
-        ValueKind::Text,
-        None,
-        "The working directory, relative to this file; globs are relative to it",
-    ),
-    key(
-        "url",
-        ValueKind::Text,
-        None,
-        "URL of a remote server, instead of a command; beside `command`, the URL on which it serves HTTP, with `{port}` for a free port, or `auto`",
-    ),
-    key(
-        "headers",
-        ValueKind::Map,
-        None,
-        "HTTP headers of every request to the server",
-    ),
-    key(
-        "watch",
-        ValueKind::Globs,
-        None,
-        "Files to watch; `!` excludes, the last match wins; without the key, the command decides",
-    ),
-    key(
-        "build",
-        ValueKind::Text,
-        None,
-        "A shell command that must succeed before each start",
-    ),
-    key(
-        "reload",
-        ValueKind::Choice(&["overlap", "stop-first"]),
-        Some("\"overlap\""),
-        "Order of start and stop when the new code replaces the old",
-    ),
-    key(
-        "on_broken",
-        ValueKind::Choice(&["report", "serve-last-good"]),
-        Some("\"report\""),
-        "Answer to calls while the saved code does not run",
-    ),
-    key(
-        "warm",
-        ValueKind::Choice(&["auto", "off"]),
-        Some("\"auto\""),
-        "Whether to keep a standby process, with packages loaded, for the next save",
-    ),
-    key(
-        "prefix",
-        ValueKind::Text,
-        None,
-        "Prefix of the tools' names if there are several servers; without the key, the server's name",
-    ),
-    key(
-        "autostart",
-        ValueKind::Flag,
-        Some("true"),
-        "Whether the server starts with the session",
-    ),
-    key(
-        "enabled",
-        ValueKind::Flag,
-        Some("true"),
-        "Whether the proxy uses the server",
-    ),
-    key(
-        "start_timeout",
-        ValueKind::Duration,
-        None,
-        "As in [proxy], for this server",
-    ),
-    key(
-        "hold_timeout",
-        ValueKind::Duration,
-        None,
-        "As in [proxy], for this server",
-    ),
-    key(
-        "drain_timeout",
-        ValueKind::Duration,
-        None,
-        "As in [proxy], for this server",
-    ),
-    key(
-        "tools",
-        ValueKind::Section(&TOOLS),
-        None,
-        "Selection of the server's tools",
-    ),
+    key("command", Text, None,
+        "The program; may contain ${VAR} and ${VAR:-default}, as args, env, env_file, cwd, url and headers may"),
+    key("args", Texts, None, "Arguments of the program"),
+    key("env", Map, None, "Variables added to the inherited environment"),
+    key("env_file", Text, None,
+        "A file of NAME=value lines with more variables, relative to this file; `env` wins"),
+    key("cwd", Text, None, "The working directory, relative to this file; globs are relative to it"),
+    key("url", Text, None,
+        "URL of a remote server, instead of a command; beside `command`, the URL on which it serves HTTP, with \
+         `{port}` for a free port, or `auto`"),
+    key("headers", Map, None, "HTTP headers of every request to the server"),
+    key("watch", Globs, None,
+        "Files to watch; `!` excludes, the last match wins; without the key, the command decides"),
+    key("build", Text, None, "A shell command that must succeed before each start"),
+    key("reload", Choice(&["overlap", "stop-first"]), Some("\"overlap\""),
+        "Order of start and stop when the new code replaces the old"),
+    key("on_broken", Choice(&["report", "serve-last-good"]), Some("\"report\""),
+        "Answer to calls while the saved code does not run"),
+    key("warm", Choice(&["auto", "off"]), Some("\"auto\""),
+        "Whether to keep a standby process, with packages loaded, for the next save"),
+    key("prefix", Text, None,
+        "Prefix of the tools' names if there are several servers; without the key, the server's name"),
+    key("autostart", Flag, Some("true"), "Whether the server starts with the session"),
+    key("enabled", Flag, Some("true"), "Whether the proxy uses the server"),
+    key("start_timeout", Duration, None, "As in [proxy], for this server"),
+    key("hold_timeout", Duration, None, "As in [proxy], for this server"),
+    key("drain_timeout", Duration, None, "As in [proxy], for this server"),
+    key("tools", Section(&TOOLS), None, "Selection of the server's tools"),
 ];
 
+#[rustfmt::skip] // A table.
 pub(super) static TOOLS: [Key; 2] = [
-    key(
-        "allow",
-        ValueKind::Globs,
-        Some("[\"*\"]"),
-        "Globs of tools to offer",
-    ),
-    key(
-        "deny",
-        ValueKind::Globs,
-        Some("[]"),
-        "Globs of tools to leave out; wins over allow",
-    ),
+    key("allow", Globs, Some("[\"*\"]"), "Globs of tools to offer"),
+    key("deny", Globs, Some("[]"), "Globs of tools to leave out; wins over allow"),
 ];
 
 /// Client spellings of supported transports.
+#[rustfmt::skip] // A table.
 static TRANSPORTS: [&str; 9] = [
-    "stdio",
-    "http",
-    "sse",
-    "streamable-http",
-    "streamableHttp",
-    "streamable_http",
-    "streamable",
-    "local",
-    "remote",
+    "stdio", "http", "sse", "streamable-http", "streamableHttp", "streamable_http", "streamable", "local", "remote",
 ];
 
 /// Keys of a server in a client's file, after translation by `clients`.
 pub(super) static CLIENT_SERVER: [Key; 11] = [
-    key("type", ValueKind::Choice(&TRANSPORTS), None, ""),
-    key("command", ValueKind::Text, None, ""),
-    key("args", ValueKind::Texts, None, ""),
-    key("env", ValueKind::Map, None, ""),
-    key("cwd", ValueKind::Text, None, ""),
-    key("url", ValueKind::Text, None, ""),
-    key("headers", ValueKind::Map, None, ""),
-    key("enabled", ValueKind::Flag, None, ""),
-    key("env_file", ValueKind::Text, None, ""),
-    key("tools", ValueKind::Section(&TOOLS), None, ""),
-    key("dev", ValueKind::Section(&CLIENT_DEV), None, ""),
+    key("type", Choice(&TRANSPORTS), None, ""),
+    key("command", Text, None, ""),
+    key("args", Texts, None, ""),
+    key("env", Map, None, ""),
+    key("cwd", Text, None, ""),
+    key("url", Text, None, ""),
+    key("headers", Map, None, ""),
+    key("enabled", Flag, None, ""),
+    key("env_file", Text, None, ""),
+    key("tools", Section(&TOOLS), None, ""),
+    key("dev", Section(&CLIENT_DEV), None, ""),
 ];
 
-static CLIENT_DEV: [Key; 2] = [
-    key("watch", ValueKind::Globs, None, ""),
-    key("build", ValueKind::Text, None, ""),
-];
+static CLIENT_DEV: [Key; 2] = [key("watch", Globs, None, ""), key("build", Text, None, "")];
 
 /// Returns the section that has a key named `name`.
 pub(super) fn section_of(name: &str) -> Option<&'static str> {
@@ -402,7 +218,7 @@ pub(crate) fn schema() -> Value {
 }
 
 fn object(keys: &[Key]) -> Value {
-    let properties: Map<String, Value> = keys
+    let properties: serde_json::Map<String, Value> = keys
         .iter()
         .map(|key| (key.name.to_owned(), described(key)))
         .collect();
@@ -412,25 +228,25 @@ fn object(keys: &[Key]) -> Value {
 fn described(key: &Key) -> Value {
     let strings = json!({"type": "array", "items": {"type": "string"}});
     let mut value = match key.kind {
-        ValueKind::Text => json!({"type": "string"}),
-        ValueKind::Flag => json!({"type": "boolean"}),
-        ValueKind::Count(least, most) => {
+        Text => json!({"type": "string"}),
+        Flag => json!({"type": "boolean"}),
+        Count(least, most) => {
             json!({"type": "integer", "minimum": least, "maximum": most})
         }
-        ValueKind::Duration => {
+        Duration => {
             json!({"type": "string", "pattern": r"^\s*\d+(\.\d+)?\s*(ms|s|m|min|h)\s*$"})
         }
-        ValueKind::Size => {
+        Size => {
             json!({"type": "string", "pattern": r"^\s*\d+\s*(B|K|KiB|M|MiB|G|GiB)\s*$"})
         }
-        ValueKind::Choice(choices) => json!({"enum": choices}),
-        ValueKind::Texts => strings,
-        ValueKind::Globs => json!({"anyOf": [{"type": "string"}, strings]}),
-        ValueKind::Map => {
+        Choice(choices) => json!({"enum": choices}),
+        Texts => strings,
+        Globs => json!({"anyOf": [{"type": "string"}, strings]}),
+        Map => {
             json!({"type": "object", "additionalProperties": {"type": ["string", "number", "boolean"]}})
         }
-        ValueKind::Section(keys) => object(keys),
-        ValueKind::Named(keys) => json!({
+        Section(keys) => object(keys),
+        Named(keys) => json!({
             "type": "object",
             "propertyNames": {"pattern": "^[A-Za-z0-9_-]+$"},
             "additionalProperties": object(keys),
