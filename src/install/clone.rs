@@ -169,6 +169,7 @@ pub(super) struct ResolvedCommit {
 pub(super) struct ListedRepository {
     reach: Box<dyn GitTransport>,
     refs: Refs,
+    job: CloneContext,
     pub(super) resolved: ResolvedCommit,
 }
 
@@ -185,6 +186,7 @@ pub(super) fn open(source: &Source, job: &CloneContext) -> Result<ListedReposito
     Ok(ListedRepository {
         reach,
         refs,
+        job: job.clone(),
         resolved,
     })
 }
@@ -198,8 +200,11 @@ fn connect(
         RepositoryAddress::Http { url, credentials } => {
             connect_over_http(url, credentials.as_ref(), job)
         }
-        RepositoryAddress::Program(url) => listed(ProgramRepository::new(url, job)?, job),
-        RepositoryAddress::Local(path) => listed(LocalRepository::new(path), job),
+        RepositoryAddress::Program(url) => listed(ProgramRepository::new(url, job)?),
+        RepositoryAddress::Local(path) => listed(LocalRepository {
+            path: path.clone(),
+            job: job.clone(),
+        }),
     }
 }
 
@@ -209,12 +214,12 @@ fn connect_over_http(
     job: &CloneContext,
 ) -> Result<(Box<dyn GitTransport>, Refs), CloneError> {
     let mut http = HttpRepository::new(url, credentials, job)?;
-    match http.refs(job) {
+    match http.refs() {
         Ok(refs) => Ok((Box::new(http), refs)),
         // git may have credentials of the user; it is run without a prompt.
         Err(CloneError::Denied) if credentials.is_none() && url.scheme() == "https" => {
             let program = ProgramRepository::new(http.base().as_str(), job);
-            let listed = program.and_then(|program| listed(program, job));
+            let listed = program.and_then(listed);
             listed.map_err(|_| CloneError::Denied)
         }
         Err(error) => Err(error),
@@ -223,9 +228,8 @@ fn connect_over_http(
 
 fn listed(
     mut transport: impl GitTransport + 'static,
-    job: &CloneContext,
 ) -> Result<(Box<dyn GitTransport>, Refs), CloneError> {
-    let refs = transport.refs(job)?;
+    let refs = transport.refs()?;
     Ok((Box::new(transport), refs))
 }
 
@@ -286,10 +290,9 @@ impl ListedRepository {
         folder: &Path,
         submodules: Submodules,
         unnamed: UnreferencedCommit,
-        job: &CloneContext,
     ) -> Result<Cloned, CloneError> {
         checkout::init(folder)?;
-        let note = self.fetch(folder, unnamed, job)?;
+        let note = self.fetch(folder, unnamed)?;
         let wanted = self.resolved.commit.clone();
         let branch = self.resolved.reference;
         let task = WorkerTask::CheckOut {
@@ -298,7 +301,7 @@ impl ListedRepository {
             address: source.address(),
             submodules: submodules > 0,
         };
-        let found = worker::run(task, folder, job);
+        let found = worker::run(task, folder, &self.job);
         let found = found.map_err(|error| foreign(error, unnamed))?;
         let commit = found.commit.unwrap_or_default();
         if !commit.starts_with(&wanted) {
@@ -312,7 +315,14 @@ impl ListedRepository {
         cloned.notes.extend(note);
         if submodules > 0 {
             let named = &found.submodules;
-            submodules::fetch(named, folder, source, submodules - 1, &mut cloned, job)?;
+            submodules::fetch(
+                named,
+                folder,
+                source,
+                submodules - 1,
+                &mut cloned,
+                &self.job,
+            )?;
         }
         Ok(cloned)
     }
@@ -322,7 +332,6 @@ impl ListedRepository {
         &mut self,
         folder: &Path,
         unnamed: UnreferencedCommit,
-        job: &CloneContext,
     ) -> Result<Option<String>, CloneError> {
         let name = self.resolved.commit.clone();
         let whole = Oid::from_str(&name).ok().filter(|_| name.len() == 40);
@@ -334,14 +343,14 @@ impl ListedRepository {
         // a person may name.
         if let Some(id) = served.filter(|_| !prove || self.refs.filter) {
             if prove {
-                self.find_in_history(&name, folder, job)?;
+                self.find_in_history(&name, folder)?;
             }
             let extent = if self.refs.shallow {
                 FetchExtent::Alone
             } else {
                 FetchExtent::Whole
             };
-            match self.reach.fetch(folder, &[id], extent, job) {
+            match self.reach.fetch(folder, &[id], extent) {
                 // The server refused an unadvertised commit; the full fetch below finds it in a branch or tag.
                 Err(CloneError::Garbled(_)) if !advertised => {}
                 Err(error) => return Err(error),
@@ -352,25 +361,19 @@ impl ListedRepository {
             }
         }
         let wants = self.refs.branches_and_tags();
-        self.reach.fetch(folder, &wants, FetchExtent::Whole, job)?;
+        self.reach.fetch(folder, &wants, FetchExtent::Whole)?;
         Ok(None)
     }
 
     /// Proves that `commit` is in the history of the branches and tags. Fetches that history into a separate folder,
     /// which is removed afterwards.
-    fn find_in_history(
-        &mut self,
-        commit: &str,
-        folder: &Path,
-        job: &CloneContext,
-    ) -> Result<(), CloneError> {
+    fn find_in_history(&mut self, commit: &str, folder: &Path) -> Result<(), CloneError> {
         let history = folder.join(".git/history");
         checkout::init(&history)?;
         let wants = self.refs.branches_and_tags();
-        self.reach
-            .fetch(&history, &wants, FetchExtent::Commits, job)?;
+        self.reach.fetch(&history, &wants, FetchExtent::Commits)?;
         let commit = commit.to_owned();
-        let found = worker::run(WorkerTask::Find { commit }, &history, job);
+        let found = worker::run(WorkerTask::Find { commit }, &history, &self.job);
         found.map_err(|error| foreign(error, UnreferencedCommit::Proven))?;
         std::fs::remove_dir_all(&history)?;
         Ok(())

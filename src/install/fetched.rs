@@ -172,7 +172,7 @@ impl FetchedServer {
             RequestOrigin::Person { .. } => UnreferencedCommit::Told,
             RequestOrigin::Tool => UnreferencedCommit::Proven,
         };
-        let cloned = opened.clone_into(source, &slot.partial(), submodules, unnamed, &job);
+        let cloned = opened.clone_into(source, &slot.partial(), submodules, unnamed);
         let Cloned {
             commit, mut notes, ..
         } = cloned.map_err(|error| InstallError::Clone {

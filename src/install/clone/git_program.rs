@@ -25,18 +25,21 @@ const MOST_REFS: usize = 1_000_000;
 pub(super) struct ProgramRepository {
     git: PathBuf,
     url: String,
+    job: CloneContext,
 }
 
 impl ProgramRepository {
-    pub(super) fn new(url: &str, _: &CloneContext) -> Result<Self, CloneError> {
-        let git = which::which("git").map_err(|_| CloneError::NoProgram)?;
-        let url = url.to_owned();
-        Ok(Self { git, url })
+    pub(super) fn new(url: &str, job: &CloneContext) -> Result<Self, CloneError> {
+        Ok(Self {
+            git: which::which("git").map_err(|_| CloneError::NoProgram)?,
+            url: url.to_owned(),
+            job: job.clone(),
+        })
     }
 
     /// Builds a `git` command that neither prompts nor runs a program that an address could name.
-    fn command(&self, silence: Duration) -> Command {
-        let seconds = silence.as_secs().max(1);
+    fn command(&self) -> Command {
+        let seconds = self.job.limits.silence.as_secs().max(1);
         // The caller has permitted the scheme of the URL; add it to the standard ones.
         let own = self
             .url
@@ -79,11 +82,12 @@ impl ProgramRepository {
 
     /// Runs the command until it exits; `tell` gets each line of output.
     fn run(
+        &self,
         command: Command,
         folder: &Path,
-        job: &CloneContext,
         tell: impl FnMut(String) + Send + 'static,
     ) -> Result<(), CloneError> {
+        let job = &self.job;
         job.runtime.block_on(async {
             let running = run_command::run(command, &job.reaper, tell);
             let ended = tokio::select! {
@@ -105,8 +109,8 @@ impl ProgramRepository {
 }
 
 impl GitTransport for ProgramRepository {
-    fn refs(&mut self, job: &CloneContext) -> Result<Refs, CloneError> {
-        let mut command = self.command(job.limits.silence);
+    fn refs(&mut self) -> Result<Refs, CloneError> {
+        let mut command = self.command();
         command.args(["ls-remote", "--symref", "--", &self.url]);
         let refs = Arc::new(Mutex::new(Refs {
             any_commit: true,
@@ -120,7 +124,7 @@ impl GitTransport for ProgramRepository {
                 listed_line(&line, &mut refs);
             }
         };
-        Self::run(command, Path::new("/nonexistent"), job, tell)?;
+        self.run(command, Path::new("/nonexistent"), tell)?;
         Ok(std::mem::take(
             &mut *refs.lock().unwrap_or_else(PoisonError::into_inner),
         ))
@@ -131,9 +135,8 @@ impl GitTransport for ProgramRepository {
         folder: &Path,
         wants: &[Oid],
         extent: FetchExtent,
-        job: &CloneContext,
     ) -> Result<(), CloneError> {
-        let mut command = self.command(job.limits.silence);
+        let mut command = self.command();
         let git = folder.join(".git");
         command.arg("--git-dir").arg(&git);
         command.args(["fetch", "--quiet", "--no-tags", "--no-recurse-submodules"]);
@@ -148,9 +151,10 @@ impl GitTransport for ProgramRepository {
                 "+refs/tags/*:refs/tags/*",
             ]),
         };
-        Self::run(command, &git, job, |_| {})?;
+        self.run(command, &git, |_| {})?;
         // The data may have exceeded the limit between two polls.
-        job.limits.check_download(size(&git.join("objects/pack")))
+        let bytes = size(&git.join("objects/pack"));
+        self.job.limits.check_download(bytes)
     }
 }
 

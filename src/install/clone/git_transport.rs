@@ -4,8 +4,8 @@ use std::path::Path;
 
 use git2::Oid;
 
+use super::CloneError;
 use super::refs::Refs;
-use super::{CloneContext, CloneError};
 
 /// Amount of history and files to fetch for the requested commits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,7 +20,7 @@ pub(super) enum FetchExtent {
 /// Transport to a repository.
 pub(super) trait GitTransport {
     /// Lists the refs of the repository.
-    fn refs(&mut self, job: &CloneContext) -> Result<Refs, CloneError>;
+    fn refs(&mut self) -> Result<Refs, CloneError>;
 
     /// Fetches `wants` into the repository in `folder`, possibly more than `extent` requests.
     fn fetch(
@@ -28,6 +28,5 @@ pub(super) trait GitTransport {
         folder: &Path,
         wants: &[Oid],
         extent: FetchExtent,
-        job: &CloneContext,
     ) -> Result<(), CloneError>;
 }

@@ -3,14 +3,12 @@
 
 use std::path::Path;
 use std::pin::pin;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use git2::Oid;
 use reqwest::{Client, RequestBuilder, Response, StatusCode, Url, header};
 use tokio::io::{AsyncWrite, AsyncWriteExt as _};
-use tokio::runtime::Handle;
 use tokio::time::timeout;
-use tokio_util::sync::CancellationToken;
 
 use super::git_transport::{FetchExtent, GitTransport};
 use super::packets::{self, FetchResponseParser, PacketSplitter, ResponsePart};
@@ -31,11 +29,7 @@ pub(super) struct HttpRepository {
     /// URL of the advertisement without `/info/refs`. Follows redirects within the server.
     base: Url,
     credentials: Option<(String, String)>,
-    runtime: Handle,
-    silence: Duration,
-    whole: Duration,
-    started: Instant,
-    cancel: CancellationToken,
+    job: CloneContext,
 }
 
 impl HttpRepository {
@@ -48,11 +42,7 @@ impl HttpRepository {
             client: client(&job.roots)?,
             base: url.clone(),
             credentials: credentials.cloned(),
-            runtime: job.runtime.clone(),
-            silence: job.limits.silence,
-            whole: job.limits.whole,
-            started: job.started,
-            cancel: job.cancel.clone(),
+            job: job.clone(),
         })
     }
 
@@ -61,7 +51,7 @@ impl HttpRepository {
         &self,
         future: impl Future<Output = Result<T, reqwest::Error>>,
     ) -> Result<T, CloneError> {
-        self.runtime.block_on(self.within(future))
+        self.job.runtime.block_on(self.within(future))
     }
 
     /// Awaits `future` until the silence limit, the overall deadline or cancellation.
@@ -69,12 +59,12 @@ impl HttpRepository {
         &self,
         future: impl Future<Output = Result<T, reqwest::Error>>,
     ) -> Result<T, CloneError> {
-        let left = self.whole.saturating_sub(self.started.elapsed());
+        let (left, limits) = (self.job.left(), &self.job.limits);
         tokio::select! {
-            () = self.cancel.cancelled() => Err(CloneError::Cancelled),
-            done = timeout(left.min(self.silence), future) => match done {
-                Err(_) if left < self.silence => Err(CloneError::Slow(self.whole)),
-                Err(_) => Err(CloneError::Silent(self.silence)),
+            () = self.job.cancel.cancelled() => Err(CloneError::Cancelled),
+            done = timeout(left.min(limits.silence), future) => match done {
+                Err(_) if left < limits.silence => Err(CloneError::Slow(limits.whole)),
+                Err(_) => Err(CloneError::Silent(limits.silence)),
                 Ok(done) => done.map_err(|error| unreachable_or_cut(&error)),
             }
         }
@@ -142,12 +132,12 @@ impl HttpRepository {
         response: Response,
         wants: usize,
         folder: &Path,
-        job: &CloneContext,
     ) -> Result<Vec<Oid>, CloneError> {
         let (input, reader) = pipe::input()?;
-        let mut indexing = pin!(worker::work(WorkerTask::Index, folder, reader.into(), job));
+        let work = worker::work(WorkerTask::Index, folder, reader.into(), &self.job);
+        let mut indexing = pin!(work);
         let shallow = tokio::select! {
-            fed = self.feed(response, input, wants, job) => fed?,
+            fed = self.feed(response, input, wants) => fed?,
             // Returns the worker's error. Without an error the worker still waits for more input.
             ended = &mut indexing => {
                 ended?;
@@ -164,7 +154,6 @@ impl HttpRepository {
         mut response: Response,
         mut input: impl AsyncWrite + Unpin,
         wants: usize,
-        job: &CloneContext,
     ) -> Result<Vec<Oid>, CloneError> {
         let (mut cutter, mut answer) = (PacketSplitter::default(), FetchResponseParser::default());
         let (mut shallow, mut bytes) = (Vec::new(), 0);
@@ -172,7 +161,7 @@ impl HttpRepository {
             let chunk = self.within(response.chunk()).await?;
             let chunk = chunk.ok_or(packets::ProtocolError::Cut)?;
             bytes += chunk.len() as u64;
-            job.limits.check_download(bytes)?;
+            self.job.limits.check_download(bytes)?;
             cutter.push(&chunk);
             while let Some(packet) = cutter.next()? {
                 match answer.take(packet)? {
@@ -195,7 +184,7 @@ impl HttpRepository {
 }
 
 impl GitTransport for HttpRepository {
-    fn refs(&mut self, _: &CloneContext) -> Result<Refs, CloneError> {
+    fn refs(&mut self) -> Result<Refs, CloneError> {
         let mut url = self.at("info/refs");
         url.set_query(Some("service=git-upload-pack"));
         let response = self.send(self.client.get(url))?;
@@ -222,7 +211,6 @@ impl GitTransport for HttpRepository {
         folder: &Path,
         wants: &[Oid],
         extent: FetchExtent,
-        job: &CloneContext,
     ) -> Result<(), CloneError> {
         let request = self
             .client
@@ -233,8 +221,8 @@ impl GitTransport for HttpRepository {
             )
             .body(packets::request(wants, extent));
         let response = self.judge(self.send(request)?, "result")?;
-        let receiving = self.receive(response, wants.len(), folder, job);
-        let shallow = self.runtime.block_on(receiving)?;
+        let receiving = self.receive(response, wants.len(), folder);
+        let shallow = self.job.runtime.block_on(receiving)?;
         if !shallow.is_empty() {
             let ids: Vec<String> = shallow.iter().map(Oid::to_string).collect();
             let ids = ids.join("\n") + "\n";

@@ -12,31 +12,19 @@ use super::{CloneContext, CloneError};
 /// Path of a working folder or of a bare `repo.git`.
 #[derive(Debug)]
 pub(super) struct LocalRepository {
-    path: PathBuf,
-}
-
-impl LocalRepository {
-    pub(super) fn new(path: &Path) -> Self {
-        let path = path.to_owned();
-        Self { path }
-    }
+    pub(super) path: PathBuf,
+    pub(super) job: CloneContext,
 }
 
 impl GitTransport for LocalRepository {
-    fn refs(&mut self, job: &CloneContext) -> Result<Refs, CloneError> {
+    fn refs(&mut self) -> Result<Refs, CloneError> {
         let path = self.path.clone();
-        let found = worker::run(WorkerTask::List { path }, Path::new("/"), job)?;
+        let found = worker::run(WorkerTask::List { path }, Path::new("/"), &self.job)?;
         Ok(found.refs)
     }
 
-    fn fetch(
-        &mut self,
-        folder: &Path,
-        _: &[Oid],
-        _: FetchExtent,
-        job: &CloneContext,
-    ) -> Result<(), CloneError> {
+    fn fetch(&mut self, folder: &Path, _: &[Oid], _: FetchExtent) -> Result<(), CloneError> {
         let path = self.path.clone();
-        worker::run(WorkerTask::Fetch { path }, folder, job).map(drop)
+        worker::run(WorkerTask::Fetch { path }, folder, &self.job).map(drop)
     }
 }

@@ -30,7 +30,7 @@ pub(super) fn fetch(
             ..job.clone()
         };
         let inner = open(&meant, &job)
-            .and_then(|it| it.clone_into(&meant, &folder, deeper, UnreferencedCommit::Taken, &job))
+            .and_then(|it| it.clone_into(&meant, &folder, deeper, UnreferencedCommit::Taken))
             .map_err(|error| match error {
                 CloneError::Cancelled => error,
                 CloneError::TooLarge(what) => {

@@ -47,7 +47,7 @@ async fn cloned(source: &str, job: CloneContext) -> (Result<Cloned, CloneError>,
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().to_owned();
     let work =
-        move || open(&source, &job)?.clone_into(&source, &path, 0, UnreferencedCommit::Taken, &job);
+        move || open(&source, &job)?.clone_into(&source, &path, 0, UnreferencedCommit::Taken);
     let done = tokio::task::spawn_blocking(work).await.unwrap();
     (done, folder)
 }
@@ -342,9 +342,8 @@ async fn git_fetches_what_only_git_reaches() {
         let folder = tempfile::tempdir().unwrap();
         let (mut job, path) = (job(&server), folder.path().to_owned());
         job.limits.download = download;
-        let work = move || {
-            open(&source, &job)?.clone_into(&source, &path, 0, UnreferencedCommit::Taken, &job)
-        };
+        let work =
+            move || open(&source, &job)?.clone_into(&source, &path, 0, UnreferencedCommit::Taken);
         let clone = tokio::task::spawn_blocking(work).await.unwrap();
         clone.map(|it| {
             (

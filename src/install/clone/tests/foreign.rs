@@ -14,7 +14,7 @@ async fn asked(
     let source = Source::parse(source, permit, Path::new("/")).unwrap();
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().to_owned();
-    let work = move || open(&source, &job)?.clone_into(&source, &path, 0, unnamed, &job);
+    let work = move || open(&source, &job)?.clone_into(&source, &path, 0, unnamed);
     let cloned = tokio::task::spawn_blocking(work).await.unwrap();
     assert!(!folder.path().join(".git/history").exists() || cloned.is_err());
     cloned

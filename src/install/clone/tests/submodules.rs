@@ -7,15 +7,8 @@ async fn cloned_whole(source: &str, job: CloneContext) -> (Result<Cloned, CloneE
     let source = Source::parse(source, SourcePermissions::default(), Path::new("/")).unwrap();
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().to_owned();
-    let work = move || {
-        open(&source, &job)?.clone_into(
-            &source,
-            &path,
-            ALL_SUBMODULES,
-            UnreferencedCommit::Taken,
-            &job,
-        )
-    };
+    let taken = UnreferencedCommit::Taken;
+    let work = move || open(&source, &job)?.clone_into(&source, &path, ALL_SUBMODULES, taken);
     let done = tokio::task::spawn_blocking(work).await.unwrap();
     (done, folder)
 }
