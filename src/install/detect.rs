@@ -19,6 +19,7 @@ use std::path::Path;
 use thiserror::Error;
 
 use super::plan::{Argument, Plan, PrepareStep};
+use super::store::StartSettings;
 use crate::quoting;
 use clone_folder::{CloneFolder, joined};
 pub(super) use examples::is_literal;
@@ -28,15 +29,6 @@ use hints::Hints;
 const DEPTH: usize = 3;
 /// Maximum number of folders to inspect.
 const MOST_FOLDERS: usize = 300;
-
-/// Settings of the start that a person or a caller gave.
-#[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct StartOverrides<'a> {
-    /// File to start.
-    pub(crate) server_file: Option<&'a str>,
-    /// Requirements file of a Python server.
-    pub(crate) requirements_file: Option<&'a str>,
-}
 
 /// One of several starts.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -146,21 +138,14 @@ impl FolderFindings {
     }
 }
 
-/// Detects how the server in `folder` of the clone at `root` is started.
-pub(crate) fn detect(
-    root: &Path,
-    folder: &str,
-    said: StartOverrides<'_>,
-) -> Result<Plan, DetectError> {
+/// Detects how the server in `folder` of the clone at `root` is started, with the files that `said` names.
+pub(crate) fn detect(root: &Path, folder: &str, said: &StartSettings) -> Result<Plan, DetectError> {
     let Some(tree) = CloneFolder::new(root, folder) else {
         return Err(DetectError::File(folder.to_owned()));
     };
-    for file in [said.server_file, said.requirements_file]
-        .into_iter()
-        .flatten()
-    {
+    for file in said.server_file.iter().chain(&said.requirements_file) {
         if !tree.has(file) {
-            return Err(DetectError::File(file.to_owned()));
+            return Err(DetectError::File(file.clone()));
         }
     }
     let (mut findings, hints) = look(&tree, said)?;
@@ -186,23 +171,21 @@ pub(crate) fn detect(
 }
 
 /// Collects the findings of one folder.
-fn look(
-    tree: &CloneFolder,
-    said: StartOverrides<'_>,
-) -> Result<(FolderFindings, Hints), DetectError> {
+fn look(tree: &CloneFolder, said: &StartSettings) -> Result<(FolderFindings, Hints), DetectError> {
     let mut findings = FolderFindings::default();
     let hints = hints::read(tree, &mut findings);
-    if let Some(file) = said.server_file {
+    let requirements = said.requirements_file.as_deref();
+    if let Some(file) = &said.server_file {
         let known = deno::named(tree, file, &mut findings)
             || node::named(tree, file, &mut findings)
-            || python::named(tree, file, said.requirements_file, &mut findings);
+            || python::named(tree, file, requirements, &mut findings);
         if !known {
-            return Err(DetectError::File(file.to_owned()));
+            return Err(DetectError::File(file.clone()));
         }
     } else {
         node::propose(tree, &mut findings);
         deno::propose(tree, &mut findings);
-        python::propose(tree, said.requirements_file, &mut findings);
+        python::propose(tree, requirements, &mut findings);
         compiled::propose(tree, &mut findings);
     }
     for proposal in &mut findings.proposals {
@@ -226,7 +209,7 @@ fn elsewhere(tree: &CloneFolder, trust: ConfidenceLevel) -> Vec<StartChoice> {
         let Some(inner) = inner.filter(|_| !folder.is_empty()) else {
             continue;
         };
-        if let Ok((findings, hints)) = look(&inner, StartOverrides::default()) {
+        if let Ok((findings, hints)) = look(&inner, &StartSettings::default()) {
             let mut plans = best(findings.proposals, &hints).into_iter();
             if let Some(found) = plans
                 .next()
@@ -342,11 +325,8 @@ fn plan(
         prepare,
         command: command.to_owned(),
         args,
-        env: Vec::new(),
         watch: texts(watch),
-        compiled: false,
-        examples: 0,
         reason,
-        considered: Vec::new(),
+        ..Plan::default()
     }
 }

@@ -4,7 +4,7 @@
 use std::path::PathBuf;
 
 /// One way to run a server.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Plan {
     /// Steps before the first start, in order.
     pub(crate) prepare: Vec<PrepareStep>,

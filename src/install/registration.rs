@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::InstallError;
 use super::containment::place_below;
-use super::detect::{self, DetectError, StartOverrides};
+use super::detect::{self, DetectError};
 use super::plan::{Argument, Plan, PrepareStep, Venv};
 use super::request::{InstallOutcome, InstallRequest, Installed};
 use super::store::{InstallRecord, StoreSlot};
@@ -31,42 +31,26 @@ pub(super) fn plan(
     request: &InstallRequest,
 ) -> Result<Plan, InstallError> {
     let choices = &request.choices;
-    let said = StartOverrides {
-        server_file: choices.server_file.as_deref(),
-        requirements_file: choices.requirements_file.as_deref(),
-    };
     let below = subdir.map(Path::to_string_lossy).unwrap_or_default();
-    let detected = || detect::detect(folder, &below, said);
+    let detected = || detect::detect(folder, &below, choices);
     match choices.command.split_first() {
         Some((program, args)) => {
             let around = if request.auto_detect {
                 around(detected())?
             } else {
-                StartRequirements::default()
+                Plan::default()
             };
-            Ok(commanded(
-                program,
-                args,
-                around,
-                choices.requirements_file.as_deref(),
-            ))
+            let requirements = choices.requirements_file.as_deref();
+            Ok(commanded(program, args, around, requirements))
         }
         None if request.auto_detect || choices.server_file.is_some() => Ok(detected()?),
         None => Err(InstallError::NothingSaid),
     }
 }
 
-/// Requirements of a detected start, without the start itself.
-#[derive(Debug, Default)]
-struct StartRequirements {
-    prepare: Vec<PrepareStep>,
-    env: Vec<(String, String)>,
-    watch: Vec<String>,
-    compiled: bool,
-}
-
-/// Returns the requirements of a server whose command is given, if all detected starts share the same preparation.
-fn around(detected: Result<Plan, DetectError>) -> Result<StartRequirements, InstallError> {
+/// Returns a detected start, for the requirements of a server whose command is given; an empty plan unless all detected
+/// starts share the same preparation.
+fn around(detected: Result<Plan, DetectError>) -> Result<Plan, InstallError> {
     let plans = match detected {
         Ok(plan) => vec![plan],
         Err(DetectError::Ambiguous { choices, .. }) => {
@@ -79,23 +63,11 @@ fn around(detected: Result<Plan, DetectError>) -> Result<StartRequirements, Inst
         .windows(2)
         .all(|pair| pair[0].prepare == pair[1].prepare);
     let first = plans.into_iter().next().filter(|_| alike);
-    Ok(
-        first.map_or_else(StartRequirements::default, |plan| StartRequirements {
-            prepare: plan.prepare,
-            env: plan.env,
-            watch: plan.watch,
-            compiled: plan.compiled,
-        }),
-    )
+    Ok(first.unwrap_or_default())
 }
 
-/// Builds the plan for a given command.
-fn commanded(
-    program: &str,
-    args: &[String],
-    around: StartRequirements,
-    requirements: Option<&str>,
-) -> Plan {
+/// Builds the plan for a given command, with the requirements of the detected start `around`.
+fn commanded(program: &str, args: &[String], around: Plan, requirements: Option<&str>) -> Plan {
     let mut prepare = around.prepare;
     // `uv run` itself prepares a script with sources that only uv can read.
     let is_for_uv = |venv: &Venv| venv.is_script && venv.sources.is_some();
@@ -110,12 +82,10 @@ fn commanded(
         prepare,
         command: program.to_owned(),
         args: args.iter().cloned().map(Argument::Text).collect(),
-        env: around.env,
-        watch: around.watch,
-        compiled: around.compiled,
         examples: 0,
         reason: "the command was given".to_owned(),
         considered: Vec::new(),
+        ..around
     }
 }
 

@@ -36,11 +36,13 @@ fn detected(tree: &str) -> String {
     let folder = planted(tree);
     let head = tree.lines().take_while(|line| !line.starts_with("== "));
     let value = |key: &str| head.clone().find_map(|line| line.strip_prefix(key));
-    let said = StartOverrides {
-        server_file: value("server_file: "),
-        requirements_file: value("requirements_file: "),
+    let said = StartSettings {
+        server_file: value("server_file: ").map(str::to_owned),
+        requirements_file: value("requirements_file: ").map(str::to_owned),
+        ..StartSettings::default()
     };
-    shown(detect(folder.path(), value("@ ").unwrap_or_default(), said))
+    let below = value("@ ").unwrap_or_default();
+    shown(detect(folder.path(), below, &said))
 }
 
 fn shown(found: Result<Plan, DetectError>) -> String {
@@ -102,27 +104,27 @@ fn nothing_outside_of_the_clone_is_read() {
         symlink(outside.path().join(name), clone.path().join(name)).unwrap();
     }
     symlink(outside.path(), clone.path().join("src")).unwrap();
-    let found = detect(clone.path(), "", StartOverrides::default());
+    let found = detect(clone.path(), "", &StartSettings::default());
     assert!(
         matches!(found, Err(DetectError::Nothing { .. })),
         "{found:?}"
     );
     for folder in ["src", "..", "/", "sub/../.."] {
-        let found = detect(clone.path(), folder, StartOverrides::default());
+        let found = detect(clone.path(), folder, &StartSettings::default());
         assert!(matches!(found, Err(DetectError::File(_))), "{folder}");
     }
     for file in ["server.py", "../server.py", "no.py", "/etc/passwd"] {
-        let said = StartOverrides {
-            server_file: Some(file),
-            ..StartOverrides::default()
+        let said = StartSettings {
+            server_file: Some(file.to_owned()),
+            ..StartSettings::default()
         };
-        let found = detect(clone.path(), "", said);
+        let found = detect(clone.path(), "", &said);
         assert!(matches!(found, Err(DetectError::File(_))), "{file}");
     }
     // A link that stays inside is followed.
     fs::write(clone.path().join("sub/real.py"), "import mcp\nmcp.run()").unwrap();
     symlink("sub/real.py", clone.path().join("main.py")).unwrap();
-    let found = detect(clone.path(), "", StartOverrides::default()).unwrap();
+    let found = detect(clone.path(), "", &StartSettings::default()).unwrap();
     assert_eq!(found.line(), ".venv/bin/python main.py");
 }
 
@@ -134,7 +136,7 @@ fn names_that_lead_elsewhere_are_not_taken() {
         == Cargo.toml\n[package]\nname = 'x'\n[[bin]]\nname = '--config=x'\n\
         == server.py\nimport mcp\nmcp.run()\n";
     let folder = planted(mean);
-    let found = detect(folder.path(), "", StartOverrides::default()).unwrap();
+    let found = detect(folder.path(), "", &StartSettings::default()).unwrap();
     assert_eq!(found.line(), ".venv/bin/python server.py");
     let PrepareStep::Venv(venv) = &found.prepare[0] else {
         panic!("{found:?}")
@@ -189,7 +191,7 @@ fn arguments_are_taken_from_examples_that_mean_the_same_everywhere() {
         let package = r#"{"name": "@acme/my-server", "bin": {"my-server": "index.js"}}"#;
         let tree = format!("== package.json\n{package}\n== index.js\n\n== README.md\n{readme}\n");
         let folder = planted(&tree);
-        let found = detect(folder.path(), "", StartOverrides::default()).unwrap();
+        let found = detect(folder.path(), "", &StartSettings::default()).unwrap();
         let line = found.line();
         let rest = line.strip_prefix("node index.js").unwrap().trim();
         assert_eq!(rest, expected, "{command} {args}");
@@ -203,7 +205,7 @@ fn only_the_last_stage_of_an_image_is_what_it_starts() {
         "== package.json\n{{\"bin\": \"index.js\"}}\n== index.js\n\n== Dockerfile\n{image}"
     );
     let folder = planted(&tree);
-    let found = detect(folder.path(), "", StartOverrides::default()).unwrap();
+    let found = detect(folder.path(), "", &StartSettings::default()).unwrap();
     assert_eq!(found.line(), "node index.js");
 }
 
@@ -228,7 +230,7 @@ fn options_of_a_task_that_say_what_is_run_are_not_taken() {
         let manifest = format!("{{\"tasks\": {{\"start\": \"{task}\"}}}}");
         let tree = format!("== deno.json\n{manifest}\n== main.ts\n\n== --allow-scripts=npm:x.ts\n");
         let folder = planted(&tree);
-        let found = detect(folder.path(), "", StartOverrides::default()).unwrap();
+        let found = detect(folder.path(), "", &StartSettings::default()).unwrap();
         assert_eq!(found.line(), expected, "{task}");
     }
 }
@@ -237,7 +239,7 @@ fn options_of_a_task_that_say_what_is_run_are_not_taken() {
 fn a_file_that_cannot_be_read_is_told() {
     let folder =
         planted("== package.json\n{\n== pyproject.toml\n[\n== Cargo.toml\n=\n== server.json\nno");
-    let error = detect(folder.path(), "", StartOverrides::default())
+    let error = detect(folder.path(), "", &StartSettings::default())
         .unwrap_err()
         .to_string();
     for file in [
@@ -268,7 +270,7 @@ fn the_lock_file_tells_the_packager() {
             "== {lock}\n\n== p/package.json\n{{\"bin\": \"x.js\", \"packageManager\": \"{said}\"}}\n== p/x.js\n"
         );
         let folder = planted(&text);
-        let found = detect(folder.path(), "p", StartOverrides::default()).unwrap();
+        let found = detect(folder.path(), "p", &StartSettings::default()).unwrap();
         let root = if locked { ".." } else { "" }.into();
         let expected = PrepareStep::Node {
             packager,
