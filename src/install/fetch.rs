@@ -49,8 +49,8 @@ impl Installer {
             .unwrap_or_else(|| source.default_name());
         self.check_own(&name, request.origin)?;
         let slot = self.store.slot(&source.place, &name)?;
-        let attempt = SlotCleanup::new(slot);
-        let known = attempt.slot().record();
+        let attempt = SlotCleanup { slot };
+        let known = attempt.slot.record();
         let places = edit::places_of(&self.around, &name);
         let ours = |file: &PathBuf| {
             known
@@ -64,7 +64,7 @@ impl Installer {
         edit::check(&edit::choose(&self.around, &name))?;
         let opened = open(&source, &job)?;
         if let Some(record) = &known {
-            let same = is_same(record, &opened, &source, request, attempt.slot());
+            let same = is_same(record, &opened, &source, request, &attempt.slot);
             if same && !request.overwrite {
                 if let Some(file) = places.first() {
                     self.check_entry(&name, file, request)?;
@@ -80,7 +80,7 @@ impl Installer {
                     RequestOrigin::Tool => "remove the server with `delete_files` and `force`",
                     RequestOrigin::Person { .. } => "repeat with --overwrite",
                 };
-                unchanged(&name, attempt.slot().folders(record), insist)?;
+                unchanged(&name, attempt.slot.folders(record), insist)?;
             }
         }
         FetchedServer::clone(self, request.clone(), &source, name, attempt, opened, job)

@@ -11,16 +11,14 @@ use super::dependencies::{CommandInputs, PrepareCommand, PrepareContext};
 use super::installer::Installer;
 use super::plan::Plan;
 use super::progress::InstallStep;
-use super::registration::{
-    command, entry, home, installed_server, missing, plan, repath, replacement,
-};
+use super::registration::{command, entry, home, missing, plan, repath, replacement};
 use super::request::{InstallOutcome, InstallRequest, Installed, RequestOrigin};
 use super::slot_cleanup::SlotCleanup;
 use super::source::{Source, subdir_of};
 use super::store::InstallRecord;
 use super::variables;
 use crate::config::edit::{self, KeepText};
-use crate::config::written_entry;
+use crate::config::{shown_words, written_entry};
 
 /// Information for the person who decides.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -131,7 +129,7 @@ impl FetchedServer {
         if !edit::places_of(&self.installer.around, &self.record.name).is_empty() {
             return Ok(self);
         }
-        let folder = self.attempt.slot().folder(&self.record.folder);
+        let folder = self.attempt.slot.folder(&self.record.folder);
         let subdir = subdir_of(&self.record.source);
         let home = home(&folder, subdir.as_deref())?;
         let plan = plan(&folder, subdir.as_deref(), &self.request)?;
@@ -161,7 +159,7 @@ impl FetchedServer {
         opened: ListedRepository,
         job: CloneContext,
     ) -> Result<Self, InstallError> {
-        let slot = attempt.slot();
+        let slot = &attempt.slot;
         let reference = opened.resolved.reference.clone();
         let submodules = if request.choices.submodules {
             ALL_SUBMODULES
@@ -303,29 +301,26 @@ impl FetchedServer {
         {
             let log = self.installer.store.log(&self.record.name);
             self.workshop(home, log).prepare(prepare).await?;
-            changes::begin(&self.attempt.slot().folder(&self.record.folder));
+            changes::begin(&self.attempt.slot.folder(&self.record.folder));
         }
         let installer = self.installer.clone();
         installer
-            .in_background(move || match self.way {
-                RegistrationMode::Register => self.register(),
-                RegistrationMode::Again => self.register_again(),
-                RegistrationMode::Replace => self.replace(),
+            .in_background(move || {
+                let Some(fresh) = self.fresh.take() else {
+                    return Ok(self.installed(InstallOutcome::Same, None));
+                };
+                match self.way {
+                    RegistrationMode::Register => self.register(fresh),
+                    RegistrationMode::Again => self.register_again(&fresh),
+                    RegistrationMode::Replace => self.replace(fresh),
+                }
             })
             .await
     }
 
     /// Writes the record and the configuration entry, both or neither.
-    fn register(mut self) -> Result<Installed, InstallError> {
-        let Some(fresh) = self.fresh.take() else {
-            return Ok(installed_server(
-                InstallOutcome::Same,
-                &self.record,
-                None,
-                self.attempt.slot(),
-            ));
-        };
-        let slot = self.attempt.slot();
+    fn register(mut self, fresh: NewInstallation) -> Result<Installed, InstallError> {
+        let slot = &self.attempt.slot;
         let before = slot.record();
         let file = edit::choose(&self.installer.around, &self.record.name);
         let build = fresh.build();
@@ -376,42 +371,27 @@ impl FetchedServer {
             considered: fresh.plan.considered,
             backups: backup.into_iter().collect(),
             notes,
-            ..installed_server(outcome, &self.record, before.as_ref(), slot)
+            ..self.installed(outcome, before.as_ref())
         })
     }
 
     /// Registers an installed commit in this configuration if its entry is missing.
-    fn register_again(mut self) -> Result<Installed, InstallError> {
-        if let Some(fresh) = self.fresh.take() {
-            let name = &self.record.name;
-            let file = edit::choose(&self.installer.around, name);
-            let (plan, build) = (&fresh.plan, fresh.build());
-            let server = entry(&self.record, plan, build, &fresh.home, &self.request);
-            edit::add(&file, name, &server, None)?;
-            if !self.record.registered.contains(&file) {
-                self.record.registered.push(file);
-            }
-            self.attempt.slot().write(&self.record)?;
+    fn register_again(mut self, fresh: &NewInstallation) -> Result<Installed, InstallError> {
+        let name = &self.record.name;
+        let file = edit::choose(&self.installer.around, name);
+        let (plan, build) = (&fresh.plan, fresh.build());
+        let server = entry(&self.record, plan, build, &fresh.home, &self.request);
+        edit::add(&file, name, &server, None)?;
+        if !self.record.registered.contains(&file) {
+            self.record.registered.push(file);
         }
-        Ok(installed_server(
-            InstallOutcome::Same,
-            &self.record,
-            None,
-            self.attempt.slot(),
-        ))
+        self.attempt.slot.write(&self.record)?;
+        Ok(self.installed(InstallOutcome::Same, None))
     }
 
     /// Activates an update: replaces the old folder with the new one in the configuration files.
-    fn replace(mut self) -> Result<Installed, InstallError> {
-        let Some(fresh) = self.fresh.take() else {
-            return Ok(installed_server(
-                InstallOutcome::Same,
-                &self.record,
-                None,
-                self.attempt.slot(),
-            ));
-        };
-        let slot = self.attempt.slot();
+    fn replace(self, fresh: NewInstallation) -> Result<Installed, InstallError> {
+        let slot = &self.attempt.slot;
         let before = slot.record();
         slot.write(&self.record)?;
         let mut notes = fresh.notes;
@@ -422,8 +402,28 @@ impl FetchedServer {
             reason: fresh.plan.reason,
             considered: fresh.plan.considered,
             notes,
-            ..installed_server(InstallOutcome::Updated, &self.record, before.as_ref(), slot)
+            ..self.installed(InstallOutcome::Updated, before.as_ref())
         })
+    }
+
+    /// Returns the result of the installation, without notes; `before` is the record that it replaced.
+    fn installed(&self, outcome: InstallOutcome, before: Option<&InstallRecord>) -> Installed {
+        let record = &self.record;
+        Installed {
+            outcome,
+            name: record.name.clone(),
+            source: record.source.clone(),
+            commit: record.commit.clone(),
+            before: before.map(|it| it.commit.clone()),
+            reference: record.reference.clone(),
+            folder: self.attempt.slot.folder(&record.folder),
+            registered: record.registered.clone(),
+            backups: Vec::new(),
+            command: shown_words(record.command.iter().map(String::as_str)),
+            reason: String::new(),
+            considered: Vec::new(),
+            notes: Vec::new(),
+        }
     }
 }
 

@@ -7,10 +7,10 @@ use super::InstallError;
 use super::containment::place_below;
 use super::detect::{self, DetectError};
 use super::plan::{Argument, Plan, PrepareStep, Venv};
-use super::request::{InstallOutcome, InstallRequest, Installed};
+use super::request::InstallRequest;
 use super::store::{InstallRecord, StoreSlot};
+use crate::config::WrittenEntry;
 use crate::config::edit::{self, NewServer};
-use crate::config::{WrittenEntry, shown_words};
 
 /// Returns the working directory of a server.
 pub(super) fn home(folder: &Path, subdir: Option<&Path>) -> Result<PathBuf, InstallError> {
@@ -189,28 +189,4 @@ pub(super) fn repath(
         )),
     });
     notes.collect()
-}
-
-/// Builds the result of an installation from its record.
-pub(super) fn installed_server(
-    outcome: InstallOutcome,
-    record: &InstallRecord,
-    before: Option<&InstallRecord>,
-    slot: &StoreSlot,
-) -> Installed {
-    Installed {
-        outcome,
-        name: record.name.clone(),
-        source: record.source.clone(),
-        commit: record.commit.clone(),
-        before: before.map(|it| it.commit.clone()),
-        reference: record.reference.clone(),
-        folder: slot.folder(&record.folder),
-        registered: record.registered.clone(),
-        backups: Vec::new(),
-        command: shown_words(record.command.iter().map(String::as_str)),
-        reason: String::new(),
-        considered: Vec::new(),
-        notes: Vec::new(),
-    }
 }

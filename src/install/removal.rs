@@ -32,7 +32,7 @@ pub(crate) struct Removal {
 }
 
 /// Result of a removal.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Removed {
     /// Configuration files that had the server.
     pub(crate) unregistered: Vec<PathBuf>,
@@ -158,13 +158,7 @@ impl Removal {
             deletes,
             ..
         } = self;
-        let mut removed = Removed {
-            unregistered: Vec::new(),
-            backups: Vec::new(),
-            deleted: None,
-            kept: None,
-            notes: Vec::new(),
-        };
+        let mut removed = Removed::default();
         for file in files {
             let keep = |text: &str| installer.store.back_up(&name, &file, text);
             if let Some(backup) = edit::remove(&file, &name, keep)? {

@@ -363,7 +363,7 @@ impl StoreSlot {
     }
 
     /// Removes the slot, and parent folders that become empty.
-    pub(super) fn discard(self) -> Result<PathBuf, StoreError> {
+    pub(super) fn discard(&self) -> Result<PathBuf, StoreError> {
         // Without a record, a later run completes a removal that is killed.
         remove(&self.path.join(RECORD))?;
         remove(&self.path)?;

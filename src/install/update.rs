@@ -48,10 +48,12 @@ impl Installer {
             self.check_enabled()?;
         }
         let found = self.find(name)?;
-        let attempt = SlotCleanup::new(found.hold()?);
+        let attempt = SlotCleanup {
+            slot: found.hold()?,
+        };
         let gone = || InstallError::Unknown(name.to_owned());
         // The record may have changed before the slot was locked.
-        let record = attempt.slot().record().ok_or_else(gone)?;
+        let record = attempt.slot.record().ok_or_else(gone)?;
         let source = record.source()?;
         if origin == RequestOrigin::Tool {
             self.check_allowed(&source)?;
@@ -72,7 +74,7 @@ impl Installer {
             return Ok(same.replacing(command));
         }
         if !force {
-            let folder = attempt.slot().folder(&record.folder);
+            let folder = attempt.slot.folder(&record.folder);
             unchanged(&record.name, [folder], "repeat with --force")?;
         }
         let name = record.name.clone();
