@@ -15,7 +15,7 @@ use std::path::{Component, Path, PathBuf};
 use globset::GlobBuilder;
 
 use super::PrepareError;
-use super::settings::{Objection, read};
+use super::settings::read;
 use crate::install::containment::{existing, place_below};
 use crate::install::plan::PackageManager;
 use manifest::Manifest;
@@ -176,10 +176,10 @@ impl<'a> Repository<'a> {
     fn check_file<T>(
         &self,
         file: &Path,
-        check: impl FnOnce(&str) -> Result<T, Objection>,
+        check: impl FnOnce(&str) -> Result<T, String>,
     ) -> Result<T, PrepareError> {
         let text = read(file)?;
-        check(&text).map_err(|what| self.refuse(file, &what.to_string()))
+        check(&text).map_err(|what| self.refuse(file, &what))
     }
 
     /// Checks the settings of a folder. Returns patterns of members of its workspace.
@@ -228,7 +228,7 @@ impl<'a> Repository<'a> {
     fn check_lock(
         &self,
         file: &Path,
-        check: impl FnOnce(&str) -> Result<(), Objection>,
+        check: impl FnOnce(&str) -> Result<(), String>,
     ) -> Result<(), PrepareError> {
         match file.metadata() {
             Ok(about) if !about.is_file() || about.len() > LONGEST_LOCK => {
@@ -239,7 +239,7 @@ impl<'a> Repository<'a> {
         }
         let text = std::fs::read_to_string(file);
         let text = text.map_err(|_| self.refuse(file, "cannot be read"))?;
-        check(&text).map_err(|what| self.refuse(file, &what.to_string()))
+        check(&text).map_err(|what| self.refuse(file, &what))
     }
 
     /// Checks `package.json`. Returns its content, if there is such a file.
@@ -250,9 +250,7 @@ impl<'a> Repository<'a> {
             return Ok(None);
         }
         let manifest = Manifest::read(&text, self.packager, self.place(folder));
-        manifest
-            .map(Some)
-            .map_err(|what| self.refuse(&file, &what.to_string()))
+        manifest.map(Some).map_err(|what| self.refuse(&file, &what))
     }
 
     /// Checks the members of workspaces and the packages in the repository that `manifests` name, and so on.

@@ -1,5 +1,5 @@
 //! Reads settings files of a repository, and reports those by which a package manager would run code of the repository
-//! although packages may run no scripts.
+//! although packages may run no scripts. The error of a check is a sentence fragment about the file.
 
 use std::path::Path;
 
@@ -7,23 +7,6 @@ use super::PrepareError;
 
 /// Maximum size of a settings file, in bytes.
 const LONGEST: u64 = 1 << 20;
-
-/// Reason why a settings file is refused, as a sentence fragment about the file.
-#[derive(Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0}")]
-pub(super) struct Objection(String);
-
-impl From<String> for Objection {
-    fn from(reason: String) -> Self {
-        Self(reason)
-    }
-}
-
-impl From<&str> for Objection {
-    fn from(reason: &str) -> Self {
-        Self(reason.to_owned())
-    }
-}
 
 /// Refuses an existing `.venv`: installing runs its Python, which loads code from there at startup.
 pub(super) fn check_environment(folder: &Path) -> Result<(), PrepareError> {

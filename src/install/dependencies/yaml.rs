@@ -4,8 +4,6 @@ use std::collections::HashSet;
 
 use saphyr_parser::{Event, Parser, ScalarStyle};
 
-use super::settings::Objection;
-
 /// Maximum depth of collections.
 const DEEPEST: usize = 32;
 
@@ -38,7 +36,7 @@ enum OpenCollection {
 
 /// Parses a document whose root is a mapping. Returns the reason if a construct is not plain: parsers differ in
 /// their reading of such constructs, so a setting could hide there.
-pub(super) fn parse(text: &str) -> Result<Vec<YamlEntry>, Objection> {
+pub(super) fn parse(text: &str) -> Result<Vec<YamlEntry>, String> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let is_odd = |c: char| {
         (c.is_control() && c != '\n' && c != '\r')
@@ -61,7 +59,7 @@ pub(super) fn parse(text: &str) -> Result<Vec<YamlEntry>, Objection> {
             format!("cannot be read as YAML (line {line})")
         })?;
         let line = span.start.line();
-        let plain = |what: &str| Err(format!("has {what} (line {line})").into());
+        let plain = |what: &str| Err(format!("has {what} (line {line})"));
         match event {
             Event::DocumentStart(_) if documents > 0 => return plain("several documents"),
             Event::DocumentStart(_) => documents += 1,
@@ -109,18 +107,18 @@ impl YamlReader {
         self.open.iter().filter_map(key).collect()
     }
 
-    fn scalar(&mut self, text: &str, line: usize) -> Result<(), Objection> {
+    fn scalar(&mut self, text: &str, line: usize) -> Result<(), String> {
         match self.open.last_mut() {
-            None => return Err(format!("is not a mapping (line {line})").into()),
+            None => return Err(format!("is not a mapping (line {line})")),
             Some(OpenCollection::Mapping {
                 key: key @ None,
                 seen,
             }) => {
                 if text == "<<" {
-                    return Err(format!("has a merge `<<` (line {line})").into());
+                    return Err(format!("has a merge `<<` (line {line})"));
                 }
                 if !seen.insert(text.to_owned()) {
-                    return Err(format!("has a duplicate key `{text}` (line {line})").into());
+                    return Err(format!("has a duplicate key `{text}` (line {line})"));
                 }
                 *key = Some(text.to_owned());
                 return Ok(());
@@ -133,16 +131,16 @@ impl YamlReader {
         Ok(())
     }
 
-    fn start(&mut self, collection: OpenCollection, line: usize) -> Result<(), Objection> {
+    fn start(&mut self, collection: OpenCollection, line: usize) -> Result<(), String> {
         match self.open.last() {
             None if matches!(collection, OpenCollection::Sequence) => {
-                return Err(format!("is not a mapping (line {line})").into());
+                return Err(format!("is not a mapping (line {line})"));
             }
             Some(OpenCollection::Mapping { key: None, .. }) => {
-                return Err(format!("has a collection as a key (line {line})").into());
+                return Err(format!("has a collection as a key (line {line})"));
             }
             _ if self.open.len() >= DEEPEST => {
-                return Err(format!("is nested too deeply (line {line})").into());
+                return Err(format!("is nested too deeply (line {line})"));
             }
             None => {}
             Some(_) => {
@@ -220,13 +218,10 @@ mod tests {
             ("a: 1\0\nb: 2", "has a tab or another control character"),
             ("a:\tb", "has a tab or another control character"),
         ] {
-            assert_eq!(parse(text).unwrap_err().to_string(), reason, "{text}");
+            assert_eq!(parse(text).unwrap_err(), reason, "{text}");
         }
         assert!(parse(&"[".repeat(10_000)).is_err());
         let deep = format!("a: {}{}", "[".repeat(100), "]".repeat(100));
-        assert_eq!(
-            parse(&deep).unwrap_err().to_string(),
-            "is nested too deeply (line 1)"
-        );
+        assert_eq!(parse(&deep).unwrap_err(), "is nested too deeply (line 1)");
     }
 }

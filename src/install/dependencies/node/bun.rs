@@ -4,7 +4,6 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::SettingsFolder;
-use crate::install::dependencies::settings::Objection;
 
 /// Files of variables that bun reads, also while it installs.
 #[rustfmt::skip] // A table.
@@ -36,7 +35,7 @@ const STEERING: [&str; 13] = [
 const STEERING_NAMES: [&str; 4] = ["HOME", "PATH", "SHELL", "USERPROFILE"];
 
 /// Checks the table `install` of a `bunfig.toml`; other tables do not count while packages are installed.
-pub(super) fn check_settings(text: &str, place: &SettingsFolder<'_>) -> Result<(), Objection> {
+pub(super) fn check_settings(text: &str, place: &SettingsFolder<'_>) -> Result<(), String> {
     let line = |span: std::ops::Range<usize>| text[..span.start].matches('\n').count() + 1;
     // bun may accept a file that this parser rejects.
     let table = DeTable::parse(text).map_err(|_| "cannot be read as TOML")?;
@@ -59,19 +58,19 @@ pub(super) fn check_settings(text: &str, place: &SettingsFolder<'_>) -> Result<(
                     let is_fine = known.contains(&name) || name == "dir" && is_inside;
                     if !is_fine {
                         let at = line(key.span());
-                        return Err(format!("sets `install.{table}.{name}` (line {at})").into());
+                        return Err(format!("sets `install.{table}.{name}` (line {at})"));
                     }
                 }
             }
             (None, _) if SETTINGS.contains(&name) => {}
-            _ => return Err(format!("sets `install.{name}` (line {at})").into()),
+            _ => return Err(format!("sets `install.{name}` (line {at})")),
         }
     }
     Ok(())
 }
 
 /// Refuses a file with a variable that steers bun. Any word counts, since parsers differ about names and quotes.
-pub(super) fn check_variables(text: &str) -> Result<(), Objection> {
+pub(super) fn check_variables(text: &str) -> Result<(), String> {
     for (at, line) in text.lines().enumerate() {
         let line = line.trim();
         if line.starts_with('#') {
@@ -83,7 +82,7 @@ pub(super) fn check_variables(text: &str) -> Result<(), Objection> {
             STEERING_NAMES.contains(&word) || STEERING.iter().any(|it| word.starts_with(it))
         };
         if let Some(word) = words.find(|word| steers(word)) {
-            return Err(format!("sets `{word}`, which bun reads (line {})", at + 1).into());
+            return Err(format!("sets `{word}`, which bun reads (line {})", at + 1));
         }
     }
     Ok(())

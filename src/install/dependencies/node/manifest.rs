@@ -6,7 +6,6 @@ use serde_json::Value;
 
 use super::sources::{check_patch, check_pattern, check_source};
 use super::{SettingsFolder, may_match, pnpm};
-use crate::install::dependencies::settings::Objection;
 use crate::install::plan::PackageManager;
 
 /// Tables of packages by name.
@@ -41,7 +40,7 @@ impl Manifest {
         text: &str,
         packager: PackageManager,
         place: SettingsFolder<'_>,
-    ) -> Result<Self, Objection> {
+    ) -> Result<Self, String> {
         // Node.js may accept JSON that this parser rejects.
         let manifest: Value = serde_json::from_str(text.trim_start_matches('\u{feff}'))
             .map_err(|_| "cannot be read as JSON")?;
@@ -104,7 +103,7 @@ impl Manifest {
 }
 
 /// Refuses an address of a package manager, from which corepack fetches a program.
-fn check_packager(manifest: &Value) -> Result<(), Objection> {
+fn check_packager(manifest: &Value) -> Result<(), String> {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || "@.+-_".contains(c);
     let packager = manifest.get("packageManager").and_then(Value::as_str);
     if !packager.unwrap_or_default().chars().all(is_plain) {
@@ -118,7 +117,7 @@ fn check_packager(manifest: &Value) -> Result<(), Objection> {
 }
 
 /// Refuses a name that is a path: packages are installed to `node_modules/NAME`.
-pub(super) fn check_name(name: &str) -> Result<(), Objection> {
+pub(super) fn check_name(name: &str) -> Result<(), String> {
     let (scope, rest) = match name.split_once('/') {
         Some((scope, rest)) => (scope.strip_prefix('@').unwrap_or_default(), rest),
         None => ("scope", name),
@@ -129,7 +128,9 @@ pub(super) fn check_name(name: &str) -> Result<(), Objection> {
     if is_plain(scope) && is_plain(rest) && rest != "node_modules" {
         return Ok(());
     }
-    Err(format!("names a package `{name}`, which is not a valid name").into())
+    Err(format!(
+        "names a package `{name}`, which is not a valid name"
+    ))
 }
 
 /// Returns all strings in `value`.

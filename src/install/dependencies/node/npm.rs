@@ -4,7 +4,6 @@ use serde_json::Value;
 
 use super::SettingsFolder;
 use super::manifest::check_name;
-use crate::install::dependencies::settings::Objection;
 use crate::install::dependencies::settings::one_of;
 
 /// Keys that name programs, code files, other settings files or places outside the folder; without `-` and `_`.
@@ -20,7 +19,7 @@ const KEYS: [&str; 48] = [
 ];
 
 /// Checks the keys of a `.npmrc`. Keys in a section count too, and so does the section's name.
-pub(super) fn check_settings(text: &str) -> Result<(), Objection> {
+pub(super) fn check_settings(text: &str) -> Result<(), String> {
     let is_comment = |line: &str| line.trim_start().starts_with(['#', ';']);
     // npm counts no other line ends, and Node.js trims more than spaces.
     for (at, line) in text.split('\n').enumerate() {
@@ -28,14 +27,15 @@ pub(super) fn check_settings(text: &str) -> Result<(), Objection> {
             let key = line.split('=').next().unwrap_or_default();
             // npm also expands escapes and variables in keys.
             if key.contains(['\\', '$']) {
-                return Err(
-                    format!("has a key with an escape or a variable (line {})", at + 1).into(),
-                );
+                return Err(format!(
+                    "has a key with an escape or a variable (line {})",
+                    at + 1
+                ));
             }
             // The rest of a key after such a mark is a comment.
             let key = key.split(['#', ';']).next().unwrap_or_default();
             if let Some(key) = one_of(&KEYS, key) {
-                return Err(format!("sets `{key}` (line {})", at + 1).into());
+                return Err(format!("sets `{key}` (line {})", at + 1));
             }
         }
     }
@@ -44,7 +44,7 @@ pub(super) fn check_settings(text: &str) -> Result<(), Objection> {
 
 /// Refuses settings of the place to fetch packages from: pnpm fetches the pnpm that `package.json` names from there,
 /// and runs it.
-pub(super) fn check_registry(text: &str) -> Result<(), Objection> {
+pub(super) fn check_registry(text: &str) -> Result<(), String> {
     #[rustfmt::skip] // A table.
     const KEYS: [&str; 8] = [
         "registry", "pnpmregistry", "proxy", "httpproxy", "httpsproxy", "ca", "cafile", "strictssl",
@@ -56,16 +56,16 @@ pub(super) fn check_registry(text: &str) -> Result<(), Objection> {
         if let Some(key) = one_of(&KEYS, key)
             && value != "https://registry.npmjs.org"
         {
-            return Err(
-                format!("sets `{key}`, by which pnpm may fetch another pnpm to run").into(),
-            );
+            return Err(format!(
+                "sets `{key}`, by which pnpm may fetch another pnpm to run"
+            ));
         }
     }
     Ok(())
 }
 
 /// Refuses a lock file that places a package outside of the repository.
-pub(super) fn check_lock(text: &str, place: &SettingsFolder<'_>) -> Result<(), Objection> {
+pub(super) fn check_lock(text: &str, place: &SettingsFolder<'_>) -> Result<(), String> {
     let lock: Value = serde_json::from_str(text.trim_start_matches('\u{feff}'))
         .map_err(|_| "cannot be read as JSON")?;
     let packages = lock.get("packages").and_then(Value::as_object);
@@ -76,7 +76,9 @@ pub(super) fn check_lock(text: &str, place: &SettingsFolder<'_>) -> Result<(), O
         };
         for path in [Some(&**path), target].into_iter().flatten() {
             if place.inside(path).is_none() {
-                return Err(format!("has a package outside of the repository (`{path}`)").into());
+                return Err(format!(
+                    "has a package outside of the repository (`{path}`)"
+                ));
             }
         }
     }

@@ -4,7 +4,6 @@ use serde_json::Value;
 
 use super::SettingsFolder;
 use super::sources::{check_patch, check_pattern, check_source};
-use crate::install::dependencies::settings::Objection;
 use crate::install::dependencies::yaml;
 use crate::install::plan::PackageManager;
 
@@ -53,7 +52,7 @@ const PLACES: [&str; 2] = ["modulesDir", "virtualStoreDir"];
 pub(super) fn check_workspace(
     text: &str,
     place: &SettingsFolder<'_>,
-) -> Result<Vec<String>, Objection> {
+) -> Result<Vec<String>, String> {
     let mut patterns = Vec::new();
     for entry in yaml::parse(text)? {
         let (key, line) = (entry.key(), entry.line);
@@ -63,7 +62,7 @@ pub(super) fn check_workspace(
                 .as_deref()
                 .is_some_and(|it| place.inside(it).is_some());
         if !is_place && !SETTINGS.contains(&key) {
-            return Err(format!("sets `{key}` (line {line})").into());
+            return Err(format!("sets `{key}` (line {line})"));
         }
         let Some(text) = entry.text.as_deref() else {
             continue;
@@ -85,11 +84,11 @@ pub(super) fn check_workspace(
 }
 
 /// Checks the table `pnpm` of a `package.json`.
-pub(super) fn check_manifest(manifest: &Value) -> Result<(), Objection> {
+pub(super) fn check_manifest(manifest: &Value) -> Result<(), String> {
     let settings = manifest.get("pnpm").and_then(Value::as_object);
     let mut keys = settings.into_iter().flatten().map(|(key, _)| key);
     match keys.find(|key| !SETTINGS.contains(&key.as_str())) {
-        Some(key) => Err(format!("sets `pnpm.{key}`").into()),
+        Some(key) => Err(format!("sets `pnpm.{key}`")),
         None => Ok(()),
     }
 }

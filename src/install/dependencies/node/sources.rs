@@ -3,14 +3,13 @@
 use std::path::PathBuf;
 
 use super::SettingsFolder;
-use crate::install::dependencies::settings::Objection;
 use crate::install::plan::PackageManager;
 
 /// Hosts of git repositories that yarn knows.
 const HOSTS: [&str; 4] = ["github.com", "gitlab.com", "bitbucket.com", "bitbucket.org"];
 
 /// Refuses a pattern of workspace members that can match a folder outside.
-pub(super) fn check_pattern(pattern: &str) -> Result<(), Objection> {
+pub(super) fn check_pattern(pattern: &str) -> Result<(), String> {
     let path = pattern.trim_start_matches('!');
     let expands = path.contains(['{', '(', '[']) && path.contains('.');
     if expands
@@ -20,8 +19,7 @@ pub(super) fn check_pattern(pattern: &str) -> Result<(), Objection> {
     {
         return Err(format!(
             "has a workspace `{pattern}` that can match a folder outside of the repository"
-        )
-        .into());
+        ));
     }
     Ok(())
 }
@@ -31,11 +29,11 @@ pub(super) fn check_source(
     source: &str,
     packager: PackageManager,
     place: &SettingsFolder<'_>,
-) -> Result<Option<PathBuf>, Objection> {
+) -> Result<Option<PathBuf>, String> {
     let source = source.trim();
     let lower = source.to_ascii_lowercase();
     if lower.starts_with("exec:") {
-        return Err(format!("names the program `{source}` as a package").into());
+        return Err(format!("names the program `{source}` as a package"));
     }
     let prefix = ["file:", "link:", "portal:", "workspace:"]
         .into_iter()
@@ -56,14 +54,13 @@ pub(super) fn check_source(
     if packager == PackageManager::Yarn && prefix.is_none() && !is_plain_source(source) {
         return Err(format!(
             "names the source `{source}`, which yarn may fetch by git and prepare with scripts"
-        )
-        .into());
+        ));
     }
     Ok(None)
 }
 
 /// Refuses a patch that can change files outside of its package.
-pub(super) fn check_patch(path: &str, place: &SettingsFolder<'_>) -> Result<(), Objection> {
+pub(super) fn check_patch(path: &str, place: &SettingsFolder<'_>) -> Result<(), String> {
     let text = place
         .inside(path)
         .and_then(|file| std::fs::read(file).ok())
@@ -75,7 +72,7 @@ pub(super) fn check_patch(path: &str, place: &SettingsFolder<'_>) -> Result<(), 
         .filter(|line| heads.iter().any(|it| line.starts_with(it)));
     let leads_out = |line: &str| line.contains("..") || line.contains(['\\', '"']);
     if text.is_empty() || heads.any(leads_out) {
-        return Err(format!("names a patch `{path}` that cannot be checked").into());
+        return Err(format!("names a patch `{path}` that cannot be checked"));
     }
     Ok(())
 }

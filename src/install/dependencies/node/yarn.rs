@@ -2,7 +2,6 @@
 
 use super::SettingsFolder;
 use super::sources::{check_source, decoded, is_plain_source};
-use crate::install::dependencies::settings::Objection;
 use crate::install::dependencies::yaml;
 use crate::install::plan::PackageManager;
 
@@ -51,7 +50,7 @@ const PROTOCOLS: [&str; 8] = [
 ];
 
 /// Checks a `.yarnrc.yml`.
-pub(super) fn check_berry(text: &str, place: &SettingsFolder<'_>) -> Result<(), Objection> {
+pub(super) fn check_berry(text: &str, place: &SettingsFolder<'_>) -> Result<(), String> {
     // yarn reads a file with this comment in the syntax of yarn 1.
     if text.to_ascii_lowercase().contains("yarn lockfile") {
         return Err("looks like a lock file".into());
@@ -61,12 +60,14 @@ pub(super) fn check_berry(text: &str, place: &SettingsFolder<'_>) -> Result<(), 
         let text = entry.text.as_deref();
         let is_inside = || text.is_some_and(|it| place.inside(it).is_some());
         if !(SETTINGS.contains(&key) || PLACES.contains(&key) && is_inside()) {
-            return Err(format!("sets `{key}` (line {line})").into());
+            return Err(format!("sets `{key}` (line {line})"));
         }
         let name = entry.path.last().map_or("", String::as_str);
         let text = text.unwrap_or_default();
         if name.ends_with("RegistryServer") && text.starts_with("http:") {
-            return Err(format!("sets `{name}` to an address without TLS (line {line})").into());
+            return Err(format!(
+                "sets `{name}` to an address without TLS (line {line})"
+            ));
         }
         if SOURCES.contains(&key) {
             let checked = check_source(text, PackageManager::Yarn, place);
@@ -78,7 +79,7 @@ pub(super) fn check_berry(text: &str, place: &SettingsFolder<'_>) -> Result<(), 
 
 /// Checks a `.yarnrc` of yarn 1: one plain setting in each line. A setting `--install.NAME` is an option of the command
 /// line.
-pub(super) fn check_classic(text: &str) -> Result<(), Objection> {
+pub(super) fn check_classic(text: &str) -> Result<(), String> {
     for (at, line) in text.split('\n').enumerate() {
         let line = line.strip_suffix('\r').unwrap_or(line);
         if line.trim().is_empty() || line.starts_with('#') {
@@ -86,14 +87,14 @@ pub(super) fn check_classic(text: &str) -> Result<(), Objection> {
         }
         let odd = || format!("has a line in an unusual form (line {})", at + 1);
         if line.contains(|c: char| c.is_control() || c == '\\') {
-            return Err(odd().into());
+            return Err(odd());
         }
         let (key, rest) = first_word(line).ok_or_else(odd)?;
         let rest = rest.strip_prefix(':').unwrap_or(rest);
         let value = rest.strip_prefix(' ').ok_or_else(odd)?.trim_start();
         let (value, rest) = first_word(value).ok_or_else(odd)?;
         if !rest.trim().is_empty() || value.starts_with('-') {
-            return Err(odd().into());
+            return Err(odd());
         }
         let name = match key.strip_prefix("--") {
             Some(option) => option.split_once('.').map_or(option, |(_, name)| name),
@@ -101,7 +102,7 @@ pub(super) fn check_classic(text: &str) -> Result<(), Objection> {
         };
         let is_scope = name.starts_with('@') && name.ends_with(":registry");
         if !is_scope && !CLASSIC.contains(&name) {
-            return Err(format!("sets `{key}` (line {})", at + 1).into());
+            return Err(format!("sets `{key}` (line {})", at + 1));
         }
     }
     Ok(())
@@ -126,9 +127,9 @@ fn first_word(text: &str) -> Option<(&str, &str)> {
 }
 
 /// Checks a `yarn.lock`: yarn may fetch nothing by git.
-pub(super) fn check_lock(text: &str) -> Result<(), Objection> {
+pub(super) fn check_lock(text: &str) -> Result<(), String> {
     for (at, line) in text.lines().enumerate() {
-        let refused = |what: &str| Err(format!("{what} (line {})", at + 1).into());
+        let refused = |what: &str| Err(format!("{what} (line {})", at + 1));
         if line.contains('\\') {
             return refused("has a `\\`, which can hide a source");
         }
