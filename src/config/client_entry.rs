@@ -37,10 +37,7 @@ pub(crate) fn client_entry(
         value: name.to_owned(),
         at: server.at.clone(),
     };
-    let table = |name: &str, node: Node| Node {
-        at: server.at.clone(),
-        value: Value::Table(vec![(key(name), node)]),
-    };
+    let table = |name: &str, node: Node| server.with(Value::Table(vec![(key(name), node)]));
     let tree = table(SERVERS, table(&path.name, server.clone()));
     let mut raw = RawConfig::default();
     let mut loaded = LoadedConfig::default();

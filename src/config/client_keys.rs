@@ -6,7 +6,7 @@
 use super::fault::Fault;
 use super::findings::Findings;
 use super::keys;
-use super::location::{FileSpan, Located};
+use super::location::Located;
 use super::node::{Entries, Node, Value};
 use crate::suggestions::nearest;
 
@@ -132,10 +132,7 @@ pub(super) fn translated(findings: &mut Findings<'_>, node: &Node) -> Node {
             ours.take(key, value);
         }
     }
-    Node {
-        at: node.at.clone(),
-        value: Value::Table(ours.entries),
-    }
+    node.with(Value::Table(ours.entries))
 }
 
 /// Translated entries of one server.
@@ -276,33 +273,5 @@ impl TranslatedServer<'_, '_> {
     fn note(&mut self, key: &Located<String>, says: &str) {
         let text = format!("`{}` {says}", key.value);
         self.findings.note(&key.at, &text);
-    }
-}
-
-impl Node {
-    /// Returns the value of `key` if the node is a table.
-    pub(super) fn get(&self, key: &str) -> Option<&Self> {
-        let Value::Table(entries) = &self.value else {
-            return None;
-        };
-        let mut entries = entries.iter();
-        let entry = entries.find(|(it, _)| it.value == key);
-        entry.map(|(_, node)| node)
-    }
-
-    /// Returns a node with another value at the same position.
-    fn with(&self, value: Value) -> Self {
-        let at: FileSpan = self.at.clone();
-        Self { at, value }
-    }
-}
-
-impl Located<String> {
-    /// Returns the key `name` at the same position.
-    fn named(&self, name: &str) -> Self {
-        Self {
-            value: name.to_owned(),
-            at: self.at.clone(),
-        }
     }
 }

@@ -81,6 +81,16 @@ pub(super) struct Located<T> {
     pub(super) at: FileSpan,
 }
 
+impl Located<String> {
+    /// Returns the key `name` at the same position.
+    pub(super) fn named(&self, name: &str) -> Self {
+        Self {
+            value: name.to_owned(),
+            at: self.at.clone(),
+        }
+    }
+}
+
 /// Returns the values without positions.
 pub(super) fn values(all: &[Located<String>]) -> impl Iterator<Item = &str> {
     all.iter().map(|it| it.value.as_str())

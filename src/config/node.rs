@@ -55,6 +55,22 @@ impl Node {
             Value::Reference => "a reference",
         }
     }
+
+    /// Returns the value of `key` if the node is a table.
+    pub(super) fn get(&self, key: &str) -> Option<&Self> {
+        let Value::Table(entries) = &self.value else {
+            return None;
+        };
+        let mut entries = entries.iter();
+        let entry = entries.find(|(it, _)| it.value == key);
+        entry.map(|(_, node)| node)
+    }
+
+    /// Returns a node with another value at the same position.
+    pub(super) fn with(&self, value: Value) -> Self {
+        let at = self.at.clone();
+        Self { at, value }
+    }
 }
 
 /// Parses a TOML file; returns all syntax errors on failure.

@@ -87,10 +87,7 @@ fn options(nodes: &[&Node], words: &[String], entry: &Node) -> Node {
         let Some((node, value)) = attached.map(|value| (*node, value)).or_else(next) else {
             break;
         };
-        let text = |text: &str| Node {
-            at: node.at.clone(),
-            value: Value::Text(text.to_owned()),
-        };
+        let text = |text: &str| node.with(Value::Text(text.to_owned()));
         let key_at = |name: &str| Located {
             value: name.to_owned(),
             at: node.at.clone(),
@@ -109,16 +106,10 @@ fn options(nodes: &[&Node], words: &[String], entry: &Node) -> Node {
             (Some(Value::List(all)), Value::List(more)) => all.extend(more),
             (Some(Value::Table(all)), Value::Table(more)) => all.extend(more),
             (Some(known), value) => *known = value,
-            (None, value) => {
-                let at = node.at.clone();
-                found.push((key_at(key.name), Node { at, value }));
-            }
+            (None, value) => found.push((key_at(key.name), node.with(value))),
         }
     }
-    Node {
-        at: entry.at.clone(),
-        value: Value::Table(found),
-    }
+    entry.with(Value::Table(found))
 }
 
 /// Returns a directory relative to the one that `entry` has, if any.

@@ -93,8 +93,7 @@ pub(super) fn of_codex(tree: &mut Node) -> Option<Node> {
     };
     let at = entries.iter().position(|(key, _)| key.value == CODEX)?;
     let servers = Value::Table(vec![entries.remove(at)]);
-    let at = tree.at.clone();
-    Some(Node { at, value: servers })
+    Some(tree.with(servers))
 }
 
 /// Whether `node` contains tables and all of them are servers.
