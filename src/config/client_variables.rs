@@ -1,7 +1,5 @@
 //! Variables in the files of clients that do not write them as `${VAR}`.
 
-use serde_json::Value as Plain;
-
 use super::expand::{ENVIRONMENT, is_variable_name, name_length};
 use super::fault::Fault;
 use super::node::{Node, Value};
@@ -33,23 +31,6 @@ impl VariableForm {
         }
     }
 
-    /// Returns a value of the file with all variables written as `${VAR}`.
-    pub(crate) fn value_in_braces(self, value: Plain) -> Plain {
-        match value {
-            Plain::String(text) => self.in_braces(&text).into(),
-            Plain::Array(items) => items
-                .into_iter()
-                .map(|it| self.value_in_braces(it))
-                .collect(),
-            Plain::Object(entries) => {
-                let entries = entries.into_iter();
-                let entries = entries.map(|(key, it)| (key, self.value_in_braces(it)));
-                Plain::Object(entries.collect())
-            }
-            other => other,
-        }
-    }
-
     /// Returns a node of the file with all variables written as `${VAR}`, or a fault about a value that only the client
     /// can replace.
     pub(super) fn node_in_braces(self, node: &Node) -> Result<Node, Fault> {
@@ -72,10 +53,7 @@ impl VariableForm {
             }
             other => other.clone(),
         };
-        Ok(Node {
-            at: node.at.clone(),
-            value,
-        })
+        Ok(node.with(value))
     }
 }
 

@@ -50,9 +50,8 @@ pub(super) fn servers_text(
 ) -> Result<String, SetupError> {
     let mut servers = Map::new();
     for proposal in proposals {
-        let server = parsed.value(&proposal.entry);
+        let server = parsed.value_in_braces(&proposal.entry, proposal.client.variables());
         let server = server.ok_or_else(|| proposal.changed())?;
-        let server = proposal.client.variables().value_in_braces(server);
         servers.insert(proposal.entry.name.clone(), with_directory(server));
     }
     Ok(format!("{:#}\n", json!({ "mcpServers": servers })))

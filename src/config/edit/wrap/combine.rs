@@ -5,6 +5,7 @@
 
 use serde_json::{Map, Value as Plain, json};
 
+use super::super::super::client_variables::VariableForm;
 use super::super::super::node::{Node, Value};
 use super::super::{NewServer, json, plain, take_out, toml};
 use super::tables::table;
@@ -19,6 +20,17 @@ impl ClientFile {
     /// Returns the value of a server as JSON.
     pub(crate) fn value(&self, path: &EntryPath) -> Option<Plain> {
         self.server(path).map(json_value)
+    }
+
+    /// Returns the value of a server as JSON, its variables of this form written as `${VAR}`; `None` also if only the
+    /// client can replace one.
+    pub(crate) fn value_in_braces(
+        &self,
+        path: &EntryPath,
+        variables: VariableForm,
+    ) -> Option<Plain> {
+        let server = variables.node_in_braces(self.server(path)?).ok()?;
+        Some(json_value(&server))
     }
 
     /// Returns the text with the server at `new`, which runs `words`, in place of the servers `names` of the same table;
