@@ -222,9 +222,7 @@ pub(crate) fn load(around: &ConfigContext) -> LoadedConfig {
     let program = around.program.as_deref();
     let written = files::read(&places, program, &mut loaded.faults);
     resolve::resolve(&written, around, &mut loaded);
-    loaded
-        .files
-        .extend([places.json, places.toml].into_iter().flatten());
+    loaded.files.extend(places.files());
     let files = &loaded.files;
     loaded.faults.sort_by_key(|fault| {
         (

@@ -34,6 +34,13 @@ pub(super) struct ConfigPaths {
     pub(super) foreign: Vec<(PathBuf, u32)>,
 }
 
+impl ConfigPaths {
+    /// Returns the files to read, in this order.
+    pub(super) fn files(self) -> impl Iterator<Item = PathBuf> {
+        [self.json, self.toml].into_iter().flatten()
+    }
+}
+
 /// Finds the files for these surroundings. Accepts an explicit file even if it is missing or belongs to another user.
 pub(super) fn discover(around: &ConfigContext) -> ConfigPaths {
     let (explicit, cwd) = (around.explicit.as_deref(), around.cwd.as_path());

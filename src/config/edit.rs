@@ -111,7 +111,7 @@ pub(crate) fn add(
                 let (name, file) = (name.to_owned(), file.to_owned());
                 return Err(EditError::Exists { name, file });
             };
-            keep(text.unwrap_or_default()).map_err(not_kept(file))?;
+            keep(text.unwrap_or_default()).map_err(io_error("back up", file))?;
         }
         change = Some(ServerAddition {
             file: file.to_owned(),
@@ -144,7 +144,7 @@ pub(crate) fn remove<T>(
             return Ok(None);
         }
         if let Some(keep) = keep.take() {
-            kept = Some(keep(text).map_err(not_kept(file))?);
+            kept = Some(keep(text).map_err(io_error("back up", file))?);
         }
         let edited = match document.form {
             FileFormat::Json => json::remove(&document, name)?,
@@ -157,11 +157,11 @@ pub(crate) fn remove<T>(
     Ok(kept)
 }
 
-fn not_kept(file: &Path) -> impl FnOnce(io::Error) -> EditError {
-    let path = file.to_owned();
+fn io_error(doing: &'static str, path: &Path) -> impl Fn(io::Error) -> EditError {
+    let path = path.to_owned();
     move |source| EditError::Io {
-        doing: "back up",
-        path,
+        doing,
+        path: path.clone(),
         source,
     }
 }
@@ -218,8 +218,7 @@ pub(crate) fn check(file: &Path) -> Result<(), EditError> {
 
 /// Checks each file of `around`, since a broken file may contain any server.
 pub(crate) fn check_all(around: &ConfigContext) -> Result<(), EditError> {
-    let places = places(around);
-    let mut files = [places.json, places.toml].into_iter().flatten();
+    let mut files = discover::discover(around).files();
     files.try_for_each(|file| check(&file))
 }
 
@@ -231,28 +230,20 @@ pub(crate) fn has(file: &Path, name: &str) -> bool {
 
 /// Returns the files that contain a server of this name; skips unreadable files.
 pub(crate) fn places_of(around: &ConfigContext, name: &str) -> Vec<PathBuf> {
-    let places = places(around);
-    [places.json, places.toml]
-        .into_iter()
-        .flatten()
-        .filter(|file| has(file, name))
-        .collect()
+    let files = discover::discover(around).files();
+    files.filter(|file| has(file, name)).collect()
 }
 
 /// Returns the file for a server of this name: the file that contains it, else `.mcp.json` if it exists or there is no
 /// `mcp-proxy.toml`, else `mcp-proxy.toml`.
 pub(crate) fn choose(around: &ConfigContext, name: &str) -> PathBuf {
-    let places = places(around);
+    let places = discover::discover(around);
     places_of(around, name)
         .into_iter()
         .next()
         .or(places.json)
         .or(places.toml)
         .unwrap_or_else(|| around.cwd.join(discover::SHARED))
-}
-
-fn places(around: &ConfigContext) -> discover::ConfigPaths {
-    discover::discover(around)
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

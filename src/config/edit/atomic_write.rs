@@ -17,7 +17,7 @@ use self::unix as system;
 use self::windows as system;
 
 use super::super::files::read_text;
-use super::{EditError, MARK};
+use super::{EditError, MARK, io_error};
 use crate::folder_lock::FolderLock;
 use crate::private_files;
 
@@ -167,15 +167,6 @@ fn write_in_place(file: &Path, text: &str) -> Result<(), EditError> {
         handle.sync_all()
     };
     write().map_err(io_error("write", file))
-}
-
-fn io_error(doing: &'static str, path: &Path) -> impl Fn(io::Error) -> EditError {
-    let path = path.to_owned();
-    move |source| EditError::Io {
-        doing,
-        path: path.clone(),
-        source,
-    }
 }
 
 #[cfg(test)]

@@ -18,7 +18,9 @@ use super::super::node::{Node, Value};
 use super::super::own_entry;
 use super::super::show::toml_text;
 use super::json::{indent_of_line, starts_line};
-use super::{ConfigDocument, EditError, FileFormat, MARK, NodeEntry, entry, plain, spliced};
+use super::{
+    ConfigDocument, EditError, FileFormat, MARK, NodeEntry, entry, io_error, plain, spliced,
+};
 use tables::{servers, value_at, without_command};
 
 /// Keys of a program: most clients, Goose.
@@ -58,11 +60,7 @@ pub(crate) struct ClientFile {
 impl ClientFile {
     /// Reads and parses `file`.
     pub(crate) fn read(file: &Path) -> Result<Self, EditError> {
-        let text = read_text(file).map_err(|source| EditError::Io {
-            doing: "read",
-            path: file.to_owned(),
-            source,
-        })?;
+        let text = read_text(file).map_err(io_error("read", file))?;
         Self::parse(file, &text)
     }
 
