@@ -39,27 +39,23 @@ impl ProcessAddress {
         is_sse_2024: bool,
         shown: String,
     ) -> Result<Self, RemoteError> {
-        if text.trim() == AUTO {
-            return Ok(Self {
-                template: None,
-                headers,
-                is_sse_2024,
-                fixed_port: None,
-                shown,
-            });
-        }
-        let url = remote::url(&text.replace(PLACEHOLDER, "1"))?;
-        if url.scheme() != "http" || !remote::is_loopback(&url) {
-            return Err(RemoteError::NotHere);
-        }
-        let has_own_ports = text.contains(PLACEHOLDER);
-        Ok(Self {
-            template: Some(text.to_owned()),
+        let mut parsed = Self {
+            template: None,
             headers,
             is_sse_2024,
-            fixed_port: url.port_or_known_default().filter(|_| !has_own_ports),
+            fixed_port: None,
             shown,
-        })
+        };
+        if text.trim() != AUTO {
+            let url = remote::url(&text.replace(PLACEHOLDER, "1"))?;
+            if url.scheme() != "http" || !remote::is_loopback(&url) {
+                return Err(RemoteError::NotHere);
+            }
+            let has_own_ports = text.contains(PLACEHOLDER);
+            parsed.template = Some(text.to_owned());
+            parsed.fixed_port = url.port_or_known_default().filter(|_| !has_own_ports);
+        }
+        Ok(parsed)
     }
 
     /// Parses the URL of an option, for a server without headers.

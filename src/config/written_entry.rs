@@ -1,6 +1,5 @@
 //! Entry of a server as it is written: both files together, and no variable expanded.
 
-use super::section::Section;
 use super::{ConfigContext, discover, files, own_entry};
 
 /// Entry of a server.
@@ -18,16 +17,11 @@ pub(crate) fn written_entry(around: &ConfigContext, name: &str) -> Option<Writte
     let raw = files::read(&discover::discover(around), program, &mut Vec::new());
     let mut servers = raw.servers.into_iter();
     let (_, section) = servers.find(|(it, _)| it.value == name)?;
+    let variables = section.map("env").map_or(&[][..], |(map, _)| map).iter();
     Some(WrittenEntry {
         is_own: section.is_wrapped || own_entry::is_own_entry(&section, program),
-        variables: variables(&section),
+        variables: variables
+            .map(|(name, value)| (name.value.clone(), value.value.clone()))
+            .collect(),
     })
-}
-
-fn variables(section: &Section) -> Vec<(String, String)> {
-    let map = section.map("env").map_or(&[][..], |(map, _)| map);
-    let pairs = map.iter();
-    pairs
-        .map(|(name, value)| (name.value.clone(), value.value.clone()))
-        .collect()
 }
