@@ -112,8 +112,8 @@ pub(super) fn faults_error(loaded: &LoadedConfig) -> CliError {
 
 /// Like [`faults_error`], for a number of faults.
 pub(super) fn fault_count_error(count: usize) -> CliError {
-    let errors = if count == 1 { "error" } else { "errors" };
-    CliError::Config(format!("invalid configuration: {count} {errors}"))
+    let errors = output::count(count, "error", "errors");
+    CliError::Config(format!("invalid configuration: {errors}"))
 }
 
 /// Returns faults as a JSON array, each with the `server` that it disables, or null, and its `message`.

@@ -16,6 +16,7 @@ use clap::Args;
 use super::{CliError, EXIT_FAILURE, EXIT_OK, config, print};
 use crate::config::{ConfigContext, LoadedConfig, load};
 use crate::front::http::Address;
+use crate::output;
 use crate::setup::{self, ClientEntries};
 
 use report::{Finding, Severity};
@@ -103,7 +104,7 @@ fn entries(
         "client",
         format!(
             "{name} runs {} through mcp-proxy ({path})",
-            counted(own.len())
+            output::count(own.len(), "entry", "entries")
         ),
     )];
     for entry in &own {
@@ -113,11 +114,4 @@ fn entries(
     findings.extend(clients::settings(file, &own, around));
     findings.extend(clients::lists(file, &own));
     findings
-}
-
-fn counted(entries: usize) -> String {
-    format!(
-        "{entries} {}",
-        if entries == 1 { "entry" } else { "entries" }
-    )
 }

@@ -183,7 +183,7 @@ fn refusal(outcome: &SetupOutcome<'_>) -> Option<CliError> {
     let (first, why) = outcome.refused.first()?;
     let rest = match outcome.wrapped.len() {
         0 => "nothing was changed".to_owned(),
-        count => format!("{} wrapped", counted(count)),
+        count => format!("{} wrapped", servers(count)),
     };
     let text = if outcome.refused.len() == 1 {
         format!("`{}` {why}", output::clean(&first.entry.name))
@@ -199,11 +199,8 @@ fn refusal(outcome: &SetupOutcome<'_>) -> Option<CliError> {
     Some(CliError::Start(format!("{text}; {rest}")))
 }
 
-fn counted(servers: usize) -> String {
-    format!(
-        "{servers} {}",
-        if servers == 1 { "server" } else { "servers" }
-    )
+fn servers(count: usize) -> String {
+    output::count(count, "server", "servers")
 }
 
 /// Returns the lines that say which entries were refused and what to do after the edit.
@@ -222,7 +219,7 @@ fn summary(plan: &Plan, outcome: &SetupOutcome<'_>) -> String {
         [] if plan.proposals.is_empty() => text.push_str("nothing to wrap\n"),
         [] => text.push_str("nothing was changed\n"),
         _ => {
-            let (count, titles) = (counted(outcome.wrapped.len()), enumerated(&titles));
+            let (count, titles) = (servers(outcome.wrapped.len()), enumerated(&titles));
             let _ = writeln!(
                 text,
                 "wrapped {count}; restart {titles}, or reconnect the servers there\n\

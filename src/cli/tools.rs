@@ -16,7 +16,7 @@ use crate::config::Fault;
 use crate::jsonrpc::{Members, elements, quoted, unquoted};
 use crate::mcp::{Entry, List, ListKind};
 use crate::output::palette::{BAD, DIM, HEAD};
-use crate::output::{Verbosity, clean};
+use crate::output::{Verbosity, clean, count};
 
 /// Maximum width of the column of signatures. A longer signature shifts only its own description.
 const WIDEST: usize = 40;
@@ -149,20 +149,13 @@ fn table(all: &[ServerTools<'_>]) -> String {
                 let _ = writeln!(
                     text,
                     "{HEAD}{name}{HEAD:#}  {DIM}{}{DIM:#}",
-                    counted(entries)
+                    count(entries.len(), "tool", "tools")
                 );
                 text += &rows(entries);
             }
         }
     }
     text
-}
-
-fn counted(entries: &[Entry]) -> String {
-    match entries.len() {
-        1 => "1 tool".to_owned(),
-        count => format!("{count} tools"),
-    }
 }
 
 fn rows(entries: &[Entry]) -> String {

@@ -43,7 +43,7 @@ pub(super) fn harmless(line: &str) -> Cow<'_, str> {
 }
 
 /// Formats a count: `1 tool`, `2 tools`.
-pub(super) fn count(number: usize, one: &str, many: &str) -> String {
+pub(crate) fn count(number: usize, one: &str, many: &str) -> String {
     format!("{number} {}", if number == 1 { one } else { many })
 }
 

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use crate::jsonrpc::{Members, elements};
+use crate::output::count;
 
 /// Returns the text pieces of a raw result and one line for each other piece of content. A result without text pieces
 /// also shows its `structuredContent`, if any.
@@ -60,10 +61,7 @@ fn piece(content: &Members<'_>) -> String {
 /// Describes a piece of content: `[image: image/png, 68 bytes]`.
 fn described(what: &str, content: &Members<'_>, base64: Option<Cow<'_, str>>) -> String {
     let media = content.text("mimeType").map(Cow::into_owned);
-    let size = base64.map(|data| match decoded(&data) {
-        1 => "1 byte".to_owned(),
-        bytes => format!("{bytes} bytes"),
-    });
+    let size = base64.map(|data| count(decoded(&data), "byte", "bytes"));
     let details: Vec<String> = media.into_iter().chain(size).collect();
     match &details[..] {
         [] => format!("[{what}]"),
