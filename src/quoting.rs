@@ -16,7 +16,7 @@ pub(crate) fn value(text: &str) -> String {
 }
 
 /// Returns the words of a command; a word is quoted like a [`value`] unless it consists of plain characters.
-pub(crate) fn command<'a>(words: impl IntoIterator<Item = &'a str>) -> String {
+pub(crate) fn command(words: impl IntoIterator<Item: AsRef<str>>) -> String {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || "_-./@:=+,%~<>![]*".contains(c);
     let word = |word: &str| {
         if !word.is_empty() && word.len() <= LONGEST && word.chars().all(is_plain) {
@@ -25,7 +25,8 @@ pub(crate) fn command<'a>(words: impl IntoIterator<Item = &'a str>) -> String {
             value(word)
         }
     };
-    let words: Vec<String> = words.into_iter().map(word).collect();
+    let words = words.into_iter().map(|it| word(it.as_ref()));
+    let words: Vec<String> = words.collect();
     words.join(" ")
 }
 

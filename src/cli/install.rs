@@ -317,7 +317,7 @@ fn show(bar: &ProgressDisplay, step: &InstallStep) {
 
 /// Shows the start command, so that a person can interrupt before it runs.
 fn show_start_command(bar: &ProgressDisplay, proposal: &InstallSummary) {
-    let line = quoting::command(proposal.command.iter().map(String::as_str));
+    let line = quoting::command(&proposal.command);
     let reason = output::clean(&proposal.reason);
     bar.line(&format!("start command: {line} ({reason})"));
     if let Some(file) = &proposal.replaces {

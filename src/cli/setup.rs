@@ -258,8 +258,7 @@ fn left(text: &mut String, style: Style, name: &str, file: &Path, why: &str) {
 
 /// Returns the words of a command for people, without secrets.
 pub(super) fn shown(words: &[String]) -> String {
-    let words = shown_words(words.iter().map(String::as_str));
-    quoting::command(words.iter().map(String::as_str))
+    quoting::command(shown_words(words))
 }
 
 /// Returns the difference, per file and server, and the servers that are left as they are.
@@ -295,13 +294,12 @@ fn difference(plan: &Plan) -> String {
 }
 
 fn report(args: &SetupArgs, plan: &Plan, outcome: &SetupOutcome<'_>) -> Value {
-    let masked = |words: &[String]| shown_words(words.iter().map(String::as_str));
     let proposal = |it: &Proposal| {
         let is_same = |other: &Proposal| std::ptr::eq(other, it);
         let mut refused = outcome.refused.iter();
         json!({
             "client": it.client.id, "scope": it.scope.name(), "file": it.file, "server": it.entry.name,
-            "before": masked(&it.before), "entry": it.entry_after().name, "after": masked(&it.after()),
+            "before": shown_words(&it.before), "entry": it.entry_after().name, "after": shown_words(it.after()),
             "wrapped": outcome.wrapped.iter().any(|it| is_same(it)),
             "reason": refused.find(|(it, _)| is_same(it)).map(|(_, why)| why),
         })

@@ -261,7 +261,7 @@ impl<'a> Resolver<'a> {
         if !is_line || self.section.get("args").is_some() {
             return None;
         }
-        let shown = shown_words(words.iter().map(String::as_str));
+        let shown = shown_words(&words);
         let (program, args) = shown.split_first()?;
         let args: Vec<String> = args.iter().map(|word| format!("{word:?}")).collect();
         Some(format!(

@@ -204,14 +204,15 @@ impl ArgumentKind {
 }
 
 /// Hides the secrets in the words of a command. All other text is returned as written.
-pub(crate) fn shown_words<'a>(words: impl Iterator<Item = &'a str>) -> Vec<String> {
+pub(crate) fn shown_words(words: impl IntoIterator<Item: AsRef<str>>) -> Vec<String> {
     let mut follows = ArgumentKind::Anything;
-    let shown = words.map(|word| match follows {
+    let mut shown = |word: &str| match follows {
         // `Authorization: Bearer TOKEN` in a line.
         ArgumentKind::Secret if SCHEMES.contains(&word) => word.to_owned(),
         _ => std::mem::replace(&mut follows, ArgumentKind::word(word)).shown(word),
-    });
-    shown.collect()
+    };
+    let words = words.into_iter();
+    words.map(|word| shown(word.as_ref())).collect()
 }
 
 fn argument(arg: &str) -> String {

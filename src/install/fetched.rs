@@ -419,7 +419,7 @@ impl FetchedServer {
             folder: self.attempt.slot.folder(&record.folder),
             registered: record.registered.clone(),
             backups: Vec::new(),
-            command: shown_words(record.command.iter().map(String::as_str)),
+            command: shown_words(&record.command),
             reason: String::new(),
             considered: Vec::new(),
             notes: Vec::new(),

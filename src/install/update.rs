@@ -127,10 +127,7 @@ fn started_alike(
     {
         return Ok(moved);
     }
-    let line = |words: &[String]| {
-        let words = shown_words(words.iter().map(String::as_str));
-        quoting::command(words.iter().map(String::as_str))
-    };
+    let line = |words: &[String]| quoting::command(shown_words(words));
     Err(InstallError::StartsDifferently {
         name: before.name.clone(),
         commit: after.commit.clone(),

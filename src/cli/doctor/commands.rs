@@ -101,7 +101,7 @@ pub(super) fn entry(
         desktop_path
     };
     let words: Vec<&str> = entry.words.iter().map(String::as_str).collect();
-    let shown = shown_words(words.iter().copied());
+    let shown = shown_words(&words);
     let wrapped = words.iter().position(|word| *word == "--").map(|at| at + 1);
     let cwd = words.iter().position(|word| *word == "--cwd");
     let cwd = cwd.and_then(|at| words.get(at + 1)).copied();

@@ -38,7 +38,7 @@ pub(super) fn found_json(found: &[StoredServer]) -> String {
             "commit": record.commit,
             "reference": record.reference,
             "folder": it.folder.to_string_lossy(),
-            "command": shown_words(record.command.iter().map(String::as_str)),
+            "command": shown_words(&record.command),
             "registered": texts(&record.registered),
         })
     };
