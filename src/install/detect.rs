@@ -310,10 +310,6 @@ fn is_plain(name: &str) -> bool {
     !name.is_empty() && !name.starts_with(['-', '.']) && name.chars().all(good)
 }
 
-fn texts(texts: &[&str]) -> Vec<String> {
-    texts.iter().map(|&text| text.to_owned()).collect()
-}
-
 fn plan(
     prepare: Vec<PrepareStep>,
     command: &str,
@@ -325,7 +321,7 @@ fn plan(
         prepare,
         command: command.to_owned(),
         args,
-        watch: texts(watch),
+        watch: watch.iter().map(|&it| it.to_owned()).collect(),
         reason,
         ..Plan::default()
     }

@@ -87,7 +87,7 @@ impl Installer {
             // The entry of a server that was not installed can be removed as well.
             Err(InstallError::Unknown(_)) if !files.is_empty() => None,
             // It was installed for other configurations; the entry here only shares its name.
-            Ok(found) if !files.is_empty() && !is_registered(&found, &files) => None,
+            Ok(found) if !files.is_empty() && !found.is_in(&files) => None,
             found => Some(found?),
         };
         if let (RequestOrigin::Tool, Some(found)) = (origin, &found) {
@@ -228,12 +228,4 @@ impl Removal {
 /// Returns true if a configuration file has the server, or cannot be parsed.
 fn may_have(file: &Path, name: &str) -> bool {
     edit::has(file, name) || edit::check(file).is_err()
-}
-
-fn is_registered(found: &StoredServer, files: &[PathBuf]) -> bool {
-    found
-        .record
-        .registered
-        .iter()
-        .any(|file| files.contains(file))
 }

@@ -231,6 +231,12 @@ impl StoredServer {
         StoreSlot::hold(&self.slot, &self.record.name)
     }
 
+    /// Returns true if one of these configuration files registers the server.
+    pub(super) fn is_in(&self, files: &[PathBuf]) -> bool {
+        let mut registered = self.record.registered.iter();
+        registered.any(|file| files.contains(file))
+    }
+
     /// Returns the folder of all its commits.
     pub(super) fn slot(&self) -> &Path {
         &self.slot

@@ -88,8 +88,7 @@ impl Installer {
         let mut found = self.store.installed();
         found.retain(|it| it.record.name == name);
         let files = edit::places_of(&self.around, name);
-        let here = |it: &StoredServer| it.record.registered.iter().any(|file| files.contains(file));
-        if let Some(at) = found.iter().position(here) {
+        if let Some(at) = found.iter().position(|it| it.is_in(&files)) {
             return Ok(found.swap_remove(at));
         }
         if found.len() > 1 {

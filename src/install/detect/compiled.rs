@@ -31,8 +31,7 @@ pub(super) fn propose(tree: &CloneFolder, findings: &mut FolderFindings) {
 }
 
 fn cargo(tree: &CloneFolder, findings: &mut FolderFindings) {
-    let manifest = tree.toml(CARGO);
-    let Some(manifest) = findings.read(CARGO, manifest) else {
+    let Some(manifest) = findings.read(CARGO, tree.toml(CARGO)) else {
         return;
     };
     let text = |pointer: &str| manifest.pointer(pointer).and_then(Value::as_str);
@@ -81,24 +80,17 @@ fn cargo(tree: &CloneFolder, findings: &mut FolderFindings) {
 
 /// Returns the names of the programs, each with the reason for it.
 fn bins(tree: &CloneFolder, manifest: &Value, package: &str) -> Vec<(String, String)> {
-    let listed = manifest
-        .get("bin")
-        .and_then(Value::as_array)
-        .into_iter()
-        .flatten();
-    let mut bins: Vec<(String, String)> = listed
+    let listed = || {
+        let bins = manifest.get("bin").and_then(Value::as_array);
+        bins.into_iter().flatten()
+    };
+    let mut bins: Vec<(String, String)> = listed()
         .filter_map(|bin| bin.get("name")?.as_str())
         .map(|name| (name.to_owned(), format!("`bin` has `{name}`")))
         .collect();
     let taken = |path: &str| {
-        let listed = manifest
-            .get("bin")
-            .and_then(Value::as_array)
-            .into_iter()
-            .flatten();
-        listed
-            .filter_map(|bin| bin.get("path")?.as_str())
-            .any(|it| it == path)
+        let mut paths = listed().filter_map(|bin| bin.get("path")?.as_str());
+        paths.any(|it| it == path)
     };
     let mut add = |name: &str, path: &str| {
         if tree.has(path) && !taken(path) && !bins.iter().any(|(it, _)| it == name) {

@@ -94,8 +94,7 @@ pub(super) fn propose(tree: &CloneFolder, findings: &mut FolderFindings) {
 fn manifest(tree: &CloneFolder, findings: &mut FolderFindings) -> Option<(&'static str, Value)> {
     let mut names = MANIFESTS.into_iter().filter(|_| !tree.has("package.json"));
     let name = names.find(|name| tree.has(name))?;
-    let manifest = tree.jsonc(name);
-    Some((name, findings.read(name, manifest)?))
+    Some((name, findings.read(name, tree.jsonc(name))?))
 }
 
 /// Parses `deno run OPTIONS FILE` into its options and file.

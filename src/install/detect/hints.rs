@@ -58,10 +58,8 @@ struct Bundle {
 }
 
 pub(super) fn read(tree: &CloneFolder, findings: &mut FolderFindings) -> Hints {
-    let published = tree.json("server.json");
-    let published = findings.read("server.json", published);
-    let bundle = tree.json("manifest.json");
-    let bundle = findings.read("manifest.json", bundle);
+    let published = findings.read("server.json", tree.json("server.json"));
+    let bundle = findings.read("manifest.json", tree.json("manifest.json"));
     let mut examples = Example::of_readme(tree);
     if let Some(text) = tree.text(DOCKERFILE) {
         examples.extend(Example::of_image(&text, findings));

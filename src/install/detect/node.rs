@@ -25,8 +25,8 @@ const LOCKS: [(&str, PackageManager); 6] = [
 
 /// Proposes a file that the caller named. Returns `false` if it is no file of a Node.js server.
 pub(super) fn named(tree: &CloneFolder, file: &str, findings: &mut FolderFindings) -> bool {
-    let manifest = tree.json(MANIFEST);
-    let manifest = findings.read(MANIFEST, manifest).unwrap_or_default();
+    let manifest = findings.read(MANIFEST, tree.json(MANIFEST));
+    let manifest = manifest.unwrap_or_default();
     let package = NodePackage::new(tree, &manifest);
     let Some(start) = package.start_of(file) else {
         return false;
@@ -45,8 +45,7 @@ pub(super) fn named(tree: &CloneFolder, file: &str, findings: &mut FolderFinding
 
 /// Proposes the programs, the start script and the main file of `package.json`.
 pub(super) fn propose(tree: &CloneFolder, findings: &mut FolderFindings) {
-    let manifest = tree.json(MANIFEST);
-    let Some(manifest) = findings.read(MANIFEST, manifest) else {
+    let Some(manifest) = findings.read(MANIFEST, tree.json(MANIFEST)) else {
         return;
     };
     let package = NodePackage::new(tree, &manifest);

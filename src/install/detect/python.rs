@@ -79,8 +79,8 @@ impl<'a> PythonProject<'a> {
         requirements: Option<&str>,
         findings: &mut FolderFindings,
     ) -> Self {
-        let manifest = tree.toml(PROJECT);
-        let manifest = findings.read(PROJECT, manifest).unwrap_or_default();
+        let manifest = findings.read(PROJECT, tree.toml(PROJECT));
+        let manifest = manifest.unwrap_or_default();
         let told = requirements.is_some();
         let requirements = requirements
             .and_then(cleaned)
@@ -185,8 +185,7 @@ impl<'a> PythonProject<'a> {
     }
 
     fn propose_fastmcp(&self, findings: &mut FolderFindings) {
-        let manifest = self.tree.json(FASTMCP);
-        let Some(manifest) = findings.read(FASTMCP, manifest) else {
+        let Some(manifest) = findings.read(FASTMCP, self.tree.json(FASTMCP)) else {
             return;
         };
         let path = manifest.pointer("/source/path").and_then(Value::as_str);
