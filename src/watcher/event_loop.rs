@@ -249,9 +249,7 @@ impl WatcherThread {
         } else if !is_dir && tree.selects(path) {
             self.record_touch(index, path.to_owned(), touch.write_state);
         }
-        for path in found {
-            self.touch(index, path);
-        }
+        self.touch_all(index, found);
         Ok(())
     }
 
@@ -262,9 +260,7 @@ impl WatcherThread {
         }
         for index in 0..self.trees.len() {
             self.trees[index].forget(path);
-            for file in self.trees[index].known_below(path) {
-                self.touch(index, file);
-            }
+            self.touch_all(index, self.trees[index].known_below(path));
         }
     }
 
@@ -281,18 +277,16 @@ impl WatcherThread {
             watches.release(tree.number);
         }
         tree.forget(EVERYTHING.as_ref());
-        for file in tree.known_below(EVERYTHING.as_ref()) {
-            self.touch(index, file);
-        }
+        let files = tree.known_below(EVERYTHING.as_ref());
+        self.touch_all(index, files);
         self.readopt(index)
     }
 
     fn readopt(&mut self, index: usize) -> Result<(), LimitReached> {
         let tree = &mut self.trees[index];
         tree.matcher.reread_ignores();
-        for path in tree.adopt_roots(&mut self.watches)? {
-            self.touch(index, path);
-        }
+        let found = tree.adopt_roots(&mut self.watches)?;
+        self.touch_all(index, found);
         Ok(())
     }
 
@@ -305,7 +299,13 @@ impl WatcherThread {
         })
     }
 
-    pub(super) fn touch(&mut self, index: usize, path: PathBuf) {
+    pub(super) fn touch_all(&mut self, index: usize, paths: Vec<PathBuf>) {
+        for path in paths {
+            self.touch(index, path);
+        }
+    }
+
+    fn touch(&mut self, index: usize, path: PathBuf) {
         self.record_touch(index, path, WriteState::Unknown);
     }
 
@@ -328,9 +328,8 @@ impl WatcherThread {
         if now >= self.next_poll {
             for index in 0..self.trees.len() {
                 if self.trees[index].polled {
-                    for path in self.restamp(index) {
-                        self.touch(index, path);
-                    }
+                    let found = self.restamp(index);
+                    self.touch_all(index, found);
                 }
             }
             self.next_poll = Instant::now() + self.poll_every;

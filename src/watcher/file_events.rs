@@ -5,13 +5,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
-use std::ops::Bound;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::dispatcher::NoticeDispatcher;
 use super::matcher::Matcher;
 use super::messages::LimitReached;
+use super::paths::at_or_below;
 use super::symlinks::TreeSymlinks;
 
 /// Extent of a watch.
@@ -184,13 +184,8 @@ impl DirectoryWatches {
     /// Ends the watches at and below a moved or removed directory.
     pub(super) fn forget(&mut self, directory: &Path) {
         self.needed.retain(|path, _| !path.starts_with(directory));
-        let gone: Vec<PathBuf> = self
-            .watched
-            .range::<Path, _>((Bound::Included(directory), Bound::Unbounded))
-            .map(|(path, _)| path)
-            .take_while(|path| path.starts_with(directory))
-            .cloned()
-            .collect();
+        let gone = at_or_below(&self.watched, directory);
+        let gone: Vec<PathBuf> = gone.map(|(path, _)| path.clone()).collect();
         for path in gone {
             self.unwatch(&path);
         }

@@ -1,6 +1,8 @@
 //! Paths as events report them, and as globs match them.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::ops::Bound;
 use std::path::{Path, PathBuf};
 
 use unicode_normalization::{UnicodeNormalization as _, is_nfc};
@@ -34,6 +36,20 @@ pub(super) fn canonical_parent(file: &Path) -> PathBuf {
     let file = std::path::absolute(file);
     let parent = file.ok().and_then(|file| file.parent().map(canonical));
     parent.unwrap_or_default()
+}
+
+/// Returns the path of a file in its canonical directory.
+pub(super) fn with_canonical_parent(file: &Path) -> PathBuf {
+    canonical_parent(file).join(file.file_name().unwrap_or_default())
+}
+
+/// Returns the entries of `map` at and below `directory`.
+pub(super) fn at_or_below<'m, V>(
+    map: &'m BTreeMap<PathBuf, V>,
+    directory: &'m Path,
+) -> impl Iterator<Item = (&'m PathBuf, &'m V)> {
+    map.range::<Path, _>((Bound::Included(directory), Bound::Unbounded))
+        .take_while(move |(path, _)| path.starts_with(directory))
 }
 
 /// Returns the path with composed characters: a glob with `é` also matches the name that macOS spells as `e` with an

@@ -2,9 +2,9 @@
 //! their real location.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::ops::Bound;
 use std::path::{Path, PathBuf};
 
+use super::paths::at_or_below;
 use super::symlink_steps;
 
 /// Maximum number of directories walked through symlinks; cuts off a build tool's link to all its outputs.
@@ -57,11 +57,8 @@ impl TreeSymlinks {
     }
 
     /// Returns the symlinks whose target a change of `path` may change, for each of their steps.
-    fn depending(&self, path: &Path) -> impl Iterator<Item = &BTreeSet<PathBuf>> {
-        self.steps
-            .range::<Path, _>((Bound::Included(path), Bound::Unbounded))
-            .take_while(move |(step, _)| step.starts_with(path))
-            .map(|(_, links)| links)
+    fn depending<'a>(&'a self, path: &'a Path) -> impl Iterator<Item = &'a BTreeSet<PathBuf>> {
+        at_or_below(&self.steps, path).map(|(_, links)| links)
     }
 
     /// Returns the other names in the tree, given by symlinks, that a change of `path` affects.

@@ -10,7 +10,6 @@ mod listing;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::FileType;
-use std::ops::Bound;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
@@ -20,7 +19,7 @@ use super::baseline::{FileStamp, FileState};
 use super::file_events::{DirectoryWatches, Reach};
 use super::matcher::Matcher;
 use super::messages::LimitReached;
-use super::paths::{EVERYTHING, canonical_parent, repository};
+use super::paths::{EVERYTHING, at_or_below, canonical_parent, repository};
 use super::settle::Settle;
 use super::symlink_steps;
 use super::symlinks::TreeSymlinks;
@@ -361,12 +360,8 @@ impl Tree {
     }
 
     pub(super) fn known_below(&self, path: &Path) -> Vec<PathBuf> {
-        self.files
-            .range::<Path, _>((Bound::Included(path), Bound::Unbounded))
-            .map(|(file, _)| file)
-            .take_while(|file| file.starts_with(path))
-            .cloned()
-            .collect()
+        let files = at_or_below(&self.files, path);
+        files.map(|(file, _)| file.clone()).collect()
     }
 
     /// Walks the tree anew; returns every file whose stamp differs from the known one.

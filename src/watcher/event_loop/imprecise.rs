@@ -59,9 +59,8 @@ impl WatcherThread {
             .is_some_and(DirectoryWatches::take_gap)
         {
             for index in 0..self.trees.len() {
-                for path in self.restamp(index) {
-                    self.touch(index, path);
-                }
+                let found = self.restamp(index);
+                self.touch_all(index, found);
             }
         }
         Ok(())
@@ -69,9 +68,7 @@ impl WatcherThread {
 
     /// Compares the entries of a directory with the known ones, under each of its names in the tree.
     fn examine_directory(&mut self, index: usize, directory: &Path) -> Result<(), LimitReached> {
-        for path in self.trees[index].changed_named_files(directory) {
-            self.touch(index, path);
-        }
+        self.touch_all(index, self.trees[index].changed_named_files(directory));
         let tree = &self.trees[index];
         if tree.is_exact() {
             return Ok(());
@@ -93,9 +90,7 @@ impl WatcherThread {
                 };
                 self.examine(index, &touch, kind)?;
             }
-            for path in self.trees[index].changed_files(directory) {
-                self.touch(index, path);
-            }
+            self.touch_all(index, self.trees[index].changed_files(directory));
         }
         Ok(())
     }

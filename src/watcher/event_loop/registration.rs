@@ -8,7 +8,7 @@ use super::super::file_events::{DirectoryWatches, start_advice};
 use super::super::infer::Inference;
 use super::super::matcher::Matcher;
 use super::super::messages::LimitReached;
-use super::super::paths::{EVERYTHING, canonical_parent};
+use super::super::paths::{EVERYTHING, with_canonical_parent};
 use super::super::remote_mount::remote_mount;
 use super::super::settle::Settle;
 use super::super::symlinks::MOST_DIRECTORIES;
@@ -68,9 +68,7 @@ impl WatcherThread {
         missed.extend(tree.take_baseline(found, since));
         let unread = tree.unread().map(|path| (tree.number, path.clone()));
         self.unread.extend(unread);
-        for path in missed {
-            self.touch(index, path);
-        }
+        self.touch_all(index, missed);
         index
     }
 
@@ -146,9 +144,7 @@ impl WatcherThread {
             .extend(found.iter().map(|path| (number, path.clone())));
         let missed = tree.take_baseline(found, Some(since));
         tree.publish_coverage();
-        for path in missed {
-            self.touch(index, path);
-        }
+        self.touch_all(index, missed);
         Ok(())
     }
 
@@ -333,10 +329,10 @@ fn tree(
     options: WatchOptions,
 ) -> Result<(Tree, TreeListener, Option<Inference>), WatchError> {
     let settle = Settle::new(options.quiet, options.max_wait);
-    let (listener, cwd, program, args, builds, globs, left_out, since) = match request {
+    match request {
         WatchRequest::Files { name, files } => {
             let listener = TreeListener::new(id, name);
-            return Ok((Tree::exact(&files, settle), listener, None));
+            Ok((Tree::exact(&files, settle), listener, None))
         }
         WatchRequest::Sources {
             server,
@@ -347,33 +343,32 @@ fn tree(
             globs,
             left_out,
             own_writes,
-            uses_standby: one_start,
+            uses_standby,
             since,
         } => {
+            let cwd = canonical_cwd(&server, &cwd)?;
+            let mut inferred = include_nothing(&globs).then(|| {
+                let home = std::env::home_dir();
+                infer::infer(&program, &args, &cwd, home.as_deref(), builds)
+            });
+            let matcher = match &mut inferred {
+                None => Matcher::new(cwd, globs)?,
+                Some(inferred) => {
+                    leave_out(&left_out, &cwd, inferred)?;
+                    Matcher::inferred(cwd, &inferred.globs, globs, inferred.skipped)?
+                }
+            };
+            let mut tree = Tree::new(matcher, settle);
+            if let Some(inferred) = &inferred {
+                tree.enable_in_use(inferred.imports_json, since);
+            }
             let mut listener = TreeListener::new(id, server);
             listener.own_writes = own_writes;
-            listener.uses_standby = one_start;
+            listener.uses_standby = uses_standby;
             listener.builds = builds;
-            (listener, cwd, program, args, builds, globs, left_out, since)
+            Ok((tree, listener, inferred))
         }
-    };
-    let cwd = canonical_cwd(&listener.server, &cwd)?;
-    let mut inferred = include_nothing(&globs).then(|| {
-        let home = std::env::home_dir();
-        infer::infer(&program, &args, &cwd, home.as_deref(), builds)
-    });
-    let matcher = match &mut inferred {
-        None => Matcher::new(cwd, globs)?,
-        Some(inferred) => {
-            leave_out(&left_out, &cwd, inferred)?;
-            Matcher::inferred(cwd, &inferred.globs, globs, inferred.skipped)?
-        }
-    };
-    let mut tree = Tree::new(matcher, settle);
-    if let Some(inferred) = &inferred {
-        tree.enable_in_use(inferred.imports_json, since);
     }
-    Ok((tree, listener, inferred))
 }
 
 /// Excludes those of the `files` that inferred globs cover.
@@ -381,7 +376,7 @@ fn leave_out(files: &[PathBuf], cwd: &Path, inferred: &mut Inference) -> Result<
     let (cwd, globs) = (cwd.to_owned(), &mut inferred.globs);
     let matcher = Matcher::inferred(cwd.clone(), globs, Vec::new(), inferred.skipped)?;
     for file in files {
-        let path = canonical_parent(file).join(file.file_name().unwrap_or_default());
+        let path = with_canonical_parent(file);
         if matcher.selects(&path) {
             globs.push(format!("!{}", infer::glob_below(&path, "", &cwd)));
         }

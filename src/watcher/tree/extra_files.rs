@@ -8,7 +8,7 @@ use std::time::SystemTime;
 use super::super::file_events::{DirectoryWatches, Reach};
 use super::super::matcher::{ExtraFiles, PathClass};
 use super::super::messages::LimitReached;
-use super::super::paths::canonical_parent;
+use super::super::paths::with_canonical_parent;
 use super::super::{FilesInUse, json_imports};
 use super::{Tree, TreeListener};
 use crate::file_time;
@@ -228,11 +228,6 @@ impl Tree {
             .filter(|_| self.json_imports.is_some());
         own_writes.is_some_and(|own| own.include(path)) && !is_loaded()
     }
-}
-
-/// Returns the path of the file in its canonical directory.
-fn with_canonical_parent(file: &Path) -> PathBuf {
-    canonical_parent(file).join(file.file_name().unwrap_or_default())
 }
 
 /// Whether the file was changed or moved into place after `since`, within the precision of file times.

@@ -3,6 +3,7 @@
 use std::ops::Bound;
 use std::path::{Path, PathBuf};
 
+use super::super::paths::at_or_below;
 use super::Tree;
 
 impl Tree {
@@ -19,7 +20,8 @@ impl Tree {
 
     /// Returns the walked directories in `directory` that no longer exist.
     pub(in super::super) fn missing_directories(&self, directory: &Path) -> Vec<PathBuf> {
-        let known = self.directories.range::<Path, _>(below(directory));
+        let below = (Bound::Excluded(directory), Bound::Unbounded);
+        let known = self.directories.range::<Path, _>(below);
         known
             .take_while(|path| path.starts_with(directory))
             .filter(|path| path.parent() == Some(directory) && !path.is_dir())
@@ -29,10 +31,8 @@ impl Tree {
 
     /// Returns the known files in `directory` that were written or removed.
     pub(in super::super) fn changed_files(&self, directory: &Path) -> Vec<PathBuf> {
-        let known = self.files.range::<Path, _>(below(directory));
+        let known = at_or_below(&self.files, directory).map(|(path, _)| path);
         known
-            .map(|(path, _)| path)
-            .take_while(|path| path.starts_with(directory))
             .filter(|path| path.parent() == Some(directory) && self.has_new_stamp(path))
             .cloned()
             .collect()
@@ -62,8 +62,4 @@ impl Tree {
         }));
         found
     }
-}
-
-fn below(directory: &Path) -> (Bound<&Path>, Bound<&Path>) {
-    (Bound::Excluded(directory), Bound::Unbounded)
 }
