@@ -82,7 +82,8 @@ const fn file(base: Base, path: &'static str, keys: &'static [&'static str]) -> 
 }
 
 const fn client(
-    (id, title): (&'static str, &'static str),
+    id: &'static str,
+    title: &'static str,
     is_in_terminal: bool,
     files: &'static [ClientLocation],
 ) -> Client {
@@ -95,142 +96,63 @@ const fn client(
 }
 
 /// All clients. If two use the same file, the first is named.
+#[rustfmt::skip] // A table.
 pub(crate) static CLIENTS: [Client; 17] = [
-    client(
-        (CLAUDE_CODE, "Claude Code"),
-        true,
-        &[
-            file(
-                Variable("CLAUDE_CONFIG_DIR", ""),
-                ".claude.json",
-                MCP_SERVERS,
-            ),
-            file(Project, ".mcp.json", MCP_SERVERS),
-        ],
-    ),
-    client(
-        ("claude-desktop", "Claude Desktop"),
-        false,
-        &[file(
-            Application,
-            "Claude/claude_desktop_config.json",
-            MCP_SERVERS,
-        )],
-    ),
-    client(
-        (VS_CODE, "VS Code"),
-        false,
-        &[
-            file(Application, "Code/User/mcp.json", SERVERS),
-            file(Application, "Code/User/settings.json", SETTINGS),
-            file(Application, "Code - Insiders/User/mcp.json", SERVERS),
-            file(Project, ".vscode/mcp.json", SERVERS),
-        ],
-    ),
-    client(
-        ("cursor", "Cursor"),
-        false,
-        &[
-            file(Home, ".cursor/mcp.json", MCP_SERVERS),
-            file(Project, ".cursor/mcp.json", MCP_SERVERS),
-        ],
-    ),
-    client(
-        (GEMINI, "Gemini CLI"),
-        true,
-        &[
-            file(Home, ".gemini/settings.json", MCP_SERVERS),
-            file(Project, ".gemini/settings.json", MCP_SERVERS),
-        ],
-    ),
-    client(
-        ("copilot", "Copilot CLI"),
-        true,
-        &[
-            file(Home, ".copilot/mcp-config.json", MCP_SERVERS),
-            file(Project, ".mcp.json", MCP_SERVERS),
-        ],
-    ),
-    client(
-        ("windsurf", "Windsurf"),
-        false,
-        &[file(Home, ".codeium/windsurf/mcp_config.json", MCP_SERVERS)],
-    ),
-    client(
-        ("zed", "Zed"),
-        false,
-        &[
-            file(Xdg, "zed/settings.json", CONTEXT_SERVERS),
-            file(Project, ".zed/settings.json", CONTEXT_SERVERS),
-        ],
-    ),
-    client(
-        (OPEN_CODE, "OpenCode"),
-        true,
-        &[
-            file(Xdg, "opencode/opencode.json", MCP),
-            file(Xdg, "opencode/opencode.jsonc", MCP),
-            file(Project, "opencode.json", MCP),
-            file(Project, "opencode.jsonc", MCP),
-        ],
-    ),
-    client(
-        ("cline", "Cline"),
-        false,
-        &[file(
-            Application,
-            vs_code_data!("saoudrizwan.claude-dev/settings/cline_mcp_settings.json"),
-            MCP_SERVERS,
-        )],
-    ),
-    client(
-        ("roo", "Roo Code"),
-        false,
-        &[
-            file(
-                Application,
-                vs_code_data!("rooveterinaryinc.roo-cline/settings/mcp_settings.json"),
-                MCP_SERVERS,
-            ),
-            file(Project, ".roo/mcp.json", MCP_SERVERS),
-        ],
-    ),
-    client(
-        ("lm-studio", "LM Studio"),
-        false,
-        &[file(Home, ".lmstudio/mcp.json", MCP_SERVERS)],
-    ),
-    client(
-        ("kiro", "Kiro"),
-        false,
-        &[
-            file(Home, ".kiro/settings/mcp.json", MCP_SERVERS),
-            file(Project, ".kiro/settings/mcp.json", MCP_SERVERS),
-        ],
-    ),
-    client(("amp", "Amp"), true, &[file(Xdg, "amp/settings.json", AMP)]),
-    client(
-        ("goose", "Goose"),
-        true,
-        &[file(Xdg, "goose/config.yaml", EXTENSIONS)],
-    ),
-    client(
-        ("continue", "Continue"),
-        false,
-        &[file(Home, ".continue/config.yaml", MCP_SERVERS)],
-    ),
-    client(
-        ("codex", "Codex"),
-        true,
-        &[
-            file(
-                Variable("CODEX_HOME", ".codex"),
-                "config.toml",
-                &["mcp_servers"],
-            ),
-            file(Project, ".codex/config.toml", &["mcp_servers"]),
-        ],
-    ),
+    client(CLAUDE_CODE, "Claude Code", true, &[
+        file(Variable("CLAUDE_CONFIG_DIR", ""), ".claude.json", MCP_SERVERS),
+        file(Project, ".mcp.json", MCP_SERVERS),
+    ]),
+    client("claude-desktop", "Claude Desktop", false, &[
+        file(Application, "Claude/claude_desktop_config.json", MCP_SERVERS),
+    ]),
+    client(VS_CODE, "VS Code", false, &[
+        file(Application, "Code/User/mcp.json", SERVERS),
+        file(Application, "Code/User/settings.json", SETTINGS),
+        file(Application, "Code - Insiders/User/mcp.json", SERVERS),
+        file(Project, ".vscode/mcp.json", SERVERS),
+    ]),
+    client("cursor", "Cursor", false, &[
+        file(Home, ".cursor/mcp.json", MCP_SERVERS),
+        file(Project, ".cursor/mcp.json", MCP_SERVERS),
+    ]),
+    client(GEMINI, "Gemini CLI", true, &[
+        file(Home, ".gemini/settings.json", MCP_SERVERS),
+        file(Project, ".gemini/settings.json", MCP_SERVERS),
+    ]),
+    client("copilot", "Copilot CLI", true, &[
+        file(Home, ".copilot/mcp-config.json", MCP_SERVERS),
+        file(Project, ".mcp.json", MCP_SERVERS),
+    ]),
+    client("windsurf", "Windsurf", false, &[file(Home, ".codeium/windsurf/mcp_config.json", MCP_SERVERS)]),
+    client("zed", "Zed", false, &[
+        file(Xdg, "zed/settings.json", CONTEXT_SERVERS),
+        file(Project, ".zed/settings.json", CONTEXT_SERVERS),
+    ]),
+    client(OPEN_CODE, "OpenCode", true, &[
+        file(Xdg, "opencode/opencode.json", MCP),
+        file(Xdg, "opencode/opencode.jsonc", MCP),
+        file(Project, "opencode.json", MCP),
+        file(Project, "opencode.jsonc", MCP),
+    ]),
+    client("cline", "Cline", false, &[
+        file(Application, vs_code_data!("saoudrizwan.claude-dev/settings/cline_mcp_settings.json"), MCP_SERVERS),
+    ]),
+    client("roo", "Roo Code", false, &[
+        file(Application, vs_code_data!("rooveterinaryinc.roo-cline/settings/mcp_settings.json"), MCP_SERVERS),
+        file(Project, ".roo/mcp.json", MCP_SERVERS),
+    ]),
+    client("lm-studio", "LM Studio", false, &[file(Home, ".lmstudio/mcp.json", MCP_SERVERS)]),
+    client("kiro", "Kiro", false, &[
+        file(Home, ".kiro/settings/mcp.json", MCP_SERVERS),
+        file(Project, ".kiro/settings/mcp.json", MCP_SERVERS),
+    ]),
+    client("amp", "Amp", true, &[file(Xdg, "amp/settings.json", AMP)]),
+    client("goose", "Goose", true, &[file(Xdg, "goose/config.yaml", EXTENSIONS)]),
+    client("continue", "Continue", false, &[file(Home, ".continue/config.yaml", MCP_SERVERS)]),
+    client("codex", "Codex", true, &[
+        file(Variable("CODEX_HOME", ".codex"), "config.toml", &["mcp_servers"]),
+        file(Project, ".codex/config.toml", &["mcp_servers"]),
+    ]),
 ];
 
 /// Whether the client with this id keeps servers of a project in a file of this path.
