@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use super::line_client::{LineClient, Unexpected};
-use super::{CliError, EXIT_OK};
+use super::{CliError, EXIT_OK, print};
 use crate::output;
 use crate::output::palette::{BAD, DIM, GOOD, HEAD};
 use crate::private_files;
@@ -267,6 +267,5 @@ fn heading(text: &str) -> Result<(), CliError> {
 }
 
 fn say(line: &str) -> Result<(), CliError> {
-    output::print_result(&format!("{line}\n"))
-        .map_err(|error| CliError::Failure(format!("cannot write to stdout: {error}")))
+    print(&format!("{line}\n"))
 }

@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use clap::Args;
 use serde_json::{Value, json};
 
+use super::selection::listed;
 use super::setup::{client_names, confirm, records_folder};
 use super::{CliError, EXIT_OK, Global, print};
 use crate::output;
@@ -78,18 +79,11 @@ fn names(record: &SetupRecord) -> Vec<&str> {
     names.collect()
 }
 
-fn quoted(names: &[&str]) -> String {
-    let names = names
-        .iter()
-        .map(|name| format!("`{}`", output::clean(name)));
-    names.collect::<Vec<_>>().join(", ")
-}
-
 /// Returns the files to restore, with their servers.
 fn list(records: &[SetupRecord]) -> String {
     let line = |record: &SetupRecord| {
         let file = record.file.display().to_string();
-        format!("{}: {}\n", output::clean(&file), quoted(&names(record)))
+        format!("{}: {}\n", output::clean(&file), listed(&names(record)))
     };
     records.iter().map(line).collect()
 }
@@ -107,12 +101,8 @@ fn restored_lines(outcomes: &[Outcome<'_>], unreadable: &[String]) -> String {
                 let _ = writeln!(text, "{file} has no server left to restore");
             }
             Ok(Restored::Servers(servers)) => {
-                let servers: Vec<&str> = servers.iter().map(String::as_str).collect();
-                let _ = writeln!(
-                    text,
-                    "restored {} in {file}, and kept its changes",
-                    quoted(&servers)
-                );
+                let servers = listed(servers);
+                let _ = writeln!(text, "restored {servers} in {file}, and kept its changes");
             }
             Err(error) => {
                 let _ = writeln!(text, "not restored: {error}");

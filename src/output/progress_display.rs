@@ -1,12 +1,13 @@
 //! Progress display of a long operation: a bar on a terminal, lines elsewhere, nothing with `--quiet`.
 
 use std::io::IsTerminal;
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::{Verbosity, clean, print_to_stderr};
+use crate::lock::locked;
 
 /// Progress display of one operation. May be used from any thread.
 #[derive(Debug)]
@@ -44,10 +45,7 @@ impl ProgressDisplay {
 
     /// Sets the current step.
     pub(crate) fn status(&self, what: &str) {
-        let mut last_status = self
-            .last_status
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut last_status = locked(&self.last_status);
         if *last_status == what {
             return;
         }

@@ -2,7 +2,7 @@
 //! credential helpers. It never prompts, and contacts only the permitted address.
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use git2::Oid;
@@ -12,6 +12,7 @@ use tokio::time::{sleep, timeout};
 use super::git_transport::{FetchExtent, GitTransport};
 use super::refs::Refs;
 use super::{CloneContext, CloneError};
+use crate::lock::locked;
 use crate::transport::resolve::without_own;
 use crate::transport::run_command;
 
@@ -119,15 +120,13 @@ impl GitTransport for ProgramRepository {
         }));
         let listed = Arc::clone(&refs);
         let tell = move |line: String| {
-            let mut refs = listed.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut refs = locked(&listed);
             if refs.all.len() < MOST_REFS {
                 listed_line(&line, &mut refs);
             }
         };
         self.run(command, Path::new("/nonexistent"), tell)?;
-        Ok(std::mem::take(
-            &mut *refs.lock().unwrap_or_else(PoisonError::into_inner),
-        ))
+        Ok(std::mem::take(&mut *locked(&refs)))
     }
 
     fn fetch(
