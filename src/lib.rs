@@ -40,6 +40,7 @@
 //! | `config` | finds, reads and edits configuration files; settings as plain data |
 //! | `error_chain` | errors with their causes |
 //! | `event` | events as plain data |
+//! | `file_error` | error of the system about a file |
 //! | `file_identity` | tells a file from another one that took its name |
 //! | `file_time` | time of a file's last change |
 //! | `folder_lock` | locks of folders between processes |
@@ -65,9 +66,10 @@
 //! ```
 //!
 //! A layer may use every layer below it, not only the next one. Every layer may use `command_line`, `config`,
-//! `error_chain`, `event`, `file_identity`, `file_time`, `folder_lock`, `lock`, `package_scripts`, `path_text`,
-//! `private_files`, `process_lookup`, `quoting`, `random`, `state`, `suggestions` and `user_folders`. `watcher` and
-//! `output` use no other layer: `watcher` sends notices, `output` takes events, and `fleet` and `cli` connect them.
+//! `error_chain`, `event`, `file_error`, `file_identity`, `file_time`, `folder_lock`, `lock`, `package_scripts`,
+//! `path_text`, `private_files`, `process_lookup`, `quoting`, `random`, `state`, `suggestions` and `user_folders`.
+//! `watcher` and `output` use no other layer: `watcher` sends notices, `output` takes events, and `fleet` and `cli`
+//! connect them.
 //!
 //! Code that differs by system lies in submodules named after the system, such as `pipe::windows`.
 //!
@@ -161,6 +163,7 @@ mod command_line;
 mod config;
 mod error_chain;
 mod event;
+mod file_error;
 mod file_identity;
 mod file_time;
 mod fleet;

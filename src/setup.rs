@@ -19,10 +19,8 @@ mod wrapping;
 #[cfg(unix)]
 mod tests;
 
-use std::io;
-use std::path::PathBuf;
-
 use crate::config::edit::EditError;
+use crate::file_error::FileError;
 use crate::state::StateError;
 
 pub(crate) use clients::{CLIENTS, Scope};
@@ -44,10 +42,6 @@ pub(crate) enum SetupError {
     Random(#[from] getrandom::Error),
     #[error("server `{name}` in {file} has changed meanwhile; run setup again")]
     Changed { name: String, file: String },
-    #[error("cannot {doing} {}: {source}", file.display())]
-    Servers {
-        doing: &'static str,
-        file: PathBuf,
-        source: io::Error,
-    },
+    #[error(transparent)]
+    File(#[from] FileError),
 }

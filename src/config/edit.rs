@@ -25,6 +25,7 @@ use super::location::ConfigFile;
 use super::node::{self, Node, Value};
 use super::server_tables::{self, ServerTable};
 use super::{ConfigContext, discover};
+use crate::file_error::FileError;
 
 pub(crate) use atomic_write::rewrite;
 pub(crate) use wrap::{ClientFile, EntryKind, EntryPath};
@@ -79,12 +80,8 @@ pub(crate) enum EditError {
     Locked(PathBuf),
     #[error("another program keeps changing {}", .0.display())]
     Restless(PathBuf),
-    #[error("cannot {doing} {}: {source}", path.display())]
-    Io {
-        doing: &'static str,
-        path: PathBuf,
-        source: io::Error,
-    },
+    #[error(transparent)]
+    File(#[from] FileError),
 }
 
 /// Receives the text of a file before an entry in it is replaced; again if another program changes the file meanwhile.
@@ -111,7 +108,7 @@ pub(crate) fn add(
                 let (name, file) = (name.to_owned(), file.to_owned());
                 return Err(EditError::Exists { name, file });
             };
-            keep(text.unwrap_or_default()).map_err(io_error("back up", file))?;
+            keep(text.unwrap_or_default()).map_err(FileError::at("back up", file))?;
         }
         change = Some(ServerAddition {
             file: file.to_owned(),
@@ -144,7 +141,7 @@ pub(crate) fn remove<T>(
             return Ok(None);
         }
         if let Some(keep) = keep.take() {
-            kept = Some(keep(text).map_err(io_error("back up", file))?);
+            kept = Some(keep(text).map_err(FileError::at("back up", file))?);
         }
         let edited = match document.form {
             FileFormat::Json => json::remove(&document, name)?,
@@ -155,15 +152,6 @@ pub(crate) fn remove<T>(
     };
     atomic_write::rewrite(file, edit)?;
     Ok(kept)
-}
-
-fn io_error(doing: &'static str, path: &Path) -> impl Fn(io::Error) -> EditError {
-    let path = path.to_owned();
-    move |source| EditError::Io {
-        doing,
-        path: path.clone(),
-        source,
-    }
 }
 
 /// Replaces the folder `from` with `to` throughout `file`, as a whole path and as the beginning of a path. Returns
@@ -185,7 +173,7 @@ pub(crate) fn replace_path(file: &Path, from: &str, to: &str) -> Result<bool, Ed
         if replaced {
             ConfigDocument::parse(file, &edited)?;
         }
-        Ok(replaced.then_some(edited))
+        Ok::<_, EditError>(replaced.then_some(edited))
     };
     atomic_write::rewrite(file, edit)?;
     Ok(replaced)

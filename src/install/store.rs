@@ -25,6 +25,7 @@ use self::windows as system;
 
 use super::source::{Source, SourceError, SourcePermissions, StoreLocation};
 use crate::config::is_name_char;
+use crate::file_error::FileError;
 use crate::folder_lock::FolderLock;
 use crate::{private_files, user_folders};
 
@@ -108,21 +109,8 @@ pub(crate) enum StoreError {
     Name(String),
     #[error("another process is installing, updating or removing `{0}`")]
     Busy(String),
-    #[error("cannot {doing} {}: {source}", path.display())]
-    Io {
-        doing: &'static str,
-        path: PathBuf,
-        source: io::Error,
-    },
-}
-
-fn failed(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> StoreError {
-    let path = path.to_owned();
-    move |source| StoreError::Io {
-        doing,
-        path,
-        source,
-    }
+    #[error(transparent)]
+    File(#[from] FileError),
 }
 
 impl Store {
@@ -270,12 +258,14 @@ impl StoreSlot {
             let lock = match opened {
                 // Another process is just removing the slot.
                 Err(error) if matches!(error.kind(), NotFound | AlreadyExists) => continue,
-                opened => opened.map_err(failed("create", path))?,
+                opened => opened.map_err(FileError::at("create", path))?,
             };
             match lock.try_lock() {
                 Ok(()) => {}
                 Err(TryLockError::WouldBlock) => return Err(StoreError::Busy(name.to_owned())),
-                Err(TryLockError::Error(error)) => return Err(failed("lock", path)(error)),
+                Err(TryLockError::Error(error)) => {
+                    return Err(FileError::at("lock", path)(error).into());
+                }
             }
             // The previous holder of the lock may have removed the folder.
             if lock.is_at(path) {
@@ -299,7 +289,7 @@ impl StoreSlot {
                 name == RECORD || record.folders().any(|it| it.as_os_str() == name)
             })
         };
-        let entries = fs::read_dir(&self.path).map_err(failed("read", &self.path))?;
+        let entries = fs::read_dir(&self.path).map_err(FileError::at("read", &self.path))?;
         for entry in entries.flatten().map(|it| it.path()).filter(|it| !keep(it)) {
             remove(&entry)?;
         }
@@ -327,7 +317,7 @@ impl StoreSlot {
         let folder = self
             .path
             .join(names.find(free).expect("there is no end of names"));
-        fs::rename(self.partial(), &folder).map_err(failed("create", &folder))?;
+        fs::rename(self.partial(), &folder).map_err(FileError::at("create", &folder))?;
         Ok(folder)
     }
 
@@ -342,7 +332,8 @@ impl StoreSlot {
             file.persist(&path)?;
             Ok(())
         };
-        write().map_err(failed("write", &path))
+        write().map_err(FileError::at("write", &path))?;
+        Ok(())
     }
 
     /// Restores the previous record.
@@ -393,7 +384,7 @@ fn remove(path: &Path) -> Result<(), StoreError> {
         fs::remove_file(path)
     };
     match removed {
-        Err(error) if error.kind() != NotFound => Err(failed("remove", path)(error)),
+        Err(error) if error.kind() != NotFound => Err(FileError::at("remove", path)(error).into()),
         _ => Ok(()),
     }
 }

@@ -1,7 +1,6 @@
 //! Puts the servers of one table of a client's file behind one entry. The servers move to a file of their own beside the
 //! client's file, which `mcp-proxy serve` reads.
 
-use std::io;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value, json};
@@ -9,6 +8,7 @@ use serde_json::{Map, Value, json};
 use super::SetupError;
 use super::plan::Proposal;
 use crate::config::edit::{ClientFile, EntryPath};
+use crate::file_error::FileError;
 use crate::private_files;
 
 /// Name of the entry.
@@ -29,17 +29,8 @@ impl CombinedEntry {
     /// Returns whether the file with the servers has this text.
     pub(super) fn has_text(&self, text: &str) -> Result<bool, SetupError> {
         let written = std::fs::read_to_string(&self.file);
-        let written = written.map_err(self.error("read"))?;
+        let written = written.map_err(FileError::at("read", &self.file))?;
         Ok(written == text)
-    }
-
-    fn error(&self, doing: &'static str) -> impl FnOnce(io::Error) -> SetupError {
-        let file = self.file.clone();
-        move |source| SetupError::Servers {
-            doing,
-            file,
-            source,
-        }
     }
 }
 
@@ -128,7 +119,8 @@ impl ServersFile {
         let parsed = ClientFile::read(&proposals[0].file)?;
         let text = servers_text(&parsed, proposals)?;
         let pending = Self(Some(combined.file.clone()));
-        private_files::replace_durably(&combined.file, text).map_err(combined.error("write"))?;
+        private_files::replace_durably(&combined.file, text)
+            .map_err(FileError::at("write", &combined.file))?;
         Ok(Some(pending))
     }
 

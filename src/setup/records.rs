@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{SetupError, clients};
 use crate::config::edit::EntryPath;
+use crate::file_error::FileError;
 use crate::random;
 use crate::state::{StateError, StateFolder};
 
@@ -101,7 +102,7 @@ impl SetupRecord {
         let path = folder.file(&self.name);
         let bytes = serde_json::to_vec_pretty(self)
             .map_err(io::Error::other)
-            .map_err(StateError::at("write", &path))?;
+            .map_err(FileError::at("write", &path))?;
         folder.write_durably(&self.name, &bytes)
     }
 }
@@ -136,6 +137,6 @@ fn record(folder: &StateFolder, name: String) -> Result<Option<SetupRecord>, Sta
         VERSION => Ok(record),
         _ => Err(io::Error::other("another version of mcp-proxy wrote it")),
     });
-    let known = known.map_err(StateError::at("read", &folder.file(&name)))?;
+    let known = known.map_err(FileError::at("read", &folder.file(&name)))?;
     Ok(Some(SetupRecord { name, ..known }))
 }

@@ -5,6 +5,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use crate::file_error::FileError;
 use crate::{private_files, user_folders};
 
 /// Reason why state cannot be kept or read.
@@ -17,24 +18,8 @@ pub(crate) enum StateError {
     )]
     NoDirectory,
     /// A folder or file is unusable, or is not private to the user.
-    #[error("cannot {doing} {}: {source}", path.display())]
-    Io {
-        doing: &'static str,
-        path: PathBuf,
-        source: io::Error,
-    },
-}
-
-impl StateError {
-    /// Converts an error at `path` while `doing` something, a verb such as `read`.
-    pub(crate) fn at(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
-        let path = path.to_owned();
-        move |source| Self::Io {
-            doing,
-            path,
-            source,
-        }
-    }
+    #[error(transparent)]
+    File(#[from] FileError),
 }
 
 /// The state directory, which need not exist.
@@ -62,7 +47,7 @@ impl StateDirectory {
         for folder in [&self.root, &path] {
             private_files::folder(folder)
                 .and_then(|()| private_files::close(folder))
-                .map_err(StateError::at("use", folder))?;
+                .map_err(FileError::at("use", folder))?;
         }
         Ok(StateFolder { path })
     }
@@ -88,13 +73,13 @@ impl StateFolder {
     /// Writes the file `name`, for the user only. A reader sees the old content or the new, never a part.
     pub(crate) fn write(&self, name: &str, bytes: &[u8]) -> Result<(), StateError> {
         let path = self.file(name);
-        private_files::replace(&path, bytes).map_err(StateError::at("write", &path))
+        Ok(private_files::replace(&path, bytes).map_err(FileError::at("write", &path))?)
     }
 
     /// Writes the file `name` like [`write`](Self::write), and waits until it survives a power failure.
     pub(crate) fn write_durably(&self, name: &str, bytes: &[u8]) -> Result<(), StateError> {
         let path = self.file(name);
-        private_files::replace_durably(&path, bytes).map_err(StateError::at("write", &path))
+        Ok(private_files::replace_durably(&path, bytes).map_err(FileError::at("write", &path))?)
     }
 
     /// Returns the content of the file `name`; `None` if there is none.
@@ -102,7 +87,7 @@ impl StateFolder {
         let path = self.file(name);
         match fs::read(&path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            read => read.map(Some).map_err(StateError::at("read", &path)),
+            read => Ok(read.map(Some).map_err(FileError::at("read", &path))?),
         }
     }
 
@@ -111,7 +96,7 @@ impl StateFolder {
         let path = self.file(name);
         match fs::remove_file(&path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                Err(StateError::at("remove", &path)(error))
+                Err(FileError::at("remove", &path)(error).into())
             }
             _ => Ok(()),
         }
@@ -119,7 +104,7 @@ impl StateFolder {
 
     /// Returns the names of the files, sorted; without names that are not Unicode, and without unfinished files.
     pub(crate) fn names(&self) -> Result<Vec<String>, StateError> {
-        let entries = fs::read_dir(&self.path).map_err(StateError::at("list", &self.path))?;
+        let entries = fs::read_dir(&self.path).map_err(FileError::at("list", &self.path))?;
         let mut names: Vec<String> = entries
             .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
             .filter(|name| !name.starts_with('.'))

@@ -13,6 +13,7 @@ use super::runs::{FOLDER, LOCK, RECORD, remove_old};
 use super::{StateDirectory, StateError, StateFolder};
 use crate::config::HiddenValues;
 use crate::event::Event;
+use crate::file_error::FileError;
 use crate::private_files;
 
 /// Minimum time between two writes of the record.
@@ -58,11 +59,11 @@ impl Journal {
         let record = RunRecord::new(std::process::id(), started, options.subcommand, project);
         let file = |suffix| folder.file(&format!("{}{suffix}", record.id()));
         let lock = private_files::new_file(&file(LOCK));
-        let lock = lock.map_err(StateError::at("create", &file(LOCK)))?;
-        take(&lock, LOCK_TIMEOUT).map_err(StateError::at("lock", &file(LOCK)))?;
+        let lock = lock.map_err(FileError::at("create", &file(LOCK)))?;
+        take(&lock, LOCK_TIMEOUT).map_err(FileError::at("lock", &file(LOCK)))?;
         let log = options.keeps_log.then(|| {
             RotatingLog::create(file(LOG), file(PREVIOUS_LOG), log_head(&record))
-                .map_err(StateError::at("create", &file(LOG)))
+                .map_err(FileError::at("create", &file(LOG)))
         });
         let mut journal = Self {
             log: log.transpose()?,

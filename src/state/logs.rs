@@ -9,6 +9,7 @@ use same_file::Handle;
 use super::run_record::RunRecord;
 use super::runs::{FOLDER, is_running};
 use super::{StateDirectory, StateError, StateFolder};
+use crate::file_error::FileError;
 
 /// Suffix of a log.
 pub(super) const LOG: &str = ".log";
@@ -69,7 +70,7 @@ impl RunLog {
         let (path, previous) = (file(LOG), file(PREVIOUS_LOG));
         let first = File::open(&previous).or_else(|_| File::open(&path));
         Ok(LogReader {
-            file: first.map_err(StateError::at("read", &path))?,
+            file: first.map_err(FileError::at("read", &path))?,
             path,
             previous,
             unread: Vec::new(),
@@ -98,7 +99,7 @@ impl LogReader {
             // No more is written to a file that has a successor.
             let successor = self.successor();
             let read = self.file.read_to_end(&mut self.unread);
-            read.map_err(StateError::at("read", &self.path))?;
+            read.map_err(FileError::at("read", &self.path))?;
             self.take_lines(&mut lines);
             match successor {
                 Some(file) => self.file = file,

@@ -17,7 +17,8 @@ use self::unix as system;
 use self::windows as system;
 
 use super::super::files::read_text;
-use super::{EditError, MARK, io_error};
+use super::{EditError, MARK};
+use crate::file_error::FileError;
 use crate::folder_lock::FolderLock;
 use crate::private_files;
 
@@ -51,8 +52,10 @@ pub(crate) fn rewrite<E: From<EditError>>(
         if read(&file)? != old {
             continue;
         }
-        let swapped =
-            fresh.and_then(|fresh| fs::rename(&fresh.0, &file).map_err(io_error("replace", &file)));
+        let swapped = fresh.and_then(|fresh| {
+            fs::rename(&fresh.0, &file).map_err(FileError::at("replace", &file))?;
+            Ok(())
+        });
         match swapped {
             Err(error) if old.is_some() && is_fixed(&error) => write_in_place(&file, &new)?,
             swapped => swapped?,
@@ -66,29 +69,28 @@ pub(crate) fn rewrite<E: From<EditError>>(
 
 /// Returns the end of a chain of symlinks, which need not exist.
 fn behind_links(file: &Path) -> Result<PathBuf, EditError> {
-    let mut path = std::path::absolute(file).map_err(io_error("find", file))?;
+    let mut path = std::path::absolute(file).map_err(FileError::at("find", file))?;
     for _ in 0..40 {
         let Ok(target) = fs::read_link(&path) else {
             return Ok(path);
         };
         path = path.parent().unwrap_or(Path::new("/")).join(target);
     }
-    Err(io_error("resolve the symlinks of", file)(io::Error::other(
-        "symlink loop",
-    )))
+    let looped = io::Error::other("symlink loop");
+    Err(FileError::at("resolve the symlinks of", file)(looped).into())
 }
 
 fn read(file: &Path) -> Result<Option<String>, EditError> {
     match read_text(file) {
         Ok(text) => Ok(Some(text)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(io_error("read", file)(error)),
+        Err(error) => Err(FileError::at("read", file)(error).into()),
     }
 }
 
 /// Locks the folder: a lock on the file would be lost when the file is replaced, and a separate lock file would remain.
 fn lock(folder: &Path) -> Result<FolderLock, EditError> {
-    let lock = FolderLock::open(folder).map_err(io_error("lock", folder))?;
+    let lock = FolderLock::open(folder).map_err(FileError::at("lock", folder))?;
     let deadline = Instant::now() + LOCK_TIMEOUT;
     loop {
         match lock.try_lock() {
@@ -126,12 +128,12 @@ fn write_beside(file: &Path, text: &str) -> Result<TemporaryFile, EditError> {
     let path = file.with_file_name(name);
     match fs::remove_file(&path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => {
-            return Err(io_error("remove", &path)(error));
+            return Err(FileError::at("remove", &path)(error).into());
         }
         _ => {}
     }
     // Variable values in the file must not be readable by others.
-    let mut handle = private_files::new_file(&path).map_err(io_error("create", &path))?;
+    let mut handle = private_files::new_file(&path).map_err(FileError::at("create", &path))?;
     let fresh = TemporaryFile(path);
     let written = handle.write_all(text.as_bytes()).and_then(|()| {
         if let Some(known) = &known {
@@ -139,7 +141,7 @@ fn write_beside(file: &Path, text: &str) -> Result<TemporaryFile, EditError> {
         }
         handle.sync_all()
     });
-    written.map_err(io_error("write", &fresh.0))?;
+    written.map_err(FileError::at("write", &fresh.0))?;
     Ok(fresh)
 }
 
@@ -149,7 +151,7 @@ fn is_fixed(error: &EditError) -> bool {
     use io::ErrorKind::{
         CrossesDevices, InvalidFilename, PermissionDenied, ReadOnlyFilesystem, ResourceBusy,
     };
-    let EditError::Io { source, .. } = error else {
+    let EditError::File(FileError { source, .. }) = error else {
         return false;
     };
     matches!(
@@ -166,7 +168,8 @@ fn write_in_place(file: &Path, text: &str) -> Result<(), EditError> {
         handle.set_len(text.len() as u64)?;
         handle.sync_all()
     };
-    write().map_err(io_error("write", file))
+    write().map_err(FileError::at("write", file))?;
+    Ok(())
 }
 
 #[cfg(test)]
@@ -232,14 +235,14 @@ mod tests {
         remove(&path, "x", |_| Ok(())).unwrap();
         assert_eq!(text_of(&path), "{\"other\": 1}");
         assert_eq!(fs::metadata(&path).unwrap().ino(), inode);
-        let errors = io_error("write", &path);
+        let errors = FileError::at("write", &path);
         for (kind, fixed) in [
             (io::ErrorKind::PermissionDenied, true),
             (io::ErrorKind::ResourceBusy, true),
             (io::ErrorKind::StorageFull, false),
             (io::ErrorKind::NotFound, false),
         ] {
-            assert_eq!(is_fixed(&errors(kind.into())), fixed, "{kind}");
+            assert_eq!(is_fixed(&errors(kind.into()).into()), fixed, "{kind}");
         }
     }
 

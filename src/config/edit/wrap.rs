@@ -18,9 +18,8 @@ use super::super::node::{Node, Value};
 use super::super::own_entry;
 use super::super::show::toml_text;
 use super::json::{indent_of_line, starts_line};
-use super::{
-    ConfigDocument, EditError, FileFormat, MARK, NodeEntry, entry, io_error, plain, spliced,
-};
+use super::{ConfigDocument, EditError, FileFormat, MARK, NodeEntry, entry, plain, spliced};
+use crate::file_error::FileError;
 use tables::{servers, value_at, without_command};
 
 /// Keys of a program: most clients, Goose.
@@ -60,7 +59,7 @@ pub(crate) struct ClientFile {
 impl ClientFile {
     /// Reads and parses `file`.
     pub(crate) fn read(file: &Path) -> Result<Self, EditError> {
-        let text = read_text(file).map_err(io_error("read", file))?;
+        let text = read_text(file).map_err(FileError::at("read", file))?;
         Self::parse(file, &text)
     }
 
