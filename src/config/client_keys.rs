@@ -32,6 +32,7 @@ enum KeyMeaning {
 use KeyMeaning::{Allowed, Denied, Disabled, HeaderVariables, Is, Lacking, TokenVariable};
 
 /// Client keys with a meaning for the proxy. A comment names the clients that use the following keys.
+#[rustfmt::skip] // A table.
 const KEYS: [(&str, KeyMeaning); 38] = [
     ("type", Is("type")),
     // FastMCP, Cline.
@@ -72,10 +73,7 @@ const KEYS: [(&str, KeyMeaning); 38] = [
     ("disabled_tools", Denied),
     ("disabledTools", Denied),
     ("excludeTools", Denied),
-    (
-        "headersHelper",
-        Lacking("mcp-proxy runs no program for headers; write them into `headers`"),
-    ),
+    ("headersHelper", Lacking("mcp-proxy runs no program for headers; write them into `headers`")),
     ("oauth", Lacking(NO_LOGIN)),
     ("auth", Lacking(NO_LOGIN)),
     ("authProviderType", Lacking(NO_LOGIN)),
@@ -83,10 +81,7 @@ const KEYS: [(&str, KeyMeaning); 38] = [
     ("sandboxEnabled", Lacking(NO_SANDBOX)),
     ("experimental_environment", Lacking(ONLY_HERE)),
     ("environment_id", Lacking(ONLY_HERE)),
-    (
-        "watchPaths",
-        Lacking("write globs into `watch` of the server in mcp-proxy.toml"),
-    ),
+    ("watchPaths", Lacking("write globs into `watch` of the server in mcp-proxy.toml")),
 ];
 
 const NO_LOGIN: &str = "mcp-proxy cannot log in; write a token into `headers`";

@@ -8,28 +8,14 @@ pub(super) const ENVIRONMENT: &str = "env:";
 pub(super) const DEEPEST: usize = 32;
 
 /// Client variables that only an editor can expand, each with the reason.
+#[rustfmt::skip] // A table.
 const FOREIGN: [(&str, &str); 6] = [
     ("input", "VS Code prompts for this value, mcp-proxy cannot"),
-    (
-        "command",
-        "an editor's command returns this value, mcp-proxy cannot run it",
-    ),
-    (
-        "cmd",
-        "a client runs a command for this value, mcp-proxy does not",
-    ),
-    (
-        "config",
-        "this value is an editor's setting, which mcp-proxy cannot read",
-    ),
-    (
-        "file",
-        "Windsurf reads this value from a file, mcp-proxy does not",
-    ),
-    (
-        "workspaceFolder",
-        "mcp-proxy knows only the folder of the file, no other folder of an editor's workspace",
-    ),
+    ("command", "an editor's command returns this value, mcp-proxy cannot run it"),
+    ("cmd", "a client runs a command for this value, mcp-proxy does not"),
+    ("config", "this value is an editor's setting, which mcp-proxy cannot read"),
+    ("file", "Windsurf reads this value from a file, mcp-proxy does not"),
+    ("workspaceFolder", "mcp-proxy knows only the folder of the file, no other folder of an editor's workspace"),
 ];
 
 /// Start of a template of Continue, and the reason why it stays; no shell form begins so.

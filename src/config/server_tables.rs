@@ -29,17 +29,12 @@ const POSSIBLE: [&[&str]; 4] = [
 pub(super) const CODEX: &str = "mcp_servers";
 
 /// Keys of other kinds of files, each with advice.
+#[rustfmt::skip] // A table.
 const FOREIGN: [(&str, &str); 5] = [
     ("command", NAMELESS),
     ("url", NAMELESS),
-    (
-        "extensions",
-        "the file looks like Goose's; write {\"mcpServers\": {\"NAME\": {\"command\": …}}}",
-    ),
-    (
-        "packages",
-        "the file looks like a server.json of the registry; pass the repository to `mcp-proxy install`",
-    ),
+    ("extensions", "the file looks like Goose's; write {\"mcpServers\": {\"NAME\": {\"command\": …}}}"),
+    ("packages", "the file looks like a server.json of the registry; pass the repository to `mcp-proxy install`"),
     (
         "mcp_config",
         "the file looks like the manifest of a bundle; write {\"mcpServers\": {\"NAME\": {\"command\": …}}}",

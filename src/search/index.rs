@@ -35,27 +35,13 @@ struct Field {
 /// Position of the name in [`FIELDS`].
 const NAME: usize = 0;
 /// Fields in the order in which [`cut`] fills them: name, title, server, description, parameters.
+#[rustfmt::skip] // A table.
 const FIELDS: [Field; 5] = [
-    Field {
-        weight: 3.0,
-        length_matters: 0.3,
-    },
-    Field {
-        weight: 1.0,
-        length_matters: 0.3,
-    },
-    Field {
-        weight: 1.5,
-        length_matters: 0.0,
-    },
-    Field {
-        weight: 1.5,
-        length_matters: 0.6,
-    },
-    Field {
-        weight: 0.6,
-        length_matters: 0.6,
-    },
+    Field { weight: 3.0, length_matters: 0.3 },
+    Field { weight: 1.0, length_matters: 0.3 },
+    Field { weight: 1.5, length_matters: 0.0 },
+    Field { weight: 1.5, length_matters: 0.6 },
+    Field { weight: 0.6, length_matters: 0.6 },
 ];
 
 /// Words of one document, per field, as numbers in the index.

@@ -4,38 +4,18 @@ use super::*;
 
 /// Words of a command, each with its displayed form.
 type Row = (&'static [&'static str], &'static [&'static str]);
+#[rustfmt::skip] // A table.
 const ROWS: &[Row] = &[
-    (
-        &["--api-key", "abc", "--port", "80"],
-        &["--api-key", "***", "--port", "80"],
-    ),
-    (
-        &["--password=abc", "--pat=a", "--path=a"],
-        &["--password=***", "--pat=***", "--path=a"],
-    ),
+    (&["--api-key", "abc", "--port", "80"], &["--api-key", "***", "--port", "80"]),
+    (&["--password=abc", "--pat=a", "--path=a"], &["--password=***", "--pat=***", "--path=a"]),
     (&["-H", "X-Api: abc"], &["-H", "X-Api: ***"]),
-    (
-        &["--header=Authorization:Bearer abc"],
-        &["--header=Authorization:Bearer ***"],
-    ),
+    (&["--header=Authorization:Bearer abc"], &["--header=Authorization:Bearer ***"]),
     (&["--header", "${H}"], &["--header", "${H}"]),
-    (
-        &["Authorization: Bearer ${T}"],
-        &["Authorization: Bearer ${T}"],
-    ),
+    (&["Authorization: Bearer ${T}"], &["Authorization: Bearer ${T}"]),
     (&["X-Api-Key:abc"], &["X-Api-Key:***"]),
-    (
-        &["https://u:p@x.example/a/b?k=v#f"],
-        &["https://***@x.example/a/b?***"],
-    ),
-    (
-        &["https://x.example/services/T0/B0/a1b2c3d4e5f6g7h8i9"],
-        &["https://x.example/services/T0/B0/***"],
-    ),
-    (
-        &["https://x.example/${A}/mcp"],
-        &["https://x.example/${A}/mcp"],
-    ),
+    (&["https://u:p@x.example/a/b?k=v#f"], &["https://***@x.example/a/b?***"]),
+    (&["https://x.example/services/T0/B0/a1b2c3d4e5f6g7h8i9"], &["https://x.example/services/T0/B0/***"]),
+    (&["https://x.example/${A}/mcp"], &["https://x.example/${A}/mcp"]),
     (&["user:pass@db:5432"], &["***@db:5432"]),
     (
         &[
@@ -50,39 +30,15 @@ const ROWS: &[Row] = &[
         ],
     ),
     (&["sk-abcdefgh12345678"], &["***"]),
-    (
-        &["--env=API_KEY=abc", "-e", "API_KEY=abc"],
-        &["--env=API_KEY=***", "-e", "API_KEY=***"],
-    ),
+    (&["--env=API_KEY=abc", "-e", "API_KEY=abc"], &["--env=API_KEY=***", "-e", "API_KEY=***"]),
     (&["-u", "me:abc"], &["-u", "me:***"]),
-    (
-        &["-u", "server.py", "--no-auth", "server.py"],
-        &["-u", "server.py", "--no-auth", "server.py"],
-    ),
-    (
-        &["jdbc:sqlserver://db;user=sa;password=abc"],
-        &["jdbc:sqlserver://db;user=sa;password=***"],
-    ),
-    (
-        &["host=db password=abc user=u"],
-        &["host=db password=*** user=u"],
-    ),
-    (
-        &["exec env API_KEY=abc npx x"],
-        &["exec env API_KEY=*** npx x"],
-    ),
-    (
-        &["mysql://u:a/bc@host/db", "pg://u:a?bc@h/db"],
-        &["mysql://***@host/db", "pg://***@h/db"],
-    ),
-    (
-        &["--max-tokens", "4096", "--author", "me"],
-        &["--max-tokens", "4096", "--author", "me"],
-    ),
-    (
-        &["/nix/store/a1b2c3d4e5f6a7b8-python3/bin/python"],
-        &["/nix/store/a1b2c3d4e5f6a7b8-python3/bin/python"],
-    ),
+    (&["-u", "server.py", "--no-auth", "server.py"], &["-u", "server.py", "--no-auth", "server.py"]),
+    (&["jdbc:sqlserver://db;user=sa;password=abc"], &["jdbc:sqlserver://db;user=sa;password=***"]),
+    (&["host=db password=abc user=u"], &["host=db password=*** user=u"]),
+    (&["exec env API_KEY=abc npx x"], &["exec env API_KEY=*** npx x"]),
+    (&["mysql://u:a/bc@host/db", "pg://u:a?bc@h/db"], &["mysql://***@host/db", "pg://***@h/db"]),
+    (&["--max-tokens", "4096", "--author", "me"], &["--max-tokens", "4096", "--author", "me"]),
+    (&["/nix/store/a1b2c3d4e5f6a7b8-python3/bin/python"], &["/nix/store/a1b2c3d4e5f6a7b8-python3/bin/python"]),
     (
         &[
             "--user=me:abc",
@@ -111,10 +67,7 @@ const ROWS: &[Row] = &[
             "--run=curl --token ***",
         ],
     ),
-    (
-        &["-e", "PLAIN=abc", "--env=PLAIN=${A}"],
-        &["-e", "PLAIN=***", "--env=PLAIN=${A}"],
-    ),
+    (&["-e", "PLAIN=abc", "--env=PLAIN=${A}"], &["-e", "PLAIN=***", "--env=PLAIN=${A}"]),
     (
         &[
             "--keyboard",
@@ -187,24 +140,15 @@ const ROWS: &[Row] = &[
         &["img@sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"],
         &["img@sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"],
     ),
-    (
-        &["C:\\Program Files\\x\\y.exe", "two  words", "it's"],
-        &["C:\\Program Files\\x\\y.exe", "two  words", "it's"],
-    ),
+    (&["C:\\Program Files\\x\\y.exe", "two  words", "it's"], &["C:\\Program Files\\x\\y.exe", "two  words", "it's"]),
     (
         &["git+https://github.com/x/y@0123456789abcdef0123456789abcdef01234567"],
         &["git+https://github.com/x/y@0123456789abcdef0123456789abcdef01234567"],
     ),
     (&["https://h:8080/x@v1"], &["https://h:8080/x@v1"]),
     (&["01234567-89ab-cdef-0123-456789abcdef"], &["***"]),
-    (
-        &["{\"apiKey\": \"abc\"}", "{\"a\": 1}"],
-        &["***", "{\"a\": 1}"],
-    ),
-    (
-        &["${TOKEN:-abc}", "${DIR:-src}", "a/${X}/b"],
-        &["${TOKEN:-***}", "${DIR:-src}", "a/${X}/b"],
-    ),
+    (&["{\"apiKey\": \"abc\"}", "{\"a\": 1}"], &["***", "{\"a\": 1}"]),
+    (&["${TOKEN:-abc}", "${DIR:-src}", "a/${X}/b"], &["${TOKEN:-***}", "${DIR:-src}", "a/${X}/b"]),
     (
         &[
             "/home/me/my-server-2/dist/index.js",
