@@ -30,6 +30,7 @@
 //! | `server` | one server: state machine, generations, handshake, connection, gate |
 //! | `warm` | standby process for a server's next start, with its packages preloaded |
 //! | `bridge` | translates between the eras: pure functions |
+//! | `contract` | judges definitions of tools by the rules of clients: pure functions |
 //! | `transport` | lines over pipes and sockets, child processes and their process groups, servers over HTTP |
 //! | `mcp` | definitions of the protocol: eras, methods, lists, capabilities |
 //! | `jsonrpc` | framing and envelopes over raw JSON |
@@ -62,7 +63,7 @@
 //! cli ─> app ─> front ─> session ─> meta_tools ─> fleet ─> server ─> warm ─> transport ─> jsonrpc
 //!  │                        │             │          └──> watcher                  │
 //!  ├───> output             │             └──> search, install                     │
-//!  └───> install, setup     └──────────────────────────────────────> bridge ─> mcp ┘
+//!  └───> install, setup     └────────────────────────────> bridge, contract ─> mcp ┘
 //! ```
 //!
 //! A layer may use every layer below it, not only the next one. Every layer may use `command_line`, `config`,
@@ -113,8 +114,8 @@
 //!
 //! * **Architecture Invariant:** a message in transit is never decoded and encoded again. No typed model of MCP
 //!   messages exists, and no message in transit is built from a `serde_json::Value`.
-//! * **Architecture Invariant:** `jsonrpc`, `mcp`, `bridge`, `search`, `command_line`, the state machine and the
-//!   settle stage do no I/O and read no clock: time is an argument.
+//! * **Architecture Invariant:** `jsonrpc`, `mcp`, `bridge`, `contract`, `search`, `command_line`, the state machine and
+//!   the settle stage do no I/O and read no clock: time is an argument.
 //! * **Architecture Invariant:** a request that may have effects is written to at most one generation.
 //!   There is no retry of `tools/call` or of an unknown method, unless a remote server is known not to have processed
 //!   it.
@@ -161,6 +162,7 @@ mod bridge;
 mod cli;
 mod command_line;
 mod config;
+mod contract;
 mod error_chain;
 mod event;
 mod file_error;

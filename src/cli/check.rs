@@ -1,5 +1,6 @@
 //! `mcp-proxy check`: starts servers once, concurrently and without a watcher, and reports whether they work.
 
+mod lint;
 mod report;
 
 use std::path::PathBuf;
@@ -12,6 +13,11 @@ use super::selection::{ServerSelection, not_started, run_visit};
 use super::{CliError, EXIT_FAILURE, EXIT_INTERRUPTED, EXIT_OK, Global, print, print_exact};
 use crate::app::visit::{ServerVisit, Visit, VisitOutcome};
 use crate::config::parse_duration;
+use crate::contract::{self, ClientVersion};
+use crate::mcp::ListKind;
+use crate::output::palette::HEAD;
+use crate::output::{Verbosity, clean};
+use lint::LintReport;
 use report::{CheckReport, ServerReport, table};
 
 /// The options of `check`.
@@ -26,6 +32,16 @@ pub(crate) struct CheckArgs {
     /// Time limit for each call
     #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = parse_duration)]
     call_timeout: Duration,
+    /// Judge the tools by the rules of clients; the check fails if a client rejects a tool
+    #[arg(long)]
+    lint: bool,
+    /// Client whose rules --lint applies; repeatable [default: all, without claude-ai and the APIs]
+    ///
+    /// CLIENT is claude-code, codex, copilot-cli, cursor, gemini-cli, vscode, windsurf, zed, python-sdk,
+    /// typescript-sdk, claude-ai, anthropic-api, bedrock-api, gemini-api, mistral-api or openai-api. It may have a
+    /// version, as `claude-code@2.1.100`; otherwise the newest known one is meant.
+    #[arg(long = "for", value_name = "CLIENT", requires = "lint")]
+    clients: Vec<ClientVersion>,
     /// Configuration file [default: `MCP_PROXY_CONFIG`, or the nearest mcp-proxy.toml and .mcp.json]
     #[arg(long, value_name = "FILE", conflicts_with = "command")]
     config: Option<PathBuf>,
@@ -47,6 +63,22 @@ impl CheckArgs {
             })
             .collect()
     }
+
+    /// Returns the report about one server.
+    fn report<'a>(&self, visited: &'a ServerVisit) -> ServerReport<'a> {
+        let mut report = ServerReport::new(&visited.server, &visited.outcome);
+        if let (true, VisitOutcome::Started { snapshot, .. }) = (self.lint, &visited.outcome)
+            && let Some(tools) = snapshot.list(ListKind::Tools)
+        {
+            let clients = match &self.clients[..] {
+                [] => ClientVersion::defaults(),
+                chosen => chosen.to_vec(),
+            };
+            let findings = contract::lint(&visited.server, tools, &clients).into_iter();
+            report.add_lint(findings.map(LintReport::from).collect());
+        }
+        report
+    }
 }
 
 /// Visits the servers and prints the report.
@@ -67,12 +99,10 @@ pub(crate) fn run(args: &CheckArgs, global: &Global) -> Result<u8, CliError> {
     let Some(visited) = run_visit(visit, global)? else {
         return Ok(EXIT_INTERRUPTED);
     };
-    let reports = visited
-        .iter()
-        .map(|it| ServerReport::new(&it.server, &it.outcome));
+    let reports = visited.iter().map(|it| args.report(it));
     let reports: Vec<ServerReport<'_>> = reports.collect();
     let all_ok = reports.iter().all(ServerReport::ok);
-    print_report(args, &chosen, &visited, reports)?;
+    print_report(args, &chosen, &visited, reports, global)?;
     match chosen.fault().or_else(|| not_started(&visited)) {
         Some(error) => Err(error),
         None => Ok(if all_ok { EXIT_OK } else { EXIT_FAILURE }),
@@ -84,6 +114,7 @@ fn print_report(
     chosen: &ServerSelection,
     visited: &[ServerVisit],
     reports: Vec<ServerReport<'_>>,
+    global: &Global,
 ) -> Result<(), CliError> {
     if args.json {
         let is_command = !args.server.command.is_empty();
@@ -92,13 +123,21 @@ fn print_report(
             _ => CheckReport::new(reports, &chosen.faults).json(),
         });
     }
-    match (&reports[..], visited) {
-        ([report], [one]) if matches!(one.outcome, VisitOutcome::Started { .. }) => {
-            print(&report.table())
-        }
-        ([] | [_], _) => Ok(()),
-        _ => print(&table(&reports)),
-    }
+    let text = match (&reports[..], visited) {
+        ([report], [one]) if matches!(one.outcome, VisitOutcome::Started { .. }) => report.table(),
+        ([] | [_], _) => return Ok(()),
+        _ => table(&reports),
+    };
+    let with_hints = global.output_options().verbosity == Verbosity::Verbose;
+    let lints = reports.iter().filter_map(ServerReport::lint);
+    let lints = lints.map(|(server, findings)| {
+        let head = match reports.len() {
+            1 => String::new(),
+            _ => format!("{HEAD}{}{HEAD:#}\n", clean(server)),
+        };
+        format!("\n{head}{}", lint::lines(findings, with_hints))
+    });
+    print(&(text + &lints.collect::<String>()))
 }
 
 #[cfg(test)]

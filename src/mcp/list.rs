@@ -139,6 +139,8 @@ pub(crate) struct List {
     filtered: bool,
     /// Names of entries that [`Self::retain`] removed.
     left_out: Vec<String>,
+    /// Names of entries that [`Self::leave_out_twins`] removed.
+    twins: Vec<String>,
 }
 
 impl List {
@@ -185,17 +187,18 @@ impl List {
         &self.left_out
     }
 
-    /// Removes entries that have the same name as an earlier one. Returns these names.
-    pub(crate) fn leave_out_twins(&mut self) -> Vec<String> {
+    /// Removes entries that have the same name as an earlier one.
+    pub(crate) fn leave_out_twins(&mut self) {
         let mut known = HashSet::new();
         let is_twin = |entry: &mut Entry| !known.insert(entry.name.clone());
-        let twins: Vec<String> = self
-            .entries
-            .extract_if(.., is_twin)
-            .map(|entry| entry.name)
-            .collect();
-        self.filtered |= !twins.is_empty();
-        twins
+        let twins = self.entries.extract_if(.., is_twin);
+        self.twins.extend(twins.map(|entry| entry.name));
+        self.filtered |= !self.twins.is_empty();
+    }
+
+    /// Returns the names of the entries that were removed as twins.
+    pub(crate) fn twins(&self) -> &[String] {
+        &self.twins
     }
 
     /// Returns the entries by name; of equal names the first, as [`Self::find`] does.

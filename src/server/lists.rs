@@ -192,8 +192,9 @@ pub(crate) async fn fetch_list(
     }
     if matches!(kind, ListKind::Tools | ListKind::Prompts) {
         // A call by this name could reach only one of them.
-        for name in list.leave_out_twins() {
-            connection.report_listed_twice(kind, name);
+        list.leave_out_twins();
+        for name in list.twins() {
+            connection.report_listed_twice(kind, name.clone());
         }
     }
     if kind == ListKind::Tools {

@@ -250,6 +250,45 @@ fn a_list_that_fails_or_is_too_long_is_no_success() {
 }
 
 #[test]
+fn the_lint_finds_tools_that_a_client_rejects() {
+    let tuple = json!({"type": "object", "properties": {"box": {"type": "array", "items": [{}]}}});
+    let script = json!({"tools": [
+        {"name": "sound", "description": "x", "inputSchema": {"type": "object", "properties": {}}},
+        {"name": "tuple", "description": "x", "inputSchema": tuple},
+    ]});
+    check(&script, &[]).ended_with(0);
+    let run = check(&script, &["--lint"]).ended_with(1);
+    let place = ["error", "tuple", "/inputSchema/properties/box/items"];
+    let is_place = |line: &str| line.split_whitespace().take(3).eq(place);
+    assert!(run.stdout.lines().any(is_place), "{}", run.stdout);
+    let effect = "items-list  claude-code, codex: leaves the tool out\n";
+    assert!(run.stdout.contains(effect), "{}", run.stdout);
+    check(&script, &["--lint", "--for", "vscode"]).ended_with(0);
+    let run = check(
+        &script,
+        &["--json", "--lint", "--for", "claude-code@2.1.330"],
+    )
+    .ended_with(1);
+    let report = report(&run);
+    assert_eq!(report["ok"], false);
+    let errors = report["lint"].as_array().unwrap().iter();
+    let errors: Vec<_> = errors.filter(|it| it["level"] == "error").collect();
+    assert_eq!(errors.len(), 1, "{report:#}");
+    assert_eq!(errors[0]["tool"], "tuple");
+    assert_eq!(errors[0]["rule"], "items-list");
+    let client =
+        json!({"client": "claude-code 2.1.330", "level": "error", "effect": "leaves the tool out"});
+    assert_eq!(errors[0]["clients"], json!([client]));
+    let run = check(&script, &["--lint", "--for", "clod"]).ended_with(2);
+    assert!(
+        run.stderr.contains("the clients are claude-code, codex"),
+        "{}",
+        run.stderr
+    );
+    check(&script, &["--for", "codex"]).ended_with(2);
+}
+
+#[test]
 fn wrong_command_lines_and_directories_have_their_own_codes() {
     let run = check(&json!({}), &["--call", "mark", "[]"]).ended_with(2);
     assert!(

@@ -11,6 +11,7 @@ use serde_json::value::RawValue;
 use super::super::config::faults_json;
 use super::super::result_text::{message, ms, raw, shorten, succeeded, unfinished};
 use super::super::table::TextTable;
+use super::lint::{self, LintReport};
 use crate::app::visit::{CallResult, VisitOutcome};
 use crate::config::Fault;
 use crate::event::Failure;
@@ -37,6 +38,9 @@ pub(super) struct ServerReport<'a> {
     resource_templates: Vec<&'a str>,
     list_errors: Vec<ListError>,
     calls: Vec<CallReport<'a>>,
+    /// `None` without `--lint` and for a server that did not start.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    lint: Option<Vec<LintReport>>,
     failure: Option<FailureReport<'a>>,
 }
 
@@ -118,7 +122,18 @@ impl<'a> ServerReport<'a> {
         }
     }
 
-    /// Returns true if the server started and every list and call succeeded.
+    /// Adds the findings about the tools.
+    pub(super) fn add_lint(&mut self, findings: Vec<LintReport>) {
+        self.ok &= !findings.iter().any(LintReport::is_error);
+        self.lint = Some(findings);
+    }
+
+    /// Returns the server's name with the findings of its lint; `None` without a lint.
+    pub(super) fn lint(&self) -> Option<(&'a str, &[LintReport])> {
+        Some((self.name, self.lint.as_deref()?))
+    }
+
+    /// Returns true if the server started, every list and call succeeded, and no finding is an error.
     pub(super) fn ok(&self) -> bool {
         self.ok
     }
@@ -162,7 +177,9 @@ impl<'a> ServerReport<'a> {
         let failure = self.failure.iter().map(|it| it.reason.to_owned());
         let lists = self.list_errors.iter();
         let lists = lists.map(|it| format!("{}: {}", it.method, message(it.error.as_deref())));
-        failure.chain(lists).collect::<Vec<_>>().join("; ")
+        let lint = lint::errors(self.lint.as_deref().unwrap_or_default());
+        let all: Vec<_> = failure.chain(lists).chain(lint).collect();
+        all.join("; ")
     }
 
     fn row(&self) -> (Style, [String; 9]) {
