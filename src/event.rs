@@ -213,6 +213,28 @@ pub(crate) struct ToolDiff {
     pub(crate) removed: Vec<String>,
     /// Names of changed tools, with the members that differ (`inputSchema`, `description`, …).
     pub(crate) changed: Vec<(String, Vec<String>)>,
+    /// Changes of tools, prompts and resources that concern callers, the gravest first.
+    pub(crate) contract: Vec<ContractChange>,
+}
+
+/// Change of one entry of a list that concerns callers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct ContractChange {
+    /// `tool`, `prompt`, `resource` or `resource template`.
+    pub(crate) kind: &'static str,
+    /// Name, URI or URI template of the entry.
+    pub(crate) name: String,
+    /// True if something that was valid is invalid now; otherwise the change is worth a look.
+    pub(crate) is_breaking: bool,
+    /// Change, in words.
+    pub(crate) text: String,
+}
+
+impl ContractChange {
+    /// Returns the class of the change for JSON.
+    pub(crate) fn class(&self) -> &'static str {
+        if self.is_breaking { "breaking" } else { "look" }
+    }
 }
 
 /// Reason why a generation, or the build before it, failed.

@@ -30,7 +30,7 @@
 //! | `server` | one server: state machine, generations, handshake, connection, gate |
 //! | `warm` | standby process for a server's next start, with its packages preloaded |
 //! | `bridge` | translates between the eras: pure functions |
-//! | `contract` | judges definitions of tools by the rules of clients: pure functions |
+//! | `contract` | judges definitions of tools by the rules of clients, and changes of lists: pure functions |
 //! | `transport` | lines over pipes and sockets, child processes and their process groups, servers over HTTP |
 //! | `mcp` | definitions of the protocol: eras, methods, lists, capabilities |
 //! | `jsonrpc` | framing and envelopes over raw JSON |

@@ -6,6 +6,7 @@
 //! do not speak MCP there.
 
 mod classify;
+mod diff_text;
 mod human;
 mod json;
 pub(crate) mod palette;

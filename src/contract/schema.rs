@@ -27,6 +27,92 @@ const SCHEMA_MAP: [&str; 5] = [
 /// Keywords whose value is an array of schemas.
 const SCHEMA_LIST: [&str; 4] = ["allOf", "anyOf", "oneOf", "prefixItems"];
 
+/// Keywords that constrain no value.
+const ANNOTATIONS: [&str; 21] = [
+    "$anchor",
+    "$comment",
+    "$defs",
+    "$id",
+    "$schema",
+    "contentEncoding",
+    "contentMediaType",
+    "contentSchema",
+    "default",
+    "definitions",
+    "deprecated",
+    "description",
+    "else",
+    "example",
+    "examples",
+    "format",
+    "nullable",
+    "readOnly",
+    "then",
+    "title",
+    "writeOnly",
+];
+
+/// Returns true if `keyword` constrains no value by itself.
+pub(super) fn is_annotation(keyword: &str) -> bool {
+    keyword.starts_with("x-") || ANNOTATIONS.contains(&keyword)
+}
+
+/// Returns true if a schema contains a reference, which leads to equal schemas only in equal documents.
+pub(super) fn has_reference(schema: &Value) -> bool {
+    match schema {
+        Value::Object(members) => {
+            members.contains_key("$ref") || members.values().any(has_reference)
+        }
+        Value::Array(items) => items.iter().any(has_reference),
+        _ => false,
+    }
+}
+
+/// Returns a schema without its annotations. References by JSON pointer still lead to the same places.
+pub(super) fn plain(schema: &Value) -> Value {
+    let Value::Object(members) = schema else {
+        return schema.clone();
+    };
+    let kept = members.iter().filter(|(keyword, _)| {
+        let is_target = ["$defs", "definitions", "$anchor", "then", "else"].contains(&&***keyword);
+        is_target || !is_annotation(keyword)
+    });
+    let plain_map = |map: &Map<String, Value>| {
+        let members = map
+            .iter()
+            .map(|(name, schema)| (name.clone(), plain(schema)));
+        Value::Object(members.collect())
+    };
+    let plain_members = kept.map(|(keyword, value)| {
+        let value = match value {
+            Value::Object(map) if SCHEMA_MAP.contains(&&**keyword) => plain_map(map),
+            Value::Object(_) if keyword == "items" || SCHEMA.contains(&&**keyword) => plain(value),
+            Value::Array(list) if keyword == "items" || SCHEMA_LIST.contains(&&**keyword) => {
+                list.iter().map(plain).collect()
+            }
+            other => other.clone(),
+        };
+        (keyword.clone(), value)
+    });
+    Value::Object(plain_members.collect())
+}
+
+/// Returns a schema that accepts undeclared members everywhere.
+pub(super) fn opened(schema: &Value) -> Value {
+    match schema {
+        Value::Object(members) => {
+            let is_closing = |(keyword, value): &(&String, &Value)| {
+                *keyword == "additionalProperties" && **value == false
+            };
+            let kept = members.iter().filter(|it| !is_closing(it));
+            let opened = kept.map(|(keyword, value)| (keyword.clone(), opened(value)));
+            Value::Object(opened.collect())
+        }
+        Value::Array(items) => items.iter().map(opened).collect(),
+        other => other.clone(),
+    }
+}
+
 /// Schema inside a tool's definition.
 #[derive(Debug, Clone)]
 pub(super) struct SchemaNode<'a> {

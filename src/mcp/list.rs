@@ -89,6 +89,16 @@ impl ListKind {
         }
     }
 
+    /// Returns the name of one entry for people.
+    pub(crate) fn entry_name(self) -> &'static str {
+        match self {
+            Self::Tools => "tool",
+            Self::Prompts => "prompt",
+            Self::Resources => "resource",
+            Self::Templates => "resource template",
+        }
+    }
+
     /// Returns the member of an entry that names it.
     fn key(self) -> &'static str {
         match self {
@@ -202,7 +212,7 @@ impl List {
     }
 
     /// Returns the entries by name; of equal names the first, as [`Self::find`] does.
-    fn by_name(&self) -> HashMap<&str, &Entry> {
+    pub(crate) fn by_name(&self) -> HashMap<&str, &Entry> {
         // The last collected entry of a name wins, so the reverse order keeps the first.
         let entries = self.entries.iter().rev();
         entries.map(|entry| (&*entry.name, entry)).collect()
@@ -384,6 +394,7 @@ mod tests {
                 added: vec!["c".into()],
                 removed: vec!["b".into()],
                 changed: vec![("a".into(), vec!["description".into(), "title".into()])],
+                contract: Vec::new(),
             }
         );
     }

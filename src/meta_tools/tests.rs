@@ -63,6 +63,7 @@ fn differences_are_named() {
         added: vec!["a".into()],
         removed: vec!["b".into()],
         changed: vec![("c".into(), vec!["description".into()])],
+        contract: Vec::new(),
     };
     assert_eq!(
         diff_value(&diff),

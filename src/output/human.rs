@@ -9,9 +9,10 @@ use anstyle::{AnsiColor, Effects, Style};
 
 use super::Verbosity;
 use super::classify::{PROXY, least_verbosity, server};
+use super::diff_text::{diff_text, names_text};
 use super::palette::{BAD, DIM, GOOD, WARN};
 use super::text::{clean, count, duration, list};
-use crate::event::{Event, Failure, StrayKind, ToolDiff};
+use crate::event::{Event, Failure, StrayKind};
 
 /// Colours of server names; red, green and yellow are reserved for results.
 const NAMES: [AnsiColor; 4] = [
@@ -405,45 +406,4 @@ fn offer(tools: usize, prompts: usize, resources: usize) -> String {
         }
     }
     text
-}
-
-/// Formats a difference of tools: `+ forecast  ~ alerts (schema)  - old`.
-fn diff_text(diff: &ToolDiff) -> String {
-    let changed: Vec<String> = diff
-        .changed
-        .iter()
-        .map(|(tool, members)| format!("{tool} ({})", members_text(members)))
-        .collect();
-    let text = names_text(&diff.added, &changed, &diff.removed);
-    if text.is_empty() {
-        "tools unchanged".to_owned()
-    } else {
-        text
-    }
-}
-
-/// Formats added, changed and removed names; empty without any.
-fn names_text(added: &[String], changed: &[String], removed: &[String]) -> String {
-    const MOST: usize = 8;
-    let [added, changed, removed] =
-        [added, changed, removed].map(|names| list(names.iter().map(Into::into), MOST));
-    let parts: Vec<String> = [
-        (GOOD, '+', added),
-        (WARN, '~', changed),
-        (BAD, '-', removed),
-    ]
-    .into_iter()
-    .filter(|(_, _, names)| !names.is_empty())
-    .map(|(style, sign, names)| format!("{style}{sign}{style:#} {names}"))
-    .collect();
-    parts.join("  ")
-}
-
-fn members_text(members: &[String]) -> String {
-    let names = members.iter().map(|member| match member.as_str() {
-        "inputSchema" => "schema",
-        "outputSchema" => "output schema",
-        other => other,
-    });
-    names.collect::<Vec<_>>().join(", ")
 }

@@ -113,7 +113,11 @@ fn diff(diff: &ToolDiff) -> Value {
         .iter()
         .map(|(tool, members)| json!({ "tool": tool, "members": members }))
         .collect();
-    json!({ "added": diff.added, "removed": diff.removed, "changed": changed })
+    let contract = diff.contract.iter().map(
+        |it| json!({ "class": it.class(), "kind": it.kind, "name": it.name, "text": it.text }),
+    );
+    let contract: Vec<Value> = contract.collect();
+    json!({ "added": diff.added, "removed": diff.removed, "changed": changed, "contract": contract })
 }
 
 fn failure(failure: &Failure) -> Value {

@@ -11,7 +11,8 @@ use super::connection::{Connection, ConnectionLost};
 use super::handshake::{Handshake, ProofFailure};
 use super::pending_requests::RawResponse;
 use crate::config::CompiledToolFilter;
-use crate::event::ToolDiff;
+use crate::contract::{Change, Class, changes};
+use crate::event::{ContractChange, ToolDiff};
 use crate::mcp::{List, ListKind, diff};
 
 /// Maximum number of pages of a list.
@@ -78,12 +79,31 @@ impl Snapshot {
     }
 }
 
-/// Returns the difference between the tools of two generations; a list that failed counts as empty.
-pub(crate) fn tool_diff(old: &Lists, new: &Lists) -> ToolDiff {
+/// Returns the difference between the lists of two generations. A list of tools that failed counts as empty; other
+/// lists that failed are not compared.
+pub(crate) fn lists_diff(old: &Lists, new: &Lists) -> ToolDiff {
     let none = List::default();
-    let [old, new] =
-        [old, new].map(|lists| lists[ListKind::Tools.index()].as_ref().unwrap_or(&none));
-    diff(old, new)
+    let tools = ListKind::Tools.index();
+    let [old_tools, new_tools] = [old, new].map(|lists| lists[tools].as_ref().unwrap_or(&none));
+    let mut diff = diff(old_tools, new_tools);
+    for (kind, (old, new)) in ListKind::ALL.into_iter().zip(old.iter().zip(new)) {
+        if let (Ok(old), Ok(new)) = (old, new) {
+            let changes = changes(kind, old, new).into_iter();
+            diff.contract.extend(changes.filter_map(contract_change));
+        }
+    }
+    diff.contract.sort_by_key(|it| !it.is_breaking);
+    diff
+}
+
+/// Returns the change for events; `None` if it is harmless.
+fn contract_change(change: Change) -> Option<ContractChange> {
+    (change.class > Class::Harmless).then(|| ContractChange {
+        kind: change.kind.entry_name(),
+        name: change.name,
+        is_breaking: change.class == Class::Breaking,
+        text: change.text,
+    })
 }
 
 /// Reads all pages of every list that the server offers. A list that is not answered within `max_wait` keeps its state

@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::super::backend::SHOWN_STDERR;
 use super::super::generation::{ProofResults, ProvenGeneration, RunningGeneration};
-use super::super::lists::{Lists, ListsChange, tool_diff};
+use super::super::lists::{Lists, ListsChange, lists_diff};
 use super::super::state::StartCause;
 use super::super::{Snapshot, advice, loaded_files};
 use super::{ActiveGeneration, Generation, Supervisor};
@@ -53,7 +53,7 @@ impl Supervisor {
         let changes = changes(&before.lists, &lists, announced);
         let diff = match before.generation {
             0 => ToolDiff::default(),
-            _ => tool_diff(&before.lists, &lists),
+            _ => lists_diff(&before.lists, &lists),
         };
         let snapshot = Arc::new(Snapshot {
             generation: number,

@@ -10,7 +10,7 @@ use super::super::Snapshot;
 use super::super::call::Call;
 use super::super::connection::{Connection, ConnectionNotice};
 use super::super::handshake::{ClientSettings, Handshake, ListenStream, listen};
-use super::super::lists::{fetch_list, tool_diff};
+use super::super::lists::{fetch_list, lists_diff};
 use super::super::pending_requests::RawResponse;
 use super::super::report::{RelistResult, Report};
 use super::Supervisor;
@@ -168,7 +168,7 @@ impl Supervisor {
         if differ {
             self.context.resources.events.send(Event::ListsChanged {
                 server: self.name(),
-                diff: tool_diff(&snapshot.lists, &lists),
+                diff: lists_diff(&snapshot.lists, &lists),
             });
             self.publish(Arc::new(Snapshot {
                 lists,
