@@ -229,5 +229,10 @@ fn diff_value(diff: &ToolDiff) -> Value {
         .iter()
         .map(|(name, members)| json!({ "name": name, "changed": members }))
         .collect();
-    json!({ "added": diff.added, "removed": diff.removed, "changed": changed })
+    let contract: Vec<_> = diff
+        .contract
+        .iter()
+        .map(|it| json!({ "class": it.class(), "kind": it.kind, "name": it.name, "text": it.text }))
+        .collect();
+    json!({ "added": diff.added, "removed": diff.removed, "changed": changed, "contract": contract })
 }

@@ -1,6 +1,7 @@
 use serde_json::from_str;
 
 use super::*;
+use crate::event::ContractChange;
 use crate::mcp::ListKind;
 
 fn caller(era: Era) -> Caller {
@@ -63,11 +64,20 @@ fn differences_are_named() {
         added: vec!["a".into()],
         removed: vec!["b".into()],
         changed: vec![("c".into(), vec!["description".into()])],
-        contract: Vec::new(),
+        contract: vec![ContractChange {
+            kind: "tool",
+            name: "c".into(),
+            is_breaking: true,
+            text: "`x` is required".into(),
+        }],
     };
     assert_eq!(
         diff_value(&diff),
-        json!({ "added": ["a"], "removed": ["b"], "changed": [{ "name": "c", "changed": ["description"] }] })
+        json!({
+            "added": ["a"], "removed": ["b"],
+            "changed": [{ "name": "c", "changed": ["description"] }],
+            "contract": [{ "class": "breaking", "kind": "tool", "name": "c", "text": "`x` is required" }],
+        })
     );
 }
 

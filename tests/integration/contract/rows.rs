@@ -222,7 +222,10 @@ fn reload(client: &Real, stage: &Stage) {
     assert_eq!(said["tool_count"], said["tools"].as_array().unwrap().len());
     assert_eq!(
         said["diff"],
-        json!({"added": ["storms"], "removed": ["alerts"], "changed": []})
+        json!({
+            "added": ["storms"], "removed": ["alerts"], "changed": [],
+            "contract": [{"class": "breaking", "kind": "tool", "name": "alerts", "text": "is gone"}],
+        })
     );
     let tools = client.list();
     let tools = names(&tools);
