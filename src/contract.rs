@@ -15,6 +15,6 @@ mod sampler;
 mod schema;
 mod validator;
 
-pub(crate) use changes::{Change, Class, changes};
+pub(crate) use changes::{Change, Class, changes, outdated};
 pub(crate) use client::ClientVersion;
 pub(crate) use lint::{LintFinding, LintLevel, lint};

@@ -13,6 +13,7 @@ mod client_settings;
 mod connection;
 mod error_replies;
 mod former_tasks;
+mod former_tools;
 mod gate;
 mod generation;
 mod handshake;

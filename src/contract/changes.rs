@@ -75,6 +75,20 @@ pub(crate) fn changes(kind: ListKind, old: &List, new: &List) -> Vec<Change> {
     changes
 }
 
+/// Returns the reason why `arguments`, which fit the former definition of a tool, do not fit the new one, as a sentence
+/// about an argument. Returns `None` if they fit both, or did not fit before.
+pub(crate) fn outdated(old: &str, new: &str, arguments: &str) -> Option<String> {
+    let parsed = |text| serde_json::from_str::<Value>(text).ok();
+    let [old, new] = [parsed(old)?, parsed(new)?].map(|tool| tool.get("inputSchema").cloned());
+    let (old, new, arguments) = (old?, new?, parsed(arguments)?);
+    let patterns = Patterns::default();
+    let [before, after] = [&old, &new].map(|it| Schema::new(it, &patterns).verdict(&arguments));
+    match (before, after) {
+        (Validity::Fits, Validity::Misfit(reason)) => Some(reason),
+        _ => None,
+    }
+}
+
 fn gone(
     kind: ListKind,
     entry: &Entry,

@@ -30,8 +30,8 @@ pub(crate) struct Call {
     pub(crate) progress_token: Option<OwnedJson>,
     /// Request line, as long as a retry after a crash is allowed.
     pub(crate) retry_line: Option<Box<str>>,
-    /// Request line, kept where it may be sent again: the server may turn out not to have processed it, or may request
-    /// input.
+    /// Request line, kept where it may be sent again, since the server may turn out not to have processed it or may
+    /// request input, and where its failure may have to be explained.
     pub(crate) line: Option<Box<str>>,
     /// Number of retries because the server did not process it.
     pub(crate) resends: u8,

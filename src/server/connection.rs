@@ -20,6 +20,7 @@ use tokio::sync::{Notify, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
 use super::call::ResponseSink;
+use super::former_tools::FormerTools;
 use super::link::Link;
 use super::pending_requests::{PendingRequest, PendingRequests, RawResponse};
 use crate::bridge::Identity;
@@ -161,6 +162,11 @@ impl Connection {
     /// Changes the identity of the client that accompanies requests to a modern server.
     pub(crate) fn change_identity(&self, change: impl FnOnce(&mut Identity)) {
         change(&mut locked(&self.identity));
+    }
+
+    /// Sets the tools whose arguments changed incompatibly, to explain calls that fail.
+    pub(in crate::server) fn set_former_tools(&self, tools: FormerTools) {
+        locked(&self.pending).former_tools = tools;
     }
 
     /// Sends a request of the proxy itself. In the modern era, a `_meta` with the client's identity is added.

@@ -7,6 +7,7 @@ use tokio::sync::oneshot;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::call::Call;
+use super::former_tools::FormerTools;
 use super::tasks::Tasks;
 
 /// Number of cancelled requests that are remembered. A late response to an older one is dropped.
@@ -49,6 +50,8 @@ pub(super) struct PendingRequests {
     cancelled: VecDeque<u64>,
     /// Method of the newest request of the proxy itself, except requests that stay open.
     pub(super) newest_own_method: Option<Box<str>>,
+    /// Tools whose arguments changed incompatibly while the client was connected.
+    pub(super) former_tools: FormerTools,
     /// Tasks that the generation runs for clients.
     pub(super) tasks: Tasks,
     /// Number of clients' calls in `requests`, including those that wait for input.

@@ -28,6 +28,7 @@ use tokio_util::task::TaskTracker;
 
 use super::call::{Call, ResponseSink};
 use super::connection::{Client, ConnectionNotice};
+use super::former_tools::FormerTools;
 use super::generation::ProvenGeneration;
 use super::handshake::ClientHello;
 use super::list_backoff::ListBackoff;
@@ -90,6 +91,8 @@ pub(crate) struct Supervisor {
     undeclared: HashSet<ListKind>,
     /// Names reported as duplicates in a list.
     duplicates: HashSet<(ListKind, String)>,
+    /// Tools whose arguments changed incompatibly.
+    former_tools: FormerTools,
     /// Calls that wait until the tools are read again.
     mismatched: Vec<Call>,
     tasks: TaskTracker,
@@ -131,6 +134,7 @@ impl Supervisor {
             cut: HashSet::new(),
             undeclared: HashSet::new(),
             duplicates: HashSet::new(),
+            former_tools: FormerTools::default(),
             mismatched: Vec::new(),
             tasks: TaskTracker::new(),
             stop_max_wait: Duration::ZERO,

@@ -208,6 +208,26 @@ fn hints_and_prompts_have_their_class() {
 }
 
 #[test]
+fn arguments_that_fit_only_the_former_schema_are_told() {
+    let old =
+        with_input(r#"{"type":"object","properties":{"city":{"type":"string"}}}"#).to_string();
+    let new = r#"{"type":"object","properties":{"city":{"type":"string"},"days":{"type":"integer"}},"required":["days"]}"#;
+    let new = with_input(new).to_string();
+    for (arguments, reason) in [
+        (r#"{"city":"Oslo"}"#, Some("`days` is required")),
+        (r#"{"city":"Oslo","days":1}"#, None),
+        (r#"{"city":1}"#, None),
+        ("{", None),
+    ] {
+        assert_eq!(
+            outdated(&old, &new, arguments).as_deref(),
+            reason,
+            "{arguments}"
+        );
+    }
+}
+
+#[test]
 fn hostile_schemas_are_classed_in_time() {
     let deep = |inner: &str| {
         let (open, close) = (r#"{"items":"#.repeat(60), "}".repeat(60));

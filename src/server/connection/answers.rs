@@ -13,7 +13,7 @@ use crate::jsonrpc::{
     Reply, splice,
 };
 use crate::lock::locked;
-use crate::mcp::{Era, tasks};
+use crate::mcp::{Era, Method, tasks};
 
 impl Connection {
     /// Takes the two ends of an unreadable message. If it was a request, the server gets an error; if it was a
@@ -78,10 +78,13 @@ impl Connection {
                 last,
             )) => {
                 self.record_task(&call, envelope);
+                let explained = self.explained(&call, line, envelope);
+                let text = explained.as_deref().unwrap_or(line);
                 let tagged = call
                     .tag_tasks
-                    .then(|| tasks::tag(line, &self.server))
-                    .flatten();
+                    .then(|| tasks::tag(text, &self.server))
+                    .flatten()
+                    .or(explained);
                 match tagged.as_deref().map(|line| (line, Envelope::parse(line))) {
                     Some((line, Ok(envelope))) => {
                         self.deliver(&call, line, &envelope, envelope.id.unwrap_or(id));
@@ -108,6 +111,16 @@ impl Connection {
             }
             None => Err(StrayKind::Answer),
         }
+    }
+
+    /// Returns the response with an explanation if the arguments of the failed call fit only a former definition of the
+    /// tool.
+    fn explained(&self, call: &Call, line: &str, envelope: &Envelope<'_>) -> Option<String> {
+        if call.line.is_none() || call.method != Method::CallTool {
+            return None;
+        }
+        let former_tools = locked(&self.pending).former_tools.clone();
+        former_tools.explained(call, line, envelope, Instant::now())
     }
 
     /// Records tasks, which keep a process running. A remote server keeps its tasks without the link.

@@ -55,6 +55,10 @@ impl Connection {
             if pending.closed {
                 return Err(call);
             }
+            let is_tool = call.method == Method::CallTool;
+            if is_tool && call.line.is_none() && !pending.former_tools.is_empty() {
+                call.line = Some(line.into());
+            }
             pending.insert_call(call)
         };
         if let (false, Some(level)) = (same_era, envelope.params.meta.log_level) {

@@ -55,6 +55,7 @@ impl Supervisor {
             0 => ToolDiff::default(),
             _ => lists_diff(&before.lists, &lists),
         };
+        self.keep_former_tools(&before.lists, &lists, &diff, &running.connection);
         let snapshot = Arc::new(Snapshot {
             generation: number,
             lists,

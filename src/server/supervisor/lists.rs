@@ -10,11 +10,11 @@ use super::super::Snapshot;
 use super::super::call::Call;
 use super::super::connection::{Connection, ConnectionNotice};
 use super::super::handshake::{ClientSettings, Handshake, ListenStream, listen};
-use super::super::lists::{fetch_list, lists_diff};
+use super::super::lists::{Lists, fetch_list, lists_diff};
 use super::super::pending_requests::RawResponse;
 use super::super::report::{RelistResult, Report};
 use super::Supervisor;
-use crate::event::Event;
+use crate::event::{Event, ToolDiff};
 use crate::jsonrpc::quoted;
 use crate::mcp::{Era, ListKind};
 
@@ -166,9 +166,14 @@ impl Supervisor {
         }
         let differ = lists != snapshot.lists;
         if differ {
+            let diff = lists_diff(&snapshot.lists, &lists);
+            if let Some(active) = self.active() {
+                let connection = active.running.connection.clone();
+                self.keep_former_tools(&snapshot.lists, &lists, &diff, &connection);
+            }
             self.context.resources.events.send(Event::ListsChanged {
                 server: self.name(),
-                diff: lists_diff(&snapshot.lists, &lists),
+                diff,
             });
             self.publish(Arc::new(Snapshot {
                 lists,
@@ -191,6 +196,22 @@ impl Supervisor {
             self.relist(kind);
         }
         self.confirm_lists();
+    }
+
+    /// Records the tools whose arguments changed incompatibly, for the calls on `connection`.
+    pub(super) fn keep_former_tools(
+        &mut self,
+        old: &Lists,
+        new: &Lists,
+        diff: &ToolDiff,
+        connection: &Connection,
+    ) {
+        let tools = ListKind::Tools.index();
+        if let (Ok(old), Ok(new)) = (&old[tools], &new[tools]) {
+            let (generation, now) = (connection.generation, Instant::now());
+            self.former_tools.update(old, new, diff, generation, now);
+        }
+        connection.set_former_tools(self.former_tools.clone());
     }
 
     pub(super) fn on_lists_awaited(&mut self, sender: oneshot::Sender<()>) {

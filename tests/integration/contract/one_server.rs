@@ -154,6 +154,35 @@ fn a_reload_tells_what_is_new_gone_and_changed() {
 }
 
 #[test]
+fn a_call_by_the_former_definition_is_told_of_the_change() {
+    let script = |required: &Value| {
+        let schema = json!({"type": "object", "properties": {"city": {"type": "string"}}, "required": required});
+        let failed = r#"{"content":[{"type":"text","text":"bad"}],"isError":true}"#;
+        json!({"tools": [{"name": "forecast", "inputSchema": schema, "x-raw": failed}]})
+    };
+    in_both_eras(&script(&json!([])), |client| {
+        let content = |arguments: &Value| {
+            let failed = client.call("forecast", arguments).result();
+            failed["content"].as_array().unwrap().clone()
+        };
+        assert_eq!(content(&json!({})).len(), 1);
+        client.save(&script(&json!(["city"])));
+        let said = client.success(RELOAD, &json!({}));
+        let change = json!({"class": "breaking", "kind": "tool", "name": "forecast", "text": "`city` is required"});
+        assert_eq!(said["diff"]["contract"], json!([change]));
+        client
+            .peer
+            .expect_stderr("; breaking: forecast: `city` is required");
+        let told = content(&json!({}))[1]["text"].to_string();
+        assert!(
+            told.contains("`city` is required since generation 2 of the server"),
+            "{told}"
+        );
+        assert_eq!(content(&json!({"city": "Oslo"})).len(), 1);
+    });
+}
+
+#[test]
 fn a_reload_of_broken_code_says_why_and_the_session_lives() {
     in_both_eras(&json!({"mark": "one"}), |client| {
         client.pid();
