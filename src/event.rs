@@ -155,6 +155,12 @@ pub(crate) enum Event {
         tool: String,
         reason: String,
     },
+    /// The connected client rejects tools of the server; `places` says which, where and why.
+    ToolsRejected {
+        server: String,
+        client: String,
+        places: Vec<String>,
+    },
     /// The server's pages of the list request `method` do not end; the list was read only partly.
     ListCut {
         server: String,

@@ -67,6 +67,24 @@ impl KnownClient {
                 | Self::OpenAiApi
         )
     }
+
+    /// Returns the client that introduces itself by `name` (`clientInfo.name`).
+    fn of_info(name: &str) -> Option<Self> {
+        let name = name.to_lowercase();
+        let prefixes = [
+            ("claude-code", Self::ClaudeCode),
+            ("claude-ai", Self::ClaudeAi),
+            ("codex", Self::Codex),
+            ("github-copilot", Self::CopilotCli),
+            ("cursor", Self::Cursor),
+            ("gemini-cli", Self::GeminiCli),
+            ("visual studio code", Self::VsCode),
+            ("windsurf", Self::Windsurf),
+            ("zed", Self::Zed),
+        ];
+        let known = prefixes.iter().find(|(prefix, _)| name.starts_with(prefix));
+        known.map(|(_, client)| *client)
+    }
 }
 
 /// Client in a version; without one, the newest that is known.
@@ -86,6 +104,15 @@ impl ClientVersion {
             version: None,
         };
         defaults.map(newest).collect()
+    }
+
+    /// Returns the client with this `clientInfo`; `None` if its rules are unknown.
+    pub(crate) fn of_info(name: &str, version: &str) -> Option<Self> {
+        let client = KnownClient::of_info(name)?;
+        Some(Self {
+            client,
+            version: version_of(version),
+        })
     }
 }
 
@@ -148,6 +175,21 @@ mod tests {
         }
         for wrong in ["claude", "codex@", "codex@new", ""] {
             assert!(wrong.parse::<ClientVersion>().is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_client_is_known_by_its_introduction() {
+        for (name, client) in [
+            ("claude-code", Some(KnownClient::ClaudeCode)),
+            ("codex-mcp-client", Some(KnownClient::Codex)),
+            ("Visual Studio Code - Insiders", Some(KnownClient::VsCode)),
+            ("cursor-vscode", Some(KnownClient::Cursor)),
+            ("mcp-inspector", None),
+        ] {
+            let known = ClientVersion::of_info(name, "2.1.330 (x)");
+            assert_eq!(known.map(|it| it.client), client, "{name}");
+            assert!(known.is_none_or(|it| it.version == Some([2, 1, 330])));
         }
     }
 }

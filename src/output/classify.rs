@@ -19,6 +19,7 @@ pub(super) fn least_verbosity(event: &Event) -> Verbosity {
         | Event::WrongPath { .. }
         | Event::NameTaken { .. }
         | Event::ToolLeftOut { .. }
+        | Event::ToolsRejected { .. }
         | Event::ListCut { .. }
         | Event::ListSilent { .. }
         | Event::ListedTwice { .. }
@@ -72,7 +73,8 @@ pub(super) fn server(event: &Event) -> &str {
         | Event::ListedTwice { server, .. }
         | Event::ListUndeclared { server, .. }
         | Event::ListUnchanged { server, .. }
-        | Event::ToolLeftOut { server, .. } => server,
+        | Event::ToolLeftOut { server, .. }
+        | Event::ToolsRejected { server, .. } => server,
         Event::Reconfigured { .. }
         | Event::ConfigFault { .. }
         | Event::Listening { .. }

@@ -213,6 +213,9 @@ fn names_lists_and_clients() -> Vec<(Event, String, &'static str)> {
          "weather  duplicate tool `w__forecast` is not offered: winds already has it; change one \
           server's `prefix`\n".into(),
          r#""name_taken","kind":"tool","name":"w__forecast","holder":"winds"}"#),
+        (Event::ToolsRejected { server: weather(), client: "codex 0.169.0".into(), places: vec!["forecast at /name: is odd".into()] },
+         "weather  codex 0.169.0 rejects tools: forecast at /name: is odd; `mcp-proxy check --lint` says more\n".into(),
+         r#""tools_rejected","client":"codex 0.169.0","places":["forecast at /name: is odd"]}"#),
         (Event::ToolLeftOut { server: weather(), tool: "forecast".into(), reason: "`x-mcp-header` is empty".into() },
          "weather  tool `forecast` is not offered: `x-mcp-header` is empty\n".into(),
          r#""tool_left_out","tool":"forecast","reason":"`x-mcp-header` is empty"}"#),
@@ -288,7 +291,7 @@ fn quiet_shows_what_went_wrong_and_processes_are_for_the_verbose() {
         table().iter().filter(|(event, ..)| of(event)).count()
     };
     let all = table().len();
-    assert_eq!(shown(Verbosity::Quiet), 23);
+    assert_eq!(shown(Verbosity::Quiet), 24);
     assert_eq!(shown(Verbosity::Normal), all - 6);
     assert_eq!(shown(Verbosity::Verbose), all);
 }

@@ -219,6 +219,11 @@ fn lists(event: &Event) -> String {
              requests it once more",
             waited.as_secs_f64()
         ),
+        Event::ToolsRejected { client, places, .. } => format!(
+            "{WARN}{} rejects tools:{WARN:#} {}; `mcp-proxy check --lint` says more",
+            clean(client),
+            list(places.iter().map(Into::into), 2)
+        ),
         Event::ToolLeftOut { tool, reason, .. } => format!(
             "{WARN}tool `{}` is not offered: {}{WARN:#}",
             clean(tool),

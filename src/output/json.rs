@@ -81,6 +81,8 @@ fn fields(event: &Event) -> (&'static str, Value) {
         Event::ConfigFault { text } => ("config_fault", json!({ "text": text })),
         Event::NameTaken { server, kind, name, holder } =>
             ("name_taken", json!({ "server": server, "kind": kind, "name": name, "holder": holder })),
+        Event::ToolsRejected { server, client, places } =>
+            ("tools_rejected", json!({ "server": server, "client": client, "places": places })),
         Event::ToolLeftOut { server, tool, reason } =>
             ("tool_left_out", json!({ "server": server, "tool": tool, "reason": reason })),
         Event::ListCut { server, method, reason } =>

@@ -91,6 +91,8 @@ pub(crate) struct Supervisor {
     undeclared: HashSet<ListKind>,
     /// Names reported as duplicates in a list.
     duplicates: HashSet<(ListKind, String)>,
+    /// Places in tools for which the connected client rejects them, as reported.
+    rejected: HashSet<String>,
     /// Tools whose arguments changed incompatibly.
     former_tools: FormerTools,
     /// Calls that wait until the tools are read again.
@@ -134,6 +136,7 @@ impl Supervisor {
             cut: HashSet::new(),
             undeclared: HashSet::new(),
             duplicates: HashSet::new(),
+            rejected: HashSet::new(),
             former_tools: FormerTools::default(),
             mismatched: Vec::new(),
             tasks: TaskTracker::new(),

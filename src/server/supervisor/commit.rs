@@ -65,6 +65,7 @@ impl Supervisor {
         });
         let is_first = before.generation == 0 || cause == StartCause::Client;
         self.report_commit(&snapshot, handshake.era, is_first);
+        self.report_rejected(&snapshot.lists);
         running.connection.go_live();
         self.warn_of_missed_port(&running);
         let stream = stream.map(|stream| self.watch_listen_stream(number, stream));

@@ -154,6 +154,38 @@ fn a_reload_tells_what_is_new_gone_and_changed() {
 }
 
 #[test]
+fn tools_that_the_connected_client_rejects_are_told_once() {
+    let tool = |name: &str| {
+        let schema =
+            json!({"type": "object", "properties": {"box": {"type": "array", "items": [{}]}}});
+        json!({"name": name, "inputSchema": schema})
+    };
+    let project = Project::new();
+    let script = |tools: &[Value]| json!({"tools": tools}).to_string();
+    project.write("script.json", &script(&[tool("tuple")]));
+    let server =
+        [example("fake_server").as_os_str(), "script.json".as_ref()].map(ToOwned::to_owned);
+    let proxy = Proxy::dev(server).options(["--name", "fake", "--no-watch"]);
+    let peer = proxy.within(&project).spawn();
+    let mut params = initialize_params();
+    params["clientInfo"] = json!({"name": "codex-mcp-client", "version": "0.169.0"});
+    peer.initialize(&params).result();
+    let rejects = |tool: &str| {
+        let place = "/inputSchema/properties/box/items";
+        format!("codex 0.169.0 rejects tools: {tool} at {place}: is an array of schemas")
+    };
+    peer.expect_stderr(&rejects("tuple"));
+    project.save("script.json", &script(&[tool("tuple"), tool("other")]));
+    let era = Era::Legacy;
+    let client = Client { peer, era };
+    client.success(RELOAD, &json!({}));
+    client.peer.expect_stderr(&rejects("other"));
+    let told = client.peer.stderr();
+    let told = told.iter().filter(|line| line.contains("rejects tools"));
+    assert_eq!(told.count(), 2);
+}
+
+#[test]
 fn a_call_by_the_former_definition_is_told_of_the_change() {
     let script = |required: &Value| {
         let schema = json!({"type": "object", "properties": {"city": {"type": "string"}}, "required": required});
