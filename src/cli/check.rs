@@ -1,5 +1,6 @@
 //! `mcp-proxy check`: starts servers once, concurrently and without a watcher, and reports whether they work.
 
+mod baseline;
 mod lint;
 mod report;
 
@@ -17,6 +18,7 @@ use crate::contract::{self, ClientVersion};
 use crate::mcp::ListKind;
 use crate::output::palette::HEAD;
 use crate::output::{Verbosity, clean};
+use baseline::Baseline;
 use lint::LintReport;
 use report::{CheckReport, ServerReport, table};
 
@@ -42,6 +44,12 @@ pub(crate) struct CheckArgs {
     /// version, as `claude-code@2.1.100`; otherwise the newest known one is meant.
     #[arg(long = "for", value_name = "CLIENT", requires = "lint")]
     clients: Vec<ClientVersion>,
+    /// Save the lists of the servers to FILE, for --against
+    #[arg(long, value_name = "FILE")]
+    save: Option<PathBuf>,
+    /// Class the changes of the lists since FILE was saved; the check fails if one breaks callers
+    #[arg(long, value_name = "FILE")]
+    against: Option<PathBuf>,
     /// Configuration file [default: `MCP_PROXY_CONFIG`, or the nearest mcp-proxy.toml and .mcp.json]
     #[arg(long, value_name = "FILE", conflicts_with = "command")]
     config: Option<PathBuf>,
@@ -64,8 +72,12 @@ impl CheckArgs {
             .collect()
     }
 
-    /// Returns the report about one server.
-    fn report<'a>(&self, visited: &'a ServerVisit) -> ServerReport<'a> {
+    /// Returns the report about one server; an error if `baseline` lacks it.
+    fn report<'a>(
+        &self,
+        visited: &'a ServerVisit,
+        baseline: Option<&Baseline>,
+    ) -> Result<ServerReport<'a>, CliError> {
         let mut report = ServerReport::new(&visited.server, &visited.outcome);
         if let (true, VisitOutcome::Started { snapshot, .. }) = (self.lint, &visited.outcome)
             && let Some(tools) = snapshot.list(ListKind::Tools)
@@ -77,7 +89,14 @@ impl CheckArgs {
             let findings = contract::lint(&visited.server, tools, &clients).into_iter();
             report.add_lint(findings.map(LintReport::from).collect());
         }
-        report
+        if let Some(baseline) = baseline {
+            let changes = baseline.changes(visited).ok_or_else(|| {
+                let name = clean(&visited.server);
+                CliError::Failure(format!("--against: the file has no server `{name}`"))
+            })?;
+            report.add_changes(changes);
+        }
+        Ok(report)
     }
 }
 
@@ -88,6 +107,7 @@ pub(crate) fn run(args: &CheckArgs, global: &Global) -> Result<u8, CliError> {
     if chosen.servers.len() > 1 && !calls.is_empty() {
         return Err(chosen.single_server_error("--call applies to one server (--server NAME)"));
     }
+    let baseline = args.against.as_deref().map(Baseline::read).transpose()?;
     let visit = Visit {
         servers: chosen.servers.clone(),
         max_message: chosen.max_message,
@@ -99,11 +119,15 @@ pub(crate) fn run(args: &CheckArgs, global: &Global) -> Result<u8, CliError> {
     let Some(visited) = run_visit(visit, global)? else {
         return Ok(EXIT_INTERRUPTED);
     };
-    let reports = visited.iter().map(|it| args.report(it));
-    let reports: Vec<ServerReport<'_>> = reports.collect();
+    let reports = visited.iter().map(|it| args.report(it, baseline.as_ref()));
+    let reports: Vec<ServerReport<'_>> = reports.collect::<Result<_, _>>()?;
     let all_ok = reports.iter().all(ServerReport::ok);
     print_report(args, &chosen, &visited, reports, global)?;
-    match chosen.fault().or_else(|| not_started(&visited)) {
+    let error = chosen.fault().or_else(|| not_started(&visited));
+    if let (Some(file), None) = (&args.save, &error) {
+        baseline::save(file, &visited)?;
+    }
+    match error {
         Some(error) => Err(error),
         None => Ok(if all_ok { EXIT_OK } else { EXIT_FAILURE }),
     }
@@ -129,15 +153,18 @@ fn print_report(
         _ => table(&reports),
     };
     let with_hints = global.output_options().verbosity == Verbosity::Verbose;
-    let lints = reports.iter().filter_map(ServerReport::lint);
-    let lints = lints.map(|(server, findings)| {
+    let parts = reports.iter().map(|report| {
         let head = match reports.len() {
             1 => String::new(),
-            _ => format!("{HEAD}{}{HEAD:#}\n", clean(server)),
+            _ => format!("{HEAD}{}{HEAD:#}\n", clean(report.name())),
         };
-        format!("\n{head}{}", lint::lines(findings, with_hints))
+        let lint = report.lint().map(|it| lint::lines(it, with_hints));
+        let changes = report.changes().map(baseline::lines);
+        let parts = [lint, changes].into_iter().flatten();
+        let parts = parts.map(|part| format!("\n{head}{part}"));
+        parts.collect::<Vec<_>>().concat()
     });
-    print(&(text + &lints.collect::<String>()))
+    print(&(text + &parts.collect::<String>()))
 }
 
 #[cfg(test)]

@@ -32,6 +32,17 @@ pub(crate) enum Class {
     Breaking,
 }
 
+impl Class {
+    /// Returns the name for people and for JSON.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Harmless => "harmless",
+            Self::Look => "look",
+            Self::Breaking => "breaking",
+        }
+    }
+}
+
 /// Change of one entry of a list.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Change {

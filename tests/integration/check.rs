@@ -289,6 +289,51 @@ fn the_lint_finds_tools_that_a_client_rejects() {
 }
 
 #[test]
+fn changes_since_the_saved_lists_are_classed() {
+    let project = Project::new();
+    let server =
+        [example("fake_server").as_os_str(), "script.json".as_ref()].map(ToOwned::to_owned);
+    let check = |properties: &Value, required: &Value, options: &[&str]| {
+        let schema = json!({"type": "object", "properties": properties, "required": required});
+        let script = json!({
+            "tools": [{"name": "forecast", "inputSchema": schema}],
+            "prompts": [{"name": "greet"}],
+        });
+        project.write("script.json", &script.to_string());
+        let proxy = Proxy::check(server.clone())
+            .options(["--name", "fake"])
+            .options(options.iter().copied())
+            .within(&project);
+        Run::of(proxy.command())
+    };
+    let (none, city) = (json!({}), json!({"city": {"type": "string"}}));
+    check(&none, &json!([]), &["--against", "lists.json"]).ended_with(1);
+    check(&none, &json!([]), &["--save", "lists.json"]).ended_with(0);
+    let run = check(&none, &json!([]), &["--against", "lists.json"]).ended_with(0);
+    assert!(run.stdout.contains("no changes since"), "{}", run.stdout);
+    let run = check(&city, &json!([]), &["--against", "lists.json"]).ended_with(0);
+    assert!(
+        run.stdout.contains("accepts all former arguments"),
+        "{}",
+        run.stdout
+    );
+    let breaking = ["--json", "--against", "lists.json", "--save", "lists.json"];
+    let run = check(&city, &json!(["city"]), &breaking).ended_with(1);
+    let change = json!({"class": "breaking", "kind": "tool", "name": "forecast", "text": "`city` is required"});
+    assert_eq!(report(&run)["changes"], json!([change]));
+    let run = check(&city, &json!(["city"]), &breaking[..3]).ended_with(0);
+    assert_eq!(report(&run)["changes"], json!([]));
+    for (file, text, why) in [
+        ("empty.json", r#"{"servers":{}}"#, "has no server `fake`"),
+        ("other.json", "[]", "has no saved lists"),
+    ] {
+        project.write(file, text);
+        let run = check(&city, &json!([]), &["--against", file]).ended_with(1);
+        assert!(run.stderr.contains(why), "{}", run.stderr);
+    }
+}
+
+#[test]
 fn wrong_command_lines_and_directories_have_their_own_codes() {
     let run = check(&json!({}), &["--call", "mark", "[]"]).ended_with(2);
     assert!(

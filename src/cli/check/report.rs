@@ -11,6 +11,7 @@ use serde_json::value::RawValue;
 use super::super::config::faults_json;
 use super::super::result_text::{message, ms, raw, shorten, succeeded, unfinished};
 use super::super::table::TextTable;
+use super::baseline::{self, FoundChange};
 use super::lint::{self, LintReport};
 use crate::app::visit::{CallResult, VisitOutcome};
 use crate::config::Fault;
@@ -41,6 +42,9 @@ pub(super) struct ServerReport<'a> {
     /// `None` without `--lint` and for a server that did not start.
     #[serde(skip_serializing_if = "Option::is_none")]
     lint: Option<Vec<LintReport>>,
+    /// `None` without `--against`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    changes: Option<Vec<FoundChange>>,
     failure: Option<FailureReport<'a>>,
 }
 
@@ -128,12 +132,29 @@ impl<'a> ServerReport<'a> {
         self.lint = Some(findings);
     }
 
-    /// Returns the server's name with the findings of its lint; `None` without a lint.
-    pub(super) fn lint(&self) -> Option<(&'a str, &[LintReport])> {
-        Some((self.name, self.lint.as_deref()?))
+    /// Adds the changes since a saved state.
+    pub(super) fn add_changes(&mut self, changes: Vec<FoundChange>) {
+        self.ok &= !changes.iter().any(FoundChange::is_breaking);
+        self.changes = Some(changes);
     }
 
-    /// Returns true if the server started, every list and call succeeded, and no finding is an error.
+    /// Returns the name of the server.
+    pub(super) fn name(&self) -> &'a str {
+        self.name
+    }
+
+    /// Returns the findings of the lint; `None` without a lint.
+    pub(super) fn lint(&self) -> Option<&[LintReport]> {
+        self.lint.as_deref()
+    }
+
+    /// Returns the changes since a saved state; `None` without a comparison.
+    pub(super) fn changes(&self) -> Option<&[FoundChange]> {
+        self.changes.as_deref()
+    }
+
+    /// Returns true if the server started, every list and call succeeded, no finding is an error, and no change breaks
+    /// callers.
     pub(super) fn ok(&self) -> bool {
         self.ok
     }
@@ -178,7 +199,8 @@ impl<'a> ServerReport<'a> {
         let lists = self.list_errors.iter();
         let lists = lists.map(|it| format!("{}: {}", it.method, message(it.error.as_deref())));
         let lint = lint::errors(self.lint.as_deref().unwrap_or_default());
-        let all: Vec<_> = failure.chain(lists).chain(lint).collect();
+        let breaking = baseline::breaking(self.changes.as_deref().unwrap_or_default());
+        let all: Vec<_> = failure.chain(lists).chain(lint).chain(breaking).collect();
         all.join("; ")
     }
 
