@@ -7,6 +7,7 @@
 
 mod arguments;
 mod calls;
+mod changes;
 mod client;
 mod configured;
 mod definitions;

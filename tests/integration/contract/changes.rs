@@ -1,0 +1,69 @@
+//! Changes of tools that break callers, and tools that the connected client rejects.
+
+use serde_json::{Value, json};
+
+use super::RELOAD;
+use super::client::{Client, Era};
+use super::one_server::in_both_eras;
+use crate::harness::{Project, Proxy, example, initialize_params};
+
+#[test]
+fn tools_that_the_connected_client_rejects_are_told_once() {
+    let tool = |name: &str| {
+        let schema =
+            json!({"type": "object", "properties": {"box": {"type": "array", "items": [{}]}}});
+        json!({"name": name, "inputSchema": schema})
+    };
+    let project = Project::new();
+    let script = |tools: &[Value]| json!({"tools": tools}).to_string();
+    project.write("script.json", &script(&[tool("tuple")]));
+    let server =
+        [example("fake_server").as_os_str(), "script.json".as_ref()].map(ToOwned::to_owned);
+    let proxy = Proxy::dev(server).options(["--name", "fake", "--no-watch"]);
+    let peer = proxy.within(&project).spawn();
+    let mut params = initialize_params();
+    params["clientInfo"] = json!({"name": "codex-mcp-client", "version": "0.169.0"});
+    peer.initialize(&params).result();
+    let rejects = |tool: &str| {
+        let place = "/inputSchema/properties/box/items";
+        format!("codex 0.169.0 rejects tools: {tool} at {place}: is an array of schemas")
+    };
+    peer.expect_stderr(&rejects("tuple"));
+    project.save("script.json", &script(&[tool("tuple"), tool("other")]));
+    let era = Era::Legacy;
+    let client = Client { peer, era };
+    client.success(RELOAD, &json!({}));
+    client.peer.expect_stderr(&rejects("other"));
+    let told = client.peer.stderr();
+    let told = told.iter().filter(|line| line.contains("rejects tools"));
+    assert_eq!(told.count(), 2);
+}
+
+#[test]
+fn a_call_by_the_former_definition_is_told_of_the_change() {
+    let script = |required: &Value| {
+        let schema = json!({"type": "object", "properties": {"city": {"type": "string"}}, "required": required});
+        let failed = r#"{"content":[{"type":"text","text":"bad"}],"isError":true}"#;
+        json!({"tools": [{"name": "forecast", "inputSchema": schema, "x-raw": failed}]})
+    };
+    in_both_eras(&script(&json!([])), |client| {
+        let content = |arguments: &Value| {
+            let failed = client.call("forecast", arguments).result();
+            failed["content"].as_array().unwrap().clone()
+        };
+        assert_eq!(content(&json!({})).len(), 1);
+        client.save(&script(&json!(["city"])));
+        let said = client.success(RELOAD, &json!({}));
+        let change = json!({"class": "breaking", "kind": "tool", "name": "forecast", "text": "`city` is required"});
+        assert_eq!(said["diff"]["contract"], json!([change]));
+        client
+            .peer
+            .expect_stderr("; breaking: forecast: `city` is required");
+        let told = content(&json!({}))[1]["text"].to_string();
+        assert!(
+            told.contains("`city` is required since generation 2 of the server"),
+            "{told}"
+        );
+        assert_eq!(content(&json!({"city": "Oslo"})).len(), 1);
+    });
+}
