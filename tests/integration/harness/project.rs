@@ -42,7 +42,9 @@ impl Project {
     #[track_caller]
     pub(crate) fn save(&self, relative: &str, text: &str) {
         let path = self.path(relative);
-        let neighbour = self.path(&format!("{relative}.tmp~"));
+        // Threads may save one file at once.
+        let thread = std::thread::current().id();
+        let neighbour = self.path(&format!("{relative}.{thread:?}.tmp~"));
         fs::write(&neighbour, text).unwrap();
         fs::rename(neighbour, path).unwrap();
     }

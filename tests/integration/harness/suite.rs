@@ -19,11 +19,21 @@ pub(crate) type Check = (String, String, usize);
 /// `before` when a scenario begins.
 #[track_caller]
 pub(crate) fn passing(url: &str, revision: &str, before: impl FnMut(&str)) -> BTreeSet<Check> {
-    let words = ["server", "--url", url, "--requirements", revision];
+    run(&words(url, ["--requirements", revision]), before)
+}
+
+/// Runs one scenario of the suite; returns the passed checks.
+#[track_caller]
+pub(crate) fn passing_of(scenario: &str, url: &str, revision: &str) -> BTreeSet<Check> {
+    let mut words = words(url, ["--spec-version", revision]);
+    words.extend(["--scenario", scenario].map(OsString::from));
+    run(&words, |_| {})
+}
+
+fn words(url: &str, revision: [&str; 2]) -> Vec<OsString> {
     // The time limit of one scenario in ms; the suite's own is too short for a busy machine.
-    let limit = ["--timeout", "600000"];
-    let words: Vec<_> = words.iter().chain(&limit).map(OsString::from).collect();
-    run(&words, before)
+    let words = ["server", "--url", url, "--timeout", "600000"];
+    words.iter().chain(&revision).map(OsString::from).collect()
 }
 
 /// Runs the suite with these arguments; returns the passed checks.

@@ -69,8 +69,9 @@ fn nothing_is_lost_or_stale_while_the_server_is_saved() {
                 client.end();
             });
             scope.spawn(|| {
-                let mut connection = Connection::to(stage.site.address);
                 ready.wait();
+                // The front closes connections on which no request arrives.
+                let mut connection = Connection::to(stage.site.address);
                 while !over.load(Ordering::Relaxed) {
                     let least = saves.least();
                     Modern::call(&json!(1), "mark", &json!({})).send(&connection);
