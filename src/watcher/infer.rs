@@ -13,7 +13,6 @@ mod packages;
 mod project;
 
 use std::ffi::{OsStr, OsString};
-use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use self::command::UnwrappedCommand;
@@ -23,7 +22,7 @@ pub(super) use self::language::{GO, RUST};
 pub(super) use self::language::{JAVASCRIPT, NODE, PYTHON};
 use self::named::NamedFiles;
 use self::project::{DirectoryLimits, around_environment, is_installed};
-use crate::command_line::{CommandLine, program_name};
+use crate::command_line::CommandLine;
 
 /// Result of the inference.
 #[derive(Debug, Default)]
@@ -239,6 +238,7 @@ impl SourceSearch<'_> {
         };
         let language = Language::of_program(&program)
             .or_else(|| script.and_then(Language::of_source))
+            .or_else(|| script.and_then(Language::of_shebang))
             .or_else(|| self.interpreter())
             .filter(|language| !language.globs.is_empty())
             .or_else(|| {
@@ -324,10 +324,7 @@ impl SourceSearch<'_> {
         let program = command.words.first()?;
         let path = std::env::var_os("PATH");
         let file = which::which_in(program, path, &command.base).ok()?;
-        let line = first_line(&file)?;
-        line.trim_start_matches("#!")
-            .split_whitespace()
-            .find_map(|word| Language::of_program(&program_name(word)))
+        Language::of_shebang(&file)
     }
 
     fn named_files(&self, base: &SourceLocation, globs: &[&str]) -> Vec<String> {
@@ -380,14 +377,6 @@ impl SourceSearch<'_> {
 fn is_javascript(path: &Path) -> bool {
     let extension = path.extension().and_then(|extension| extension.to_str());
     matches!(extension, Some("js" | "mjs" | "cjs"))
-}
-
-fn first_line(path: &Path) -> Option<String> {
-    let mut start = [0; 128];
-    let count = std::fs::File::open(path).ok()?.read(&mut start).ok()?;
-    let text = String::from_utf8_lossy(&start[..count]).into_owned();
-    let line = text.lines().next()?;
-    line.starts_with("#!").then(|| line.to_owned())
 }
 
 /// Formats a glob below `directory`, relative to `cwd` where possible. Glob characters in names are escaped.

@@ -1,9 +1,11 @@
 //! Supported languages: programs, file extensions, manifests, and globs of the sources below a project.
 
 use std::ffi::OsString;
+use std::fs::File;
+use std::io::Read;
 use std::path::Path;
 
-use crate::command_line::unversioned;
+use crate::command_line::{program_name, unversioned};
 
 /// JSON files of a Node.js project that always count; other JSON files count if a source imports them.
 const NODE_MANIFESTS: &str = "**/{package,tsconfig*,jsconfig,deno,fastmcp}.{json,jsonc}";
@@ -221,6 +223,15 @@ impl Language {
         LANGUAGES
             .iter()
             .find(|language| language.extensions.contains(&extension))
+    }
+
+    /// Returns the language of an executable script, by the interpreter in its first line.
+    pub(super) fn of_shebang(path: &Path) -> Option<&'static Self> {
+        let mut start = [0; 128];
+        let count = File::open(path).ok()?.read(&mut start).ok()?;
+        let text = String::from_utf8_lossy(&start[..count]);
+        let mut words = text.lines().next()?.strip_prefix("#!")?.split_whitespace();
+        words.find_map(|word| Self::of_program(&program_name(word)))
     }
 
     /// Returns the language with a manifest in the directory.

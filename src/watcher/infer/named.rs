@@ -40,6 +40,7 @@ impl NamedFiles {
         let language = Language::of_program(&command.program());
         let program = &command.words[0];
         named.take_file("", program, file_of(command, program));
+        named.take_executable(command, program);
         let mut has_positional = false;
         for argument in command.arguments() {
             named.take(command, &argument);
@@ -85,6 +86,20 @@ impl NamedFiles {
             }
         } else if is_settings(option, &file) {
             self.settings.push(file);
+        }
+    }
+
+    /// Records a program given by its path if it is an executable script of the user without an extension. A shell
+    /// script is no source of a server but a launcher.
+    fn take_executable(&mut self, command: &CommandLine, program: &str) {
+        let file = command.path(program);
+        let is_path = program.contains(std::path::is_separator);
+        if is_path && self.script.is_none() && is_users_file(&file) {
+            let language = Language::of_shebang(&file);
+            if language.is_some_and(|language| !language.globs.is_empty()) {
+                self.is_relative = !Path::new(program).is_absolute();
+                self.script = Some(file);
+            }
         }
     }
 

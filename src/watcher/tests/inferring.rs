@@ -92,6 +92,29 @@ fn a_script_is_watched_too() {
 }
 
 #[test]
+fn an_executable_script_without_an_extension_is_watched() {
+    let python = "server=#!/usr/bin/env -S python3 -u\n";
+    assert_eq!(infer(&[python], "./server"), and(PYTHON, &["./server"]));
+    let node = "bin/weather=#!/usr/bin/env node\n";
+    let found = infer(
+        &[node, "package.json={\"name\":\"w\"}"],
+        "bin/weather --stdio",
+    );
+    assert_eq!(found, and(NODE, &["bin/weather"]));
+    let folder = Folder::new(&["tools/.git/HEAD", "tools/serve=#!/usr/bin/python3\n", "p/x"]);
+    let found = folder.inferred("p", "ROOT/tools/serve", false).globs;
+    assert!(
+        found.iter().any(|glob| glob.ends_with("/tools/serve")),
+        "{found:?}"
+    );
+    // A program of PATH, not the file of its name.
+    assert_eq!(
+        infer(&["python3=#!/usr/bin/python3\n"], "python3 -m w"),
+        PYTHON
+    );
+}
+
+#[test]
 fn wrappers_are_looked_through() {
     let server = &["a/server.py"];
     let globs = [&format!("a/{}", PYTHON[0]), "a/server.py"];
