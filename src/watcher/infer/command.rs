@@ -89,7 +89,10 @@ impl UnwrappedCommand {
         if let Some(commands) = command.shell_commands() {
             let watcher = commands.iter().find_map(inner_watcher::of);
             self.watcher = self.watcher.take().or(watcher);
-            return commands.into_iter().next().map(InnerCommand::plain);
+            // Commands before may prepare the start, as in `nvm use 20 && node server.js`.
+            let at = commands.iter().position(launcher::may_start_server);
+            let mut commands = commands.into_iter();
+            return commands.nth(at.unwrap_or(0)).map(InnerCommand::plain);
         }
         if let Some(launcher) = launcher::of(command) {
             if launcher.command.is_some() {

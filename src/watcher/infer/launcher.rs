@@ -65,18 +65,21 @@ fn has_sources(language: &Language) -> bool {
     !language.globs.is_empty()
 }
 
-/// Returns the last command of a script that starts a program of a known language, a program given by its path, or a
-/// program in place of the shell; `None` if its program or directory is uncertain.
+/// Whether the command of a shell starts a program of a known language, a program given by its path, or a program in
+/// place of the shell.
+pub(super) fn may_start_server(command: &CommandLine) -> bool {
+    let program = &command.words[0];
+    let is_named = program == "exec" || program.contains('/');
+    let programs = [command.program(), command.clone().innermost().program()];
+    let mut languages = programs.iter().filter_map(|it| Language::of_program(it));
+    is_named || languages.any(has_sources)
+}
+
+/// Returns the last command of a script that may start the server; `None` if its program or directory is uncertain.
 fn server(text: &str, base: &Path, here: &Path) -> Option<CommandLine> {
     let commands = CommandLine::of_shell(&expanded(text), base);
     let mut commands = commands.into_iter().rev();
-    let mut command = commands.find(|command| {
-        let program = &command.words[0];
-        let is_named = program == "exec" || program.contains('/');
-        let programs = [command.program(), command.clone().innermost().program()];
-        let mut languages = programs.iter().filter_map(|it| Language::of_program(it));
-        is_named || languages.any(has_sources)
-    })?;
+    let mut command = commands.find(may_start_server)?;
     let located = |word: &str| word.replace(HERE, &here.to_string_lossy());
     command.words = command.words.iter().map(|word| located(word)).collect();
     command.base = PathBuf::from(located(&command.base.to_string_lossy()));

@@ -31,6 +31,26 @@ fn a_script_of_a_workspace_is_found() {
 }
 
 #[test]
+fn preparations_in_a_shell_are_passed_over() {
+    for line in [
+        "source ~/.nvm/nvm.sh && nvm use 20 >/dev/null && python server.py",
+        "[ -f .env ] && . ./.env; exec python server.py",
+        "if [ -f .env ]; then . ./.env; fi; python server.py",
+        "ulimit -n 4096; umask 077; echo starting >&2; python server.py",
+        "python server.py; echo over",
+    ] {
+        let found = inferred(&["server.py"], &format!("bash -c '{line}'"));
+        assert_eq!(found.globs[0], PYTHON[0], "{line}: {found:?}");
+        assert!(found.warnings.is_empty(), "{line}: {found:?}");
+    }
+    // The first one that may start the server also builds it.
+    let found = inferred(&["Cargo.toml"], "sh -c 'cargo build && target/debug/w'");
+    assert_eq!(found.globs[0], "**/*.rs", "{found:?}");
+    let found = inferred(&[], "sh -c 'echo hello'");
+    assert!(found.warnings[0].contains("`echo`"), "{found:?}");
+}
+
+#[test]
 fn a_shell_script_is_looked_through() {
     let script = "cd \"$(dirname \"$0\")\"\nexec python src/server.py \"$@\"";
     let run = format!("a/run.sh=#!/bin/sh\n{script}");
