@@ -5,6 +5,7 @@ mod unix;
 #[cfg(windows)]
 mod windows;
 
+use std::fs::Metadata;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
@@ -19,5 +20,10 @@ pub(crate) const TICK: Duration = Duration::from_millis(20);
 /// Returns the time of the last change of a file or of its inode (ctime on Unix, which a rename updates too); `None` if
 /// it does not exist. Reads the file system.
 pub(crate) fn changed(file: &Path) -> Option<SystemTime> {
-    system::changed(&std::fs::metadata(file).ok()?)
+    changed_of(&std::fs::metadata(file).ok()?)
+}
+
+/// Returns the time of the last change according to a file's metadata.
+pub(crate) fn changed_of(file: &Metadata) -> Option<SystemTime> {
+    system::changed(file)
 }

@@ -7,6 +7,7 @@ use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use crate::file_identity::FileIdentity;
+use crate::file_time;
 
 /// Size limit for hashing. Larger files are compared by stamp: length, modification time and identity.
 const HASHED_UP_TO: u64 = 1024 * 1024;
@@ -18,6 +19,8 @@ const RACY: Duration = Duration::from_secs(2);
 pub(super) struct FileStamp {
     pub(super) len: u64,
     modified: Option<SystemTime>,
+    /// Time of the last change of the content or of the inode, which no program can set back.
+    changed: Option<SystemTime>,
     identity: FileIdentity,
 }
 
@@ -31,8 +34,24 @@ impl FileStamp {
         metadata.is_file().then(|| Self {
             len: metadata.len(),
             modified: metadata.modified().ok(),
+            changed: file_time::changed_of(metadata),
             identity: FileIdentity::of(metadata),
         })
+    }
+
+    /// Whether two files with these stamps have the same content, as far as stamps tell: a new mode or hard link changes
+    /// the stamp but not the content.
+    fn has_content_of(&self, other: &Self) -> bool {
+        let Self { changed, .. } = *other;
+        Self { changed, ..*self } == *other
+    }
+
+    /// Whether the last write may be so recent that another one leaves the same time.
+    fn is_young(&self) -> bool {
+        let now = SystemTime::now();
+        let distance = |at: SystemTime| now.duration_since(at).or_else(|_| at.duration_since(now));
+        self.modified
+            .is_some_and(|at| distance(at).is_ok_and(|distance| distance < RACY))
     }
 
     fn is_racy(&self) -> bool {
@@ -55,6 +74,8 @@ enum Content {
 pub(super) struct FileState {
     pub(super) stamp: FileStamp,
     content: Content,
+    /// Whether the examination came so soon after a write that the stamp may not show the next one.
+    is_young: bool,
 }
 
 /// Result of a comparison with the stored entry.
@@ -77,6 +98,7 @@ impl FileState {
         Some(Self {
             stamp,
             content: Content::Unread,
+            is_young: false,
         })
     }
 
@@ -94,14 +116,29 @@ impl FileState {
         }
     }
 
+    /// Reads a file again whose last examination came too soon; returns whether its content has changed although its
+    /// stamp may be the same.
+    pub(super) fn changed_unseen(&mut self, path: &Path) -> bool {
+        if !self.is_young {
+            return false;
+        }
+        let Ok(read) = Self::read(path) else {
+            return false;
+        };
+        self.is_young = read.is_young;
+        read.content != self.content
+    }
+
     fn read(path: &Path) -> io::Result<Self> {
         let mut file = File::open(path)?;
         let stamp =
             FileStamp::from_metadata(&file.metadata()?).ok_or(io::ErrorKind::InvalidInput)?;
+        let is_young = stamp.is_young();
         if stamp.len > HASHED_UP_TO {
             return Ok(Self {
                 stamp,
                 content: Content::Large,
+                is_young,
             });
         }
         let mut hasher = DefaultHasher::new();
@@ -117,6 +154,7 @@ impl FileState {
         Ok(Self {
             stamp,
             content: Content::Hash(hasher.finish()),
+            is_young,
         })
     }
 }
@@ -132,11 +170,43 @@ pub(super) fn compare(old: Option<&FileState>, path: &Path) -> Difference {
     };
     let same = old.is_some_and(|old| match (old.content, new.content) {
         (Content::Hash(before), Content::Hash(after)) => before == after,
-        _ => old.stamp == new.stamp,
+        _ => old.stamp.has_content_of(&new.stamp),
     });
     if same {
         Difference::None(Some(new))
     } else {
         Difference::Changed(new)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    /// Overwrites a file of the same length, and returns its state as on a file system whose times show no difference.
+    fn overwritten(mut state: FileState, path: &Path, text: &str) -> FileState {
+        fs::write(path, text).unwrap();
+        state.stamp = FileStamp::of(path).unwrap();
+        state
+    }
+
+    #[test]
+    fn a_second_write_within_the_step_of_file_times_is_seen_by_the_content() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("a.py");
+        fs::write(&path, "one").unwrap();
+        let read = FileState::read(&path).unwrap();
+        let mut unchanged = read;
+        assert!(!unchanged.changed_unseen(&path));
+        assert!(overwritten(read, &path, "two").changed_unseen(&path));
+
+        let hour_ago = SystemTime::now() - Duration::from_secs(3600);
+        let file = File::options().write(true).open(&path).unwrap();
+        file.set_modified(hour_ago).unwrap();
+        let old = FileState::read(&path).unwrap();
+        assert!(!old.is_young, "its next write has another time");
+        assert!(!overwritten(old, &path, "six").changed_unseen(&path));
     }
 }

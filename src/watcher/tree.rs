@@ -364,7 +364,8 @@ impl Tree {
         files.map(|(file, _)| file.clone()).collect()
     }
 
-    /// Walks the tree anew; returns every file whose stamp differs from the known one.
+    /// Walks the tree anew; returns every file whose stamp differs from the known one, or whose content does although the
+    /// stamp cannot show it.
     pub(super) fn rewalk(
         &mut self,
         watches: &mut Option<DirectoryWatches>,
@@ -373,10 +374,14 @@ impl Tree {
         self.forget(EVERYTHING.as_ref());
         let found: BTreeSet<PathBuf> = self.adopt_roots(watches)?.into_iter().collect();
         let gone = self.files.keys().filter(|path| !found.contains(*path));
-        Ok(gone
+        let mut changed: Vec<PathBuf> = gone
             .chain(&found)
             .filter(|path| self.has_new_stamp(path))
             .cloned()
-            .collect())
+            .collect();
+        let files = self.files.iter_mut();
+        let unseen = files.filter_map(|(path, entry)| entry.changed_unseen(path).then_some(path));
+        changed.extend(unseen.cloned());
+        Ok(changed)
     }
 }

@@ -24,6 +24,21 @@ async fn polling_finds_what_events_would() {
     project.one_change(&["src/a.py"]).await;
 }
 
+/// As by a tool that restores times, or on a file system that stores whole seconds.
+#[cfg(unix)]
+#[tokio::test]
+async fn polling_finds_saves_that_keep_length_and_time() {
+    let mut project = Project::with(&["src/a.py"], &["src/**"], POLLED, |_| {}).unwrap();
+    let path = project.path("src/a.py");
+    let before = fs::metadata(&path).unwrap().modified().unwrap();
+    for text in ["src/b.py", "src/c.py"] {
+        project.write("src/a.py", text);
+        let file = fs::File::options().write(true).open(&path).unwrap();
+        file.set_modified(before).unwrap();
+        project.one_change(&["src/a.py"]).await;
+    }
+}
+
 /// Runs `test` of this file in a user namespace in which `limit` is `value`; skipped where namespaces are forbidden.
 fn again_limited(limit: &str, value: u32, test: &str) {
     let script = format!(
