@@ -1,10 +1,11 @@
 //! Warnings about servers that are reloaded because of files that they write themselves.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use super::super::self_trigger::SelfTrigger;
 use super::Supervisor;
+use crate::config::ServerSpec;
 use crate::event::Event;
 
 /// Maximum delay between the response to a call and the report of a file touched before it.
@@ -20,9 +21,12 @@ impl Supervisor {
         self.self_triggers.touched(is_called);
     }
 
-    /// Warns, once for each save, if these files change in a pattern untypical of a user.
+    /// Warns, once for each save, if these files change in a pattern untypical of a user. The files that the command names
+    /// are the server's code: it does not write them, but an agent may save them at any pace.
     pub(super) fn check_self_trigger(&mut self, paths: &[PathBuf]) {
-        if let Some(self_trigger) = self.self_triggers.changed(paths, Instant::now()) {
+        let mut paths = paths.to_vec();
+        paths.retain(|path| !names(&self.context.spec, path));
+        if let Some(self_trigger) = self.self_triggers.changed(&paths, Instant::now()) {
             self.warn_of_self_trigger(&self_trigger);
         }
     }
@@ -51,5 +55,32 @@ impl Supervisor {
             server: self.name(),
             message,
         });
+    }
+}
+
+/// Whether a word of the command is this file.
+fn names(spec: &ServerSpec, file: &Path) -> bool {
+    let file = spec.cwd.join(file);
+    let mut words = std::iter::once(&spec.program).chain(&spec.args);
+    words.any(|word| spec.cwd.join(word) == file)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_names_its_script_but_no_other_file() {
+        let args = vec!["run".into(), "./src/server.py".into(), "/p/a/b.py".into()];
+        let spec = ServerSpec::new("s".into(), "uv".into(), args, "/p/a".into());
+        for (file, is_named) in [
+            ("src/server.py", true),
+            ("/p/a/src/server.py", true),
+            ("b.py", true),
+            ("server.py", false),
+            ("src/gen.json", false),
+        ] {
+            assert_eq!(names(&spec, Path::new(file)), is_named, "{file}");
+        }
     }
 }
