@@ -81,10 +81,12 @@ impl PreloadList {
             refuse(name, place, is_installed(path))?;
             if path.is_absolute() && is_installed(path) {
                 let target = real(path);
-                if !real_installed
+                let is_linked = !real_installed
                     .iter()
-                    .any(|folder| target.starts_with(folder))
-                {
+                    .any(|folder| target.starts_with(folder));
+                // Debian links `sitecustomize` of its Python from /etc. Each process runs it before anything else, and
+                // the stamp follows the link.
+                if is_linked && name != "sitecustomize" {
                     let _ = writeln!(learned.text, "#linked\t{name}");
                 }
                 learned.files.insert(path.to_owned());
@@ -150,6 +152,21 @@ mod tests {
         let learned = PreloadList::new(&log, root).unwrap();
         assert!(learned.text.ends_with("#linked\tb\n"), "{}", learned.text);
         assert!(!learned.text.contains("#linked\ta"), "{}", learned.text);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_linked_sitecustomize_is_a_module_like_others_and_its_target_is_stamped() {
+        let folder = project();
+        let root = folder.path();
+        let place = root.join("site-packages/sitecustomize.py");
+        std::os::unix::fs::symlink(root.join("own/b.py"), place).unwrap();
+        let lines = [("sitecustomize", "~/site-packages/sitecustomize.py")];
+        let learned = PreloadList::new(&log(root, &lines), root).unwrap();
+        assert!(!learned.text.contains("#linked"), "{}", learned.text);
+        let before = learned.stamp();
+        fs::write(root.join("own/b.py"), "changed").unwrap();
+        assert_ne!(learned.stamp(), before);
     }
 
     #[test]

@@ -141,7 +141,10 @@ class Standby:
         if os.path.isfile(place) and not is_installed(place):
             self.problem = Unfit("a package imports %s, which is not an installed module" % place)
             raise self.problem
-        if name not in self.linked and (known is None and (not place or is_installed(place)) or known == place):
+        if name in self.linked:
+            self.problem = Unfit("a package imports %s, which is linked from elsewhere" % place)
+            raise self.problem
+        if known is None and (not place or is_installed(place)) or known == place:
             return
         self.problem = Unfit("%s was loaded from %r and would now be loaded from %r" % (name, known, place))
         raise self.problem

@@ -4,7 +4,7 @@ use std::ffi::OsString;
 
 use serde_json::Value;
 
-use super::{executable, project, python, python_path};
+use super::{Warmed, executable, project, python, python_path};
 use crate::harness::{Project, Proxy};
 
 #[track_caller]
@@ -122,4 +122,33 @@ fn a_script_with_a_python_path_and_a_sitecustomize() {
         let proxy = || Proxy::dev(command.clone()).options(["--env", &variable]);
         super::all_alike(project, "server.py", proxy, assert_same_modules);
     }
+}
+
+/// As in the Python of Debian, whose `sitecustomize` is a link to a file in /etc.
+#[test]
+fn a_linked_sitecustomize_of_the_packages_leaves_it_warm() {
+    let project = project();
+    let hook = "import builtins\n\nbuiltins.hooked = 'v1'\n";
+    project.write("etc/sitecustomize.py", hook);
+    project.write("lib/site-packages/other.py", "");
+    let link = project.path("lib/site-packages/sitecustomize.py");
+    std::os::unix::fs::symlink(project.path("etc/sitecustomize.py"), link).unwrap();
+    let line = "# Here a test puts what it is about.";
+    project.edit("server.py", line, "MARK += hooked");
+    let proxy = Proxy::dev(with_python(["server.py"]));
+    let proxy = proxy.options(["--env", "PYTHONPATH=lib/site-packages"]);
+    let warmed = Warmed::of(project, "server.py", proxy);
+    let save = |mark: &str| {
+        let reloads = warmed.log.events("reloaded").len();
+        warmed.until_prepared();
+        warmed.save(mark);
+        warmed.log.until("reloaded", reloads + 1);
+        warmed.mark()
+    };
+    assert_eq!(save("a"), "av1");
+    assert_eq!(save("b"), "bv1");
+    let hook = hook.replace("v1", "v22");
+    warmed.project.write("etc/sitecustomize.py", &hook);
+    assert_eq!(save("c"), "cv22");
+    assert_eq!(warmed.log.events("cold"), [] as [Value; 0]);
 }
