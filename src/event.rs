@@ -258,8 +258,9 @@ pub(crate) struct Failure {
     pub(crate) files: Vec<PathBuf>,
     /// True if a remote server cannot be reached; false if its code is at fault.
     pub(crate) remote: bool,
-    /// True if the start timed out or found its port taken; the next call may try again.
-    pub(crate) late: bool,
+    /// True if the cause may pass without a save, such as a timeout or a port that another process has: the next call
+    /// tries again.
+    pub(crate) passing: bool,
 }
 
 impl Failure {
@@ -272,7 +273,7 @@ impl Failure {
             stderr: Vec::new(),
             files: Vec::new(),
             remote: false,
-            late: false,
+            passing: false,
         }
     }
 

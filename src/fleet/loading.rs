@@ -52,10 +52,10 @@ impl Fleet {
     }
 
     /// Returns true if the loaded server might run now although its code did not run at the last attempt: its files are
-    /// not watched, or that attempt timed out.
+    /// not watched, or the cause may have passed.
     pub(crate) fn should_retry(&self, server: &ServerHandle) -> bool {
         let refusal = server.refusal();
-        refusal.is_some_and(|failure| failure.late || !self.watches())
+        refusal.is_some_and(|failure| failure.passing || !self.watches())
     }
 
     /// Loads the server with that name, unless it is loaded, and waits until it answers. Returns true if it was loaded

@@ -63,7 +63,7 @@ fn failure() -> Failure {
         ],
         files: vec!["src/a.py".into(), "src/b.py".into(), "c".into(), "d".into()],
         remote: false,
-        late: false,
+        passing: false,
     }
 }
 

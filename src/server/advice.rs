@@ -1,7 +1,29 @@
-//! Advice for failures that the proxy itself causes by starting a server beside its predecessor: a port or a lock that
-//! only one process can have is taken. Recognizes error messages of servers, databases and browsers.
+//! Advice for servers that find a port or a lock taken that only one process can have, most often because the proxy
+//! starts a server beside its predecessor. Recognizes error messages of servers, databases and browsers.
 
 use crate::config::{ReloadMode, ServerSpec};
+
+/// Process that has what a server found taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Holder {
+    /// The generation before, beside which the server was started.
+    Predecessor,
+    /// A process that the proxy does not run for this server.
+    Other,
+}
+
+impl Holder {
+    pub(super) fn advice(self) -> &'static str {
+        match self {
+            Self::Predecessor => STOP_FIRST,
+            Self::Other => END_OTHER,
+        }
+    }
+}
+
+/// Advice for a server whose port or lock another process has.
+const END_OTHER: &str = "another process has the port or lock, perhaps this server in another client, or one left \
+    from an earlier run: end that process, and call again";
 
 /// Advice for a server of which only one process can run at a time.
 const STOP_FIRST: &str = "two generations cannot run at once: use `--reload stop-first` for a server that owns a port or a lock";
@@ -63,14 +85,20 @@ const LOCK_REFUSALS: &[&str] = &[
     "wouldblock",
 ];
 
-/// Returns the advice for a server that wrote `stderr` and exited, if its predecessor may have been in its way.
-pub(super) fn conflict_advice(stderr: &[String], spec: &ServerSpec) -> Option<String> {
+/// Returns the process that was in the way of a server, which wrote `stderr` and exited; `None` if the server failed for
+/// another reason. `predecessor` is true if an old process was running.
+pub(super) fn holder(stderr: &[String], predecessor: bool, spec: &ServerSpec) -> Option<Holder> {
     let is_taken = |line: &String| reports_taken_port(line) || matches_any(line, TAKEN_LOCKS);
     let is_conflict = stderr.iter().any(is_taken)
         || is_locked_out(stderr)
         // `flock -n` prints nothing when it gives up.
         || (stderr.is_empty() && runs_flock(spec));
-    (is_conflict && spec.reload == ReloadMode::Overlap).then(|| STOP_FIRST.to_owned())
+    let is_beside = predecessor && spec.reload == ReloadMode::Overlap;
+    is_conflict.then_some(if is_beside {
+        Holder::Predecessor
+    } else {
+        Holder::Other
+    })
 }
 
 /// Returns the advice for a start that timed out; `predecessor` is true if an old process was running.
@@ -142,9 +170,9 @@ mod tests {
         ServerSpec::new("s".into(), command[0].into(), args, "/".into())
     }
 
-    fn advice(text: &str) -> Option<String> {
+    fn holder_of(text: &str) -> Option<Holder> {
         let stderr: Vec<String> = text.lines().map(ToOwned::to_owned).collect();
-        conflict_advice(&stderr, &spec(&["server"]))
+        holder(&stderr, true, &spec(&["server"]))
     }
 
     #[test]
@@ -181,7 +209,7 @@ mod tests {
             "Traceback (most recent call last):\n    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)\nBlockingIOError: [Errno 11] Resource temporarily unavailable",
             "serial.serialutil.SerialException: [Errno 16] could not open port /dev/ttyUSB0: [Errno 16] Device or resource busy",
         ] {
-            assert!(advice(text).is_some_and(|it| it.contains("--reload stop-first")), "{text}");
+            assert_eq!(holder_of(text), Some(Holder::Predecessor), "{text}");
         }
     }
 
@@ -205,32 +233,29 @@ mod tests {
             "The port 8888 is already in use, trying another port.\nKeyError: 'TOKEN'",
             "ImportError: cannot import name 'port' from 'in use'",
         ] {
-            assert_eq!(advice(text), None, "{text}");
+            assert_eq!(holder_of(text), None, "{text}");
         }
     }
 
     #[test]
-    fn a_server_that_is_stopped_first_needs_no_such_advice() {
+    fn without_a_process_beside_it_another_one_is_in_the_way() {
         let mut spec = spec(&["server"]);
+        let locked = ["database is locked".to_owned()];
+        assert_eq!(holder(&locked, false, &spec), Some(Holder::Other));
         spec.reload = ReloadMode::StopFirst;
-        assert_eq!(
-            conflict_advice(&["database is locked".to_owned()], &spec),
-            None
-        );
+        assert_eq!(holder(&locked, true, &spec), Some(Holder::Other));
+        assert_eq!(holder(&["KeyError: 1".to_owned()], false, &spec), None);
     }
 
     #[test]
     fn flock_is_silent() {
         let flock = ["flock", "-n", "lock", "server"];
-        assert!(conflict_advice(&[], &spec(&flock)).is_some());
+        assert!(holder(&[], true, &spec(&flock)).is_some());
         let shell = ["sh", "-c", "exec /usr/bin/flock -n lock server"];
-        assert!(conflict_advice(&[], &spec(&shell)).is_some());
+        assert!(holder(&[], true, &spec(&shell)).is_some());
         let other = ["KeyError: 1".to_owned()];
-        assert_eq!(conflict_advice(&other, &spec(&flock)), None);
-        assert_eq!(
-            conflict_advice(&[], &spec(&["python", "-m", "flocks"])),
-            None
-        );
+        assert_eq!(holder(&other, true, &spec(&flock)), None);
+        assert_eq!(holder(&[], true, &spec(&["python", "-m", "flocks"])), None);
     }
 
     #[test]

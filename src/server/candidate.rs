@@ -130,10 +130,11 @@ impl Candidate {
             if let ProofFailure::ProbeUnanswered | ProofFailure::ListUnanswered(_) = proof_failure {
                 continue;
             }
+            let (spec, predecessor) = (&self.context.spec, !self.announce);
             let mut failure =
-                generation::failure(self.number, &proof_failure, Some(&exit), &self.context.spec);
-            if failure.late && failure.advice.is_none() {
-                failure.advice = Some(advice::timeout_advice(!self.announce, &self.context.spec));
+                generation::failure(self.number, &proof_failure, Some(&exit), predecessor, spec);
+            if failure.passing && failure.advice.is_none() {
+                failure.advice = Some(advice::timeout_advice(predecessor, spec));
             }
             if stderr.is_some() {
                 let difference = self.shared.warm.difference();

@@ -72,7 +72,7 @@ pub(crate) fn unsent(call: &Call, server: &str) {
 
 /// Returns an explanation why the saved code of `server` does not run.
 pub(crate) fn explain(server: &str, failure: &Failure) -> String {
-    let subject = if failure.remote || failure.late {
+    let subject = if failure.remote || failure.passing {
         format!("`{server}`")
     } else {
         format!("the saved code of `{server}` does not run: it")

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use reqwest::StatusCode;
 
-use super::advice;
+use super::advice::{self, Holder};
 use super::backend::Backend;
 use super::call::Call;
 use super::connection::Connection;
@@ -55,11 +55,13 @@ pub(crate) struct GenerationExit {
     pub(crate) calls: Vec<Call>,
 }
 
-/// Returns the failure of a generation of `spec` that was refused or has ended.
+/// Returns the failure of a generation of `spec` that was refused or has ended; `predecessor` is true if an old process
+/// was running.
 pub(crate) fn failure(
     number: u64,
     proof_failure: &ProofFailure,
     exit: Option<&GenerationExit>,
+    predecessor: bool,
     spec: &ServerSpec,
 ) -> Failure {
     let how = exit.map_or("ended", |exit| exit.how.as_str());
@@ -73,14 +75,18 @@ pub(crate) fn failure(
         return remote_failure(number, LinkError { reason, status });
     }
     let stderr = exit.map(|ending| ending.stderr.clone()).unwrap_or_default();
-    let advice = match proof_failure {
-        ProofFailure::Refused(_, advice) => Some(advice.clone()),
-        _ => advice::conflict_advice(&stderr, spec),
+    let holder = advice::holder(&stderr, predecessor, spec);
+    let (advice, is_taken) = match proof_failure {
+        ProofFailure::Refused(_, advice) => (Some(advice.clone()), false),
+        _ => (
+            holder.map(|holder| holder.advice().to_owned()),
+            holder == Some(Holder::Other),
+        ),
     };
     Failure {
         advice,
         stderr,
-        late: matches!(proof_failure, ProofFailure::Late(..)),
+        passing: is_taken || matches!(proof_failure, ProofFailure::Late(..)),
         ..Failure::new(number, reason)
     }
 }

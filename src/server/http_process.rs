@@ -60,7 +60,7 @@ pub(super) async fn start(
                 "stop that process, or write {{port}} in place of {port} in `url` and in the command: each start then \
                  gets a port of its own"
             )),
-            late: true,
+            passing: true,
             ..failed(format!("another process listens on port {port}"))
         });
     }

@@ -1,29 +1,43 @@
 //! Servers that own an exclusive resource: the proxy says how to reload them.
 
+use std::fs::File;
 use std::net::TcpListener;
 
 use serde_json::{Value, json};
 
-use crate::harness::{Project, Proxy, SOURCE, Watched, example, require};
+use crate::harness::{Project, Proxy, SOURCE, Watched, example, initialize_params, require};
 
 /// Behind a wrapper in Python that takes something first, and lets the fake server speak.
 #[track_caller]
 fn behind_python(takes: &str, options: &[&str]) -> Watched {
+    behind(PYTHON, with_python(takes), options)
+}
+
+const PYTHON: &[&str] = &["python3", "owner.py"];
+
+/// Returns the project of such a server.
+#[track_caller]
+fn with_python(takes: &str) -> Project {
     require("python3", "install Python 3");
     let project = Project::new();
     let wrapper = format!(
         "import fcntl, sqlite3, subprocess, sys\n{takes}\nsys.exit(subprocess.call(sys.argv[1:]))\n"
     );
     project.write("owner.py", &wrapper);
-    behind(&["python3", "owner.py"], project, options)
+    project
 }
 
 #[track_caller]
 fn behind(wrapper: &[&str], project: Project, options: &[&str]) -> Watched {
+    Watched::of(project, proxy_before(wrapper, options))
+}
+
+fn proxy_before(wrapper: &[&str], options: &[&str]) -> Proxy {
     let server = wrapper.iter().map(Into::into);
     let server = server.chain([example("fake_server").into_os_string(), SOURCE.into()]);
-    let proxy = Proxy::dev(server).options(["--watch", "src/**"]);
-    Watched::of(project, proxy.options(options))
+    Proxy::dev(server)
+        .options(["--watch", "src/**"])
+        .options(options.iter().copied())
 }
 
 #[track_caller]
@@ -62,6 +76,31 @@ fn a_lock_that_flock_takes_without_a_word_is_known_by_the_command() {
     require("flock", "install util-linux");
     let watched = behind(&["flock", "-n", "lock"], Project::new(), &[]);
     is_told_to_stop_first(&watched, "exited with status 1");
+}
+
+#[test]
+fn a_lock_of_another_program_is_told_and_the_next_call_tries_again() {
+    for options in [&[][..], &["--reload", "stop-first"]] {
+        let project = with_python(FLOCK);
+        project.write(SOURCE, r#"{"mark": "v0"}"#);
+        let other = File::create(project.path("lock")).unwrap();
+        other.lock().unwrap();
+        let peer = proxy_before(PYTHON, options).within(&project).spawn();
+        peer.initialize(&initialize_params()).result();
+        for _ in 0..2 {
+            let text = peer.call("mark", &json!({})).tool_text();
+            assert!(
+                text.contains("another process has the port or lock"),
+                "{text}"
+            );
+            for wrong in ["stop-first", "saved code", "fix the code"] {
+                assert!(!text.contains(wrong), "{wrong}: {text}");
+            }
+        }
+        drop(other);
+        let answer = peer.call("mark", &json!({})).result();
+        assert_eq!(answer["structuredContent"]["mark"], "v0");
+    }
 }
 
 #[test]

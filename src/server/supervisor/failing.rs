@@ -119,7 +119,8 @@ impl Supervisor {
                 self.shared
                     .describe(|status| status.last_error = Some(exit.how.clone()));
                 let proof_failure = ProofFailure::Wrong(exit.how.clone());
-                let mut failure = failure(number, &proof_failure, Some(&exit), &self.context.spec);
+                let spec = &self.context.spec;
+                let mut failure = failure(number, &proof_failure, Some(&exit), number > 1, spec);
                 failure.files = self.changed_files.iter().cloned().collect();
                 failure.hide(&locked(&self.context.resources.events.hidden()));
                 self.failure = Some(Arc::new(failure));
@@ -190,6 +191,7 @@ impl Supervisor {
                 number,
                 &ProofFailure::Wrong(reason),
                 Some(&exit),
+                number > 1,
                 &context.spec,
             );
             context.reports.send(Report::Failed(Box::new(failure)));
@@ -200,7 +202,7 @@ impl Supervisor {
     pub(super) fn fail(&mut self, mut failure: Failure) {
         failure.files = self.changed_files.iter().cloned().collect();
         failure.hide(&locked(&self.context.resources.events.hidden()));
-        self.timed_out_starts += u32::from(failure.late);
+        self.timed_out_starts += u32::from(failure.passing);
         if !self.context.resources.watches_files && failure.advice.is_none() {
             failure.advice = Some(UNWATCHED.to_owned());
         }
