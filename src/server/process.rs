@@ -41,8 +41,7 @@ pub(super) fn start(
 ) -> Result<RunningGeneration, Failure> {
     let since = Instant::now();
     let mut child = child.map_err(|error| spawn_failure(number, &error))?;
-    let unreachable =
-        |error: std::io::Error| Failure::new(number, format!("cannot be reached: {error}"));
+    let unreachable = |error| spawn_failure(number, &SpawnError::other(&context.spec, error));
     let outbox = Outbox::new(child.take_stdin()).map_err(unreachable)?;
     let lines =
         LineReader::new(child.take_stdout(), context.resources.max_message).map_err(unreachable)?;
@@ -87,6 +86,7 @@ pub(super) fn start(
 pub(super) fn spawn_failure(number: u64, error: &SpawnError) -> Failure {
     Failure {
         advice: error.advice(),
+        passing: error.is_passing(),
         ..Failure::new(number, format!("cannot be started: {}", with_causes(error)))
     }
 }

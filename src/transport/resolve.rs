@@ -103,12 +103,17 @@ impl SpawnError {
             Self::UnsafeArgument { .. } => {
                 "name the program that the batch file starts, such as node with its script".into()
             }
-            Self::Other { .. } => return None,
+            Self::Other { source, .. } => return system::shortage(source).map(Into::into),
         })
     }
 
+    /// Returns true if the cause may pass without a change of the server.
+    pub(crate) fn is_passing(&self) -> bool {
+        matches!(self, Self::Other { source, .. } if system::shortage(source).is_some())
+    }
+
     /// Wraps any other failure to start `spec`.
-    pub(super) fn other(spec: &ServerSpec, source: io::Error) -> Self {
+    pub(crate) fn other(spec: &ServerSpec, source: io::Error) -> Self {
         let server = spec.name.clone();
         Self::Other { server, source }
     }

@@ -60,6 +60,36 @@ fn a_start_that_takes_too_long_is_told_and_tried_again_by_the_next_call() {
 }
 
 #[test]
+fn a_program_that_is_being_written_is_started_by_a_later_call() {
+    let project = Project::new();
+    project.write("script.json", r#"{"mark": "v1"}"#);
+    let program = project.path("server");
+    std::fs::copy(example("fake_server"), &program).unwrap();
+    let writer = std::fs::File::options()
+        .append(true)
+        .open(&program)
+        .unwrap();
+    let peer = Proxy::dev([program, "script.json".into()])
+        .options(["--meta-tools", "none"])
+        .within(&project)
+        .spawn();
+    peer.initialize(&initialize_params()).result();
+    for _ in 0..2 {
+        let text = peer.call("mark", &json!({})).tool_text();
+        assert!(
+            text.contains("call again when the program's file has been written"),
+            "{text}"
+        );
+        assert!(!text.contains("saved code"), "{text}");
+    }
+    drop(writer);
+    // Another test's child may hold the file open until it executes its program.
+    let answers =
+        || peer.call("mark", &json!({})).value()["result"]["structuredContent"]["mark"] == "v1";
+    eventually(DEADLINE, answers);
+}
+
+#[test]
 fn a_command_that_runs_nothing_does_not_execute_what_the_client_sends() {
     for command in [&["sh"][..], &["env", "bash"], &["node"], &["python3", "-u"]] {
         let project = Project::new();

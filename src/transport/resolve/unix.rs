@@ -68,6 +68,27 @@ pub(super) fn exec_error(spec: &ServerSpec, program: PathBuf, source: io::Error)
     }
 }
 
+/// Returns a remedy for an error that is no fault of the program but may pass: the system refuses resources, or the
+/// program is being written.
+pub(super) fn shortage(error: &io::Error) -> Option<&'static str> {
+    match Errno::from_io_error(error)? {
+        Errno::MFILE => {
+            Some("raise the limit of open files (ulimit -n) or run fewer servers, and call again")
+        }
+        Errno::NFILE => {
+            Some("end other programs: all files that the system can open are open; and call again")
+        }
+        Errno::AGAIN => {
+            Some("raise the limit of processes (ulimit -u) or end other programs, and call again")
+        }
+        Errno::NOMEM => {
+            Some("end other programs, because the memory does not suffice, and call again")
+        }
+        Errno::TXTBSY => Some("call again when the program's file has been written"),
+        _ => None,
+    }
+}
+
 /// Returns the program that the `#!` line of a script names.
 fn interpreter(script: &Path) -> Option<String> {
     let mut line = Vec::new();
@@ -77,4 +98,29 @@ fn interpreter(script: &Path) -> Option<String> {
     let line = line.strip_suffix(b"\n").unwrap_or(line).trim_ascii_start();
     let name = line.split(|&byte| byte == b' ' || byte == b'\t').next()?;
     Some(String::from_utf8_lossy(name).into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_errors_of_resources_may_pass() {
+        for (errno, advice) in [
+            (Errno::MFILE, Some("ulimit -n")),
+            (Errno::AGAIN, Some("ulimit -u")),
+            (Errno::TXTBSY, Some("written")),
+            (Errno::ACCESS, None),
+            (Errno::NOENT, None),
+        ] {
+            let found = shortage(&errno.into());
+            assert_eq!(found.is_some(), advice.is_some(), "{errno}");
+            assert!(
+                found
+                    .unwrap_or_default()
+                    .contains(advice.unwrap_or_default()),
+                "{found:?}"
+            );
+        }
+    }
 }

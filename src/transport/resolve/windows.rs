@@ -23,6 +23,8 @@ pub(super) const DEFAULT_PATH: &str = r"C:\Windows\System32;C:\Windows";
 
 /// `ERROR_BAD_EXE_FORMAT`
 const BAD_EXE_FORMAT: i32 = 193;
+/// `ERROR_SHARING_VIOLATION`
+const SHARING_VIOLATION: i32 = 32;
 
 /// Adds a command line for the [`SHELL`], which parses it itself.
 pub(super) fn add_shell_command(shell: &mut tokio::process::Command, command: &str) {
@@ -54,4 +56,10 @@ pub(super) fn exec_error(spec: &ServerSpec, program: PathBuf, source: io::Error)
         }
         _ => SpawnError::Other { server, source },
     }
+}
+
+/// Returns a remedy for an error that is no fault of the program but may pass: the program is being written.
+pub(super) fn shortage(error: &io::Error) -> Option<&'static str> {
+    let is_written = error.raw_os_error() == Some(SHARING_VIOLATION);
+    is_written.then_some("call again when the program's file has been written")
 }
