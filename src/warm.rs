@@ -49,7 +49,7 @@ pub(crate) use load_log::{LoadLog, LoadedFiles};
 pub(crate) use pool::StandbyPool;
 pub(crate) use stderr_buffer::StderrBuffer;
 
-/// Number of failures after which a server always starts cold.
+/// Number of failures without a good warm start in between after which a server always starts cold.
 const FAILURES: u32 = 2;
 /// Number of consecutive warm starts with a difference after which a server always starts cold.
 const DIFFERENCES: u32 = 10;
@@ -88,6 +88,8 @@ struct WarmState {
     /// Preparation time of the last standby.
     preparation_time: Option<Duration>,
     failures: u32,
+    /// Whether the last start failed, so that the failure of a standby proves nothing about the packages.
+    is_broken: bool,
     /// Number of consecutive warm starts that differed from the start before.
     differences: u32,
     /// Incremented by [`WarmReload::forget`] and [`WarmReload::stop`], to detect standbys from before.
@@ -115,6 +117,9 @@ pub(crate) struct StartedProcess {
     pub(crate) child: Result<Child, SpawnError>,
     /// Stderr of a former standby, buffered until its generation proves good; `None` after a cold start.
     pub(crate) stderr: Option<StderrBuffer>,
+    /// Reason for which the standby could not be used, as a sentence fragment. It counts as a failure only if the server
+    /// starts without it: a standby also fails while the server's script or directory is missing, as during a build.
+    pub(crate) unusable: Option<String>,
 }
 
 impl WarmState {
@@ -150,6 +155,7 @@ impl WarmReload {
         number: u64,
         cold: bool,
     ) -> StartedProcess {
+        let mut unusable = None;
         // Without the program, the plain start reports the error, although a standby may exist.
         if !cold && find(spec, Path::new(&spec.program)).is_some() {
             match self.prepared_start(spec).await {
@@ -160,9 +166,10 @@ impl WarmReload {
                     return StartedProcess {
                         child: Ok(child),
                         stderr: Some(stderr),
+                        unusable: None,
                     };
                 }
-                Some(Err(StandbyError::Unfit(reason))) => self.failed(spec, reason),
+                Some(Err(StandbyError::Unfit(reason))) => unusable = Some(reason),
                 Some(Err(StandbyError::Outdated)) => locked(&self.state).discard_preload_list(),
                 Some(Err(StandbyError::Differs(reason))) => self.differs(spec, reason),
                 None => {}
@@ -181,6 +188,7 @@ impl WarmReload {
         StartedProcess {
             child,
             stderr: None,
+            unusable,
         }
     }
 
@@ -218,6 +226,7 @@ impl WarmReload {
                 state.recent_logs.push_front(load_log.clone());
             }
         }
+        state.is_broken = !answers;
         let folder = folder.filter(|folder| answers && folder.allows_standby());
         let is_known = folder.is_some() || state.preload_list.is_some();
         if is_known && state.failures < FAILURES {
@@ -318,6 +327,7 @@ impl WarmReload {
         let is_kept = state.folder.as_ref().is_some_and(|it| it.commit());
         if is_kept {
             state.differences = 0;
+            state.failures = 0;
         }
         is_kept
     }
@@ -374,11 +384,12 @@ impl WarmReload {
         })
     }
 
-    /// Marks a standby as `ended`; returns whether no other one is left.
-    fn was_last(&self, ended: &CancellationToken) -> bool {
+    /// Marks a standby as `ended`; returns whether its failure counts: no other standby is left, and the server's code
+    /// starts.
+    fn counts_failure(&self, ended: &CancellationToken) -> bool {
         let state = locked(&self.state);
         ended.cancel();
-        !state.slots.iter().any(Slot::is_alive)
+        !state.is_broken && !state.slots.iter().any(Slot::is_alive)
     }
 
     /// Ends the second standby, if there are two.

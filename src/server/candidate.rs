@@ -90,8 +90,11 @@ impl Candidate {
             identity.log_level = self.shared.client_settings().level;
             let begin = self.begin(identity, mismatch.is_some());
             let (running, mut stderr) = match cancelled.run_until_cancelled(begin).await? {
-                (Ok(running), stderr) => (running, stderr),
-                (Err(failure), _) => return Some(Err(failure)),
+                (Ok(running), stderr, unusable) => {
+                    mismatch = unusable.map(StandbyMismatch::Fails).or(mismatch);
+                    (running, stderr)
+                }
+                (Err(failure), ..) => return Some(Err(failure)),
             };
             let limit = self.limit();
             let prove = timeout(limit, self.prove(&running, probe));
@@ -199,29 +202,37 @@ impl Candidate {
         self.context.spec.timeouts.start * 2u32.pow(self.timed_out_starts.min(MAX_DOUBLINGS))
     }
 
-    /// Opens the link, or starts the process: a standby if there is one and `cold` is false.
+    /// Opens the link, or starts the process: a standby if there is one and `cold` is false. Also returns the stderr of the
+    /// standby, or the reason for which it could not be used.
     async fn begin(
         &self,
         identity: Identity,
         cold: bool,
-    ) -> (Result<RunningGeneration, Failure>, Option<StderrBuffer>) {
+    ) -> (
+        Result<RunningGeneration, Failure>,
+        Option<StderrBuffer>,
+        Option<String>,
+    ) {
         let (context, number, client) = (&self.context, self.number, self.client.clone());
         if let Some(address) = &context.spec.remote {
             return (
                 remote::start(context, address, number, client, identity),
                 None,
+                None,
             );
         }
         if let Some(address) = &context.spec.listens {
             let started = http_process::start(context, address, number, client, identity);
-            return (started.await, None);
+            return (started.await, None, None);
         }
-        let StartedProcess { child, stderr } =
-            self.shared.warm.start(&context.spec, number, cold).await;
-        (
-            process::start(context, number, child, client, identity),
+        let started = self.shared.warm.start(&context.spec, number, cold).await;
+        let StartedProcess {
+            child,
             stderr,
-        )
+            unusable,
+        } = started;
+        let running = process::start(context, number, child, client, identity);
+        (running, stderr, unusable)
     }
 
     /// Releases the stderr output of a standby, and reports why a standby was unusable.

@@ -204,9 +204,9 @@ impl StandbyRequest {
         }
     }
 
-    /// Reports the standby as unfit, unless another one is left for the next start.
+    /// Reports the standby as unfit, unless another one is left for the next start or the server's code does not start.
     fn report_unfit(&self, signals: &StandbySignals, reason: String) {
-        if self.warm.was_last(&signals.ended) {
+        if self.warm.counts_failure(&signals.ended) {
             self.warm.failed(&self.spec, reason);
         }
     }

@@ -367,6 +367,24 @@ fn options_of_the_environment_that_load_something_first_keep_it_cold() {
     }
 }
 
+/// As by a bundler that removes its output first.
+#[test]
+fn a_script_that_is_missing_for_a_while_leaves_it_warm() {
+    let warmed = with("", "export const x = 1;");
+    let script = warmed.project.path("server.mjs");
+    for round in 1..=3 {
+        warmed.until_prepared();
+        let text = warmed.project.read("server.mjs");
+        std::fs::remove_file(&script).unwrap();
+        warmed.log.until("broken", round);
+        warmed.project.save("server.mjs", &text);
+        warmed.log.until("reloaded", round);
+    }
+    warmed.warm_save("v1");
+    let cold = warmed.log.events("cold");
+    assert_eq!(cold, [] as [Value; 0], "{}", warmed.log.text());
+}
+
 #[test]
 fn code_of_the_user_that_packages_load_is_never_loaded_ahead() {
     for (package, own) in [
