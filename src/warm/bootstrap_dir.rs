@@ -18,8 +18,9 @@ const PYTHON: &str = concat!(
     include_str!("python/standby.py"),
 );
 const NODE: &str = concat!(include_str!("imports.cjs"), include_str!("node.cjs"));
-/// Options of Node.js that load modules first, and that cannot take effect late.
-const HOOKS: [&str; 4] = ["-r", "--require", "--import", "loader"];
+/// Options of Node.js that cannot take effect late: they load modules first, or open the port of a debugger, which a
+/// standby must not have in place of the process that answers.
+const HOOKS: [&str; 5] = ["-r", "--require", "--import", "loader", "--inspect"];
 
 impl Runtime {
     /// Returns the environment variable that makes the runtime load the bootstrap.
@@ -177,7 +178,7 @@ impl Drop for BootstrapDir {
     }
 }
 
-/// Whether the server's own environment makes a runtime load modules first.
+/// Whether the server's own environment has options of a runtime that a standby cannot have.
 pub(super) fn has_hooks(runtime: Runtime, spec: &ServerSpec) -> bool {
     let options = original(runtime, spec).unwrap_or_default();
     let options = options.to_string_lossy();

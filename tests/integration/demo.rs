@@ -217,9 +217,10 @@ fn the_reference_knows_every_option() {
 /// Every option in the reference belongs to a subcommand or to another program.
 #[test]
 fn the_reference_knows_no_other_options() {
-    const FOREIGN: [&str; 8] = [
+    const FOREIGN: [&str; 9] = [
         "--from",
         "--import",
+        "--inspect",
         "--port",
         "--release",
         "--stdio",

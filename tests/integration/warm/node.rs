@@ -347,11 +347,12 @@ fn options_of_the_environment_are_those_of_a_plain_start() {
 }
 
 #[test]
-fn options_of_the_environment_that_load_something_first_keep_it_cold() {
+fn options_of_the_environment_that_must_take_effect_first_keep_it_cold() {
     for option in [
         "--require=./first.cjs",
         "-r ./first.cjs",
         "--import=./first.cjs",
+        "--inspect=127.0.0.1:0",
     ] {
         let project = project();
         project.write("first.cjs", "");
