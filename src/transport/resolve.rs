@@ -80,10 +80,7 @@ impl SpawnError {
     pub(crate) fn advice(&self) -> Option<String> {
         Some(match self {
             Self::CwdMissing { .. } => "create it, or set `cwd` to the server's directory".into(),
-            Self::NotInPath { program, .. } => format!(
-                "install {0}, or give its full path; a program in the server's directory is written ./{0}",
-                program.display()
-            ),
+            Self::NotInPath { program, .. } => not_in_path(program),
             Self::ProgramMissing { .. } => {
                 "build it, or correct its path; it is relative to the server's directory".into()
             }
@@ -121,6 +118,21 @@ impl SpawnError {
     /// Explains why `program` could not be executed.
     pub(super) fn of_exec(spec: &ServerSpec, program: PathBuf, source: io::Error) -> Self {
         system::exec_error(spec, program, source)
+    }
+}
+
+/// Returns the remedy for a program that is not in `PATH`, which may be no program.
+fn not_in_path(program: &Path) -> String {
+    let shown = program.display();
+    let text = program.to_string_lossy();
+    match text.split_once('=') {
+        _ if text == "--" => "remove one of the two `--` before the command".to_owned(),
+        Some((name, _)) => format!(
+            "set the variable by --env {name}=VALUE before `--`, or by `env` in the configuration"
+        ),
+        None => format!(
+            "install {shown}, or give its full path; a program in the server's directory is written ./{shown}"
+        ),
     }
 }
 
@@ -215,4 +227,21 @@ fn search_path(spec: &ServerSpec) -> OsString {
     own.map(|(_, path)| path.clone())
         .or_else(|| env::var_os("PATH"))
         .unwrap_or_else(|| system::DEFAULT_PATH.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_remedy_for_a_missing_program_depends_on_its_name() {
+        for (program, advice) in [
+            ("wether", "install wether, or"),
+            ("API_KEY=1", "--env API_KEY=VALUE"),
+            ("--", "remove one of the two `--`"),
+        ] {
+            let found = not_in_path(Path::new(program));
+            assert!(found.contains(advice), "{found}");
+        }
+    }
 }
