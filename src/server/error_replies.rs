@@ -65,7 +65,8 @@ pub(crate) fn unloaded(call: &Call, server: &str) {
 /// Answers `call` that was held when the server was stopped.
 pub(crate) fn unsent(call: &Call, server: &str) {
     let message = format!(
-        "`{server}` was stopped before this request could be sent. The request was not executed."
+        "`{server}` was stopped, by the end of the client's input or on request, before this request could be sent. The \
+         request was not executed."
     );
     answer(call, &message, "server_restarted");
 }

@@ -123,10 +123,12 @@ impl ServerHandle {
         }
     }
 
-    /// Waits until all requests are answered; those that are held wait no longer than in [`Self::settled`].
+    /// Waits until all requests are answered; those that are held wait no longer than any call.
     pub(crate) async fn idle(&self) {
         if self.shared.gate.holds_any() {
-            self.settled().await;
+            let mut status = self.shared.gate.status();
+            let passed = status.wait_for(|status| *status != GateStatus::Held);
+            let _ = tokio::time::timeout(self.spec().timeouts.hold, passed).await;
         }
         if let Some(connection) = self.connection() {
             connection.idle().await;

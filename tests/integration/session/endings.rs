@@ -168,7 +168,7 @@ fn requests_waiting_for_a_start_are_answered_when_the_proxy_ends() {
     peer.ask("ping", &json!({})).result();
     peer.signal(rustix::process::Signal::TERM);
     let text = peer.await_response(call).tool_text();
-    assert!(text.contains("was stopped before"), "{text}");
+    assert!(text.contains("was stopped, by the end"), "{text}");
     assert!(text.contains("was not executed"), "{text}");
     let error = peer.await_response(read).error();
     assert_eq!(error["data"]["reason"], "server_restarted");
