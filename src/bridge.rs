@@ -16,7 +16,10 @@ use crate::jsonrpc::{
 };
 use crate::mcp::{Era, LATEST_LEGACY, MODERN, Method, generous, legacy_version, meta};
 
-pub(crate) use input::{InputError, InputRequest, InputRequired, MAX_ROUNDS, shows_forms};
+pub(crate) use input::{
+    InputError, InputRequest, InputRequired, MAX_ROUNDS, has_request_state, invalid_state,
+    shows_forms,
+};
 
 /// Error code of legacy servers for a resource that does not exist; the modern era forbids it.
 const RESOURCE_NOT_FOUND: &str = "-32002";
@@ -126,6 +129,7 @@ pub(crate) fn without_task_extension(capabilities: &str) -> String {
 pub(crate) fn request(line: &str, id: RawId<'_>, to: Era, identity: &Identity) -> String {
     let mut message = Members::of(line);
     let params = message.get("params").unwrap_or("{}").to_owned();
+    let method = message.text("method").map(|name| Method::of(&name));
     message.set("id", id.as_str());
     message.set(
         "params",
@@ -134,15 +138,25 @@ pub(crate) fn request(line: &str, id: RawId<'_>, to: Era, identity: &Identity) -
                 let level = identity.log_level.as_ref().map(OwnedJson::as_raw);
                 identity.identify(&params, level)
             }
-            Era::Legacy => without_identity(&params),
+            Era::Legacy => {
+                let has_input = method.is_some_and(Method::may_request_input);
+                legacy_params(&params, has_input)
+            }
         },
     );
     message.to_string()
 }
 
-/// Returns `params` without the members that only a modern server understands.
-fn without_identity(params: &str) -> String {
+/// Returns `params` without the members that only a modern server understands. `has_input` is true if they may contain
+/// the client's input.
+fn legacy_params(params: &str, has_input: bool) -> String {
     let mut params = Members::of(params);
+    if has_input {
+        // A legacy server has not requested input by a result.
+        for member in input::CLIENT_MEMBERS {
+            params.remove(member);
+        }
+    }
     let Some(old) = params.get("_meta").map(ToOwned::to_owned) else {
         return params.to_string();
     };

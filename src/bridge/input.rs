@@ -6,8 +6,11 @@ use std::borrow::Cow;
 use serde_json::{Value, json};
 
 use super::{TranslatedResponse, tool_error};
-use crate::jsonrpc::{ErrorObject, INTERNAL_ERROR, Members, quoted, unquoted};
+use crate::jsonrpc::{ErrorObject, INTERNAL_ERROR, INVALID_PARAMS, Members, quoted, unquoted};
 use crate::mcp::{Era, MISSING_CAPABILITY, Method};
+
+/// Members of a request that carry the client's input, and the state of the server that requested it.
+pub(super) const CLIENT_MEMBERS: [&str; 2] = ["inputResponses", "requestState"];
 
 /// Maximum number of times that a server may request input for one call.
 pub(crate) const MAX_ROUNDS: u8 = 8;
@@ -104,8 +107,9 @@ impl InputRequired {
         let mut message = Members::of(line);
         let old = message.get("params").unwrap_or("{}").to_owned();
         let mut params = Members::of(&old);
-        params.remove("inputResponses");
-        params.remove("requestState");
+        for member in CLIENT_MEMBERS {
+            params.remove(member);
+        }
         if !self.requests.is_empty() {
             let pairs = self.requests.iter().zip(results);
             let pairs = pairs.map(|(request, result)| format!("{}:{result}", request.key));
@@ -166,6 +170,24 @@ fn is_declared(declared: &Members<'_>, request: &InputRequest) -> bool {
         "sampling/createMessage" if request.has_tools() => has("sampling", "tools"),
         "sampling/createMessage" => is_object(declared.get("sampling")),
         _ => is_object(declared.get("roots")),
+    }
+}
+
+/// Returns true if the request in `line` has the state of an earlier request for input, so that it continues a call.
+pub(crate) fn has_request_state(line: &str) -> bool {
+    // A request may be long, and most of them have none.
+    memchr::memmem::find(line.as_bytes(), b"requestState").is_some()
+        && Members::of(line)
+            .object("params")
+            .get("requestState")
+            .is_some_and(|state| state != "null")
+}
+
+/// Returns the error for a state that no request for input of the server has given, as official servers word it.
+pub(crate) fn invalid_state() -> ErrorObject {
+    ErrorObject {
+        data: Some(json!({ "reason": "invalid_request_state" })),
+        ..ErrorObject::new(INVALID_PARAMS, "Invalid or expired requestState")
     }
 }
 

@@ -70,6 +70,15 @@ fn a_request_for_a_legacy_server_has_nothing_of_the_modern_era() {
             r#"{"id":1,"method":"x","params":{"_meta":{"io.modelcontextprotocol\/logLevel":"info","@logLevel":"error","k":1}}}"#,
             r#"{"id":7,"method":"x","params":{"_meta":{"k":1}}}"#,
         ),
+        // Input of the client, which no request of the server has asked for.
+        (
+            r#"{"id":1,"method":"tools/call","params":{"name":"t","inputResponses":{"k":{}},"requestState":null}}"#,
+            r#"{"id":7,"method":"tools/call","params":{"name":"t"}}"#,
+        ),
+        (
+            r#"{"id":1,"method":"vendor/x","params":{"inputResponses":{"k":{}},"requestState":"s"}}"#,
+            r#"{"id":7,"method":"vendor/x","params":{"inputResponses":{"k":{}},"requestState":"s"}}"#,
+        ),
         (
             r#"{"id":1,"method":"x","params":{"a":1}}"#,
             r#"{"id":7,"method":"x","params":{"a":1}}"#,

@@ -51,6 +51,22 @@ fn results_of_the_client_go_back_under_the_servers_names() {
 }
 
 #[test]
+fn only_a_request_with_a_state_continues_another() {
+    for (line, expected) in [
+        (r#"{"params":{"requestState":"s"}}"#, true),
+        (r#"{"params":{"requestState":1}}"#, true),
+        (r#"{"params":{"requestState":null}}"#, false),
+        (r#"{"params":{"arguments":{"requestState":"s"}}}"#, false),
+        (r#"{"requestState":"s","params":["requestState"]}"#, false),
+        (r#"{"params":{"inputResponses":{}}}"#, false),
+    ] {
+        assert_eq!(has_request_state(line), expected, "{line}");
+    }
+    let expected = r#"{"code":-32602,"message":"Invalid or expired requestState","data":{"reason":"invalid_request_state"}}"#;
+    assert_eq!(invalid_state().to_string(), expected);
+}
+
+#[test]
 fn a_client_is_asked_only_for_the_input_that_it_declares() {
     let form = request("elicitation/create", r#"{"message":"m"}"#);
     let url = request("elicitation/create", r#"{"mode":"url","url":"u"}"#);

@@ -5,7 +5,9 @@ use tokio::sync::oneshot;
 use super::super::call::Call;
 use super::Connection;
 use crate::bridge;
-use crate::jsonrpc::{Envelope, OwnedJson, RawId, RawJson, Reply, splice};
+use crate::jsonrpc::{
+    Envelope, ErrorObject, METHOD_NOT_FOUND, OwnedJson, RawId, RawJson, Reply, splice,
+};
 use crate::lock::locked;
 use crate::mcp::{Era, Method, severity};
 
@@ -44,6 +46,13 @@ impl Connection {
                 locked(&self.identity).log_level = level;
             }
             call.reply(Reply::Result("{}"));
+            return Ok(());
+        }
+        if !same_era
+            && self.era() == Era::Legacy
+            && let Some(error) = refusal_of_modern(&call, line, envelope)
+        {
+            call.reply(Reply::Error(&error.to_string()));
             return Ok(());
         }
         if self.is_http() || self.may_request_input(&call) {
@@ -123,4 +132,16 @@ impl Connection {
         // The response is ignored: an error has no consequence here.
         let _ = self.send_own("logging/setLevel", Some(&params), oneshot::channel().0);
     }
+}
+
+/// Returns the error for a request of the modern era that a legacy server would take for something else.
+fn refusal_of_modern(call: &Call, line: &str, envelope: &Envelope<'_>) -> Option<ErrorObject> {
+    let method = envelope.method.as_deref().unwrap_or_default();
+    if Method::of(method).sets_session_state() {
+        let message = format!("revision 2026-07-28 has no `{method}`");
+        return Some(ErrorObject::new(METHOD_NOT_FOUND, message));
+    }
+    // The server would execute the call anew, without the input that its client believes to have given.
+    let is_continued = call.method.may_request_input() && bridge::has_request_state(line);
+    is_continued.then(bridge::invalid_state)
 }

@@ -183,3 +183,50 @@ fn a_modern_client_hears_the_log_of_requests_that_ask_for_it() {
     assert_eq!(talk(Some("debug")), 1);
     assert_eq!(talk(None), 1);
 }
+
+/// A legacy server has asked for nothing by a result, so no response to a request of its can come with a call.
+#[test]
+fn a_legacy_server_gets_no_input_that_it_did_not_request() {
+    let script = json!({"tools": [tool("t", &json!({}))], "record": true});
+    let pair = Pair::backward(script);
+    pair.heard();
+    let responses = json!({"k": {"action": "accept"}});
+    for (method, named) in [
+        ("tools/call", json!({"name": "t"})),
+        ("prompts/get", json!({"name": "t"})),
+        ("resources/read", json!({"uri": "file:///a"})),
+    ] {
+        let with_meta = |extra: &Value| {
+            let mut params = named.clone();
+            let members = extra.as_object().unwrap().clone();
+            params.as_object_mut().unwrap().extend(members);
+            params["_meta"] = modern_meta();
+            params
+        };
+        let stale = json!({"inputResponses": responses, "requestState": "forged"});
+        let error = pair.peer.ask(method, &with_meta(&stale)).error();
+        assert_eq!(error["code"], -32602);
+        assert_eq!(error["data"]["reason"], "invalid_request_state");
+        // Without a state it is a new call.
+        let fresh = json!({"inputResponses": responses, "requestState": null});
+        pair.peer.request(method, &with_meta(&fresh));
+        let heard = pair.heard();
+        assert_eq!(heard.len(), 1, "{heard:#?}");
+        assert_eq!(heard[0]["params"], named);
+    }
+}
+
+#[test]
+fn a_legacy_server_gets_no_method_that_the_modern_era_has_removed() {
+    let pair = Pair::backward(json!({"record": true}));
+    pair.heard();
+    for (method, params) in [
+        ("logging/setLevel", json!({"level": "debug"})),
+        ("resources/subscribe", json!({"uri": "file:///a"})),
+        ("resources/unsubscribe", json!({"uri": "file:///a"})),
+    ] {
+        let error = pair.peer.modern(method, params).error();
+        assert_eq!(error["code"], -32601, "{method}");
+    }
+    assert_eq!(pair.heard(), [] as [Value; 0]);
+}
