@@ -49,7 +49,7 @@ use std::time::Duration;
 use tokio::sync::mpsc::{self, UnboundedSender};
 use tokio::sync::{oneshot, watch};
 
-pub(crate) use call::{Call, ResponseSink};
+pub(crate) use call::{Call, CallProgress, ResponseSink};
 pub(crate) use connection::{Client, Connection, InputRound, SiteExchange};
 pub(crate) use error_replies::explain;
 pub(crate) use gate::SaveProbe;

@@ -26,8 +26,8 @@ pub(crate) struct Call {
     pub(crate) fetched_task: Option<Box<str>>,
     /// True if task ids in the response must be tagged, to distinguish them from the ids of other servers.
     pub(crate) tag_tasks: bool,
-    /// Progress token of the client, if the server gets another: several clients may use the same token.
-    pub(crate) progress_token: Option<OwnedJson>,
+    /// Progress of the call, if the proxy changes its notifications and the client wants to know it.
+    pub(crate) progress: Option<Box<CallProgress>>,
     /// Request line, as long as a retry after a crash is allowed.
     pub(crate) retry_line: Option<Box<str>>,
     /// Request line, kept where it may be sent again, since the server may turn out not to have processed it or may
@@ -62,6 +62,47 @@ impl Call {
     }
 }
 
+/// Progress of a call. The server reports it anew whenever it gets the call again with the client's input.
+#[derive(Debug)]
+pub(crate) struct CallProgress {
+    /// Progress token of the client.
+    pub(crate) token: OwnedJson,
+    /// True if the server gets another token: several clients may use the same.
+    pub(crate) is_replaced: bool,
+    /// Highest value that the client was sent.
+    highest: f64,
+}
+
+impl CallProgress {
+    /// Creates the progress of a call of which nothing was reported yet; `is_replaced` is true if the server gets
+    /// another token.
+    pub(crate) fn new(token: RawJson<'_>, is_replaced: bool) -> Self {
+        Self {
+            token: token.into(),
+            is_replaced,
+            highest: f64::NEG_INFINITY,
+        }
+    }
+
+    /// Returns true if the client knows the progress under the raw `token`.
+    pub(crate) fn is_of(&self, token: &str) -> bool {
+        self.token.as_raw().as_str() == token
+    }
+
+    /// Records the raw `value` of a notification. Returns false if the client must not get it: its server began anew,
+    /// and the progress of a call must increase.
+    pub(crate) fn advance(&mut self, value: &str, began_anew: bool) -> bool {
+        let Ok(value) = value.parse::<f64>() else {
+            return true;
+        };
+        if began_anew && value <= self.highest {
+            return false;
+        }
+        self.highest = self.highest.max(value);
+        true
+    }
+}
+
 /// Receiver of responses.
 pub(crate) trait ResponseSink: Debug + Send + Sync {
     /// Returns the pipe that all responses go to, if there is only one: used for backpressure and for combined writes.
@@ -75,4 +116,27 @@ pub(crate) trait ResponseSink: Debug + Send + Sync {
 
     /// Reports that the response to its request `id` is delayed, so that its stream may be closed meanwhile.
     fn pause(&self, _id: RawId<'_>) {}
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn progress_goes_back_only_in_the_first_round() {
+        let mut progress = CallProgress::new("\"t\"".into(), false);
+        for (value, began_anew, expected) in [
+            ("2", false, true),
+            // The server's own fault.
+            ("1", false, true),
+            ("1.5", true, false),
+            ("2.0", true, false),
+            ("\"x\"", true, true),
+            ("2e1", true, true),
+            ("3", true, false),
+        ] {
+            assert_eq!(progress.advance(value, began_anew), expected, "{value}");
+        }
+        assert!(progress.is_of("\"t\"") && !progress.is_of("t"));
+    }
 }

@@ -101,6 +101,21 @@ impl PendingRequests {
         }
     }
 
+    /// Records the progress `value` of the call that its client knows under `token`; returns false if the client must
+    /// not get it.
+    pub(super) fn advance(&mut self, token: &str, value: &str) -> bool {
+        let calls = self.requests.values_mut().filter_map(|it| match it {
+            PendingRequest::Client(call) | PendingRequest::AwaitsInput { call, .. } => Some(call),
+            PendingRequest::Cancelled(_) | PendingRequest::Own(_) => None,
+        });
+        let mut tracked = calls.filter_map(|call| {
+            let began_anew = call.input_rounds > 0;
+            Some((call.progress.as_mut()?, began_anew))
+        });
+        let found = tracked.find(|(progress, _)| progress.is_of(token));
+        found.is_none_or(|(progress, began_anew)| progress.advance(value, began_anew))
+    }
+
     /// Adds a client's request.
     pub(super) fn insert_call(&mut self, call: Call) -> u64 {
         self.call_count += 1;

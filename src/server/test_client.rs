@@ -58,7 +58,7 @@ pub(in crate::server) fn call(sink: Arc<dyn ResponseSink>, id: &str) -> Call {
         rename: None,
         fetched_task: None,
         tag_tasks: false,
-        progress_token: None,
+        progress: None,
         retry_line: None,
         line: None,
         resends: 0,

@@ -17,7 +17,7 @@ use crate::jsonrpc::{
     Reply, RequestId, ambiguity, is_plain_name,
 };
 use crate::mcp::{Era, Method, severity, tasks};
-use crate::server::{Call, ResponseSink, ServerHandle};
+use crate::server::{Call, CallProgress, ResponseSink, ServerHandle};
 use crate::transport::stream::MAX_UNREAD;
 
 /// Error for a request whose handling panicked.
@@ -201,9 +201,10 @@ impl Session {
             rename,
             fetched_task: fetched_task(envelope),
             tag_tasks: several,
-            progress_token: match self.delivery.pipe() {
-                Some(_) => None,
-                None => envelope.params.meta.progress_token.map(OwnedJson::from),
+            progress: {
+                let token = envelope.params.meta.progress_token;
+                let token = token.filter(|_| self.delivery.pipe().is_none());
+                token.map(|token| Box::new(CallProgress::new(token, true)))
             },
             retry_line: method.repeatable().then(|| line.into()),
             line: None,

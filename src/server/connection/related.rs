@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::Connection;
 use crate::jsonrpc::{Envelope, Members, RawJson, RequestId, request_number, splice};
 use crate::lock::locked;
-use crate::mcp::severity;
+use crate::mcp::{Era, severity};
 
 impl Connection {
     /// Delivers progress to the client, under the client's own token.
@@ -21,9 +21,17 @@ impl Connection {
             .unwrap_or_default();
         let known = request_number(token).and_then(|number| {
             let pending = locked(&self.pending);
-            let own = pending.call(number)?.progress_token.clone()?;
-            Some((number, own))
+            let progress = pending.call(number)?.progress.as_ref()?;
+            progress
+                .is_replaced
+                .then(|| (number, progress.token.clone()))
         });
+        let client_token = known
+            .as_ref()
+            .map_or(token, |(_, own)| own.as_raw().as_str());
+        if !self.advances(client_token, params) {
+            return;
+        }
         let Some((number, own)) = known else {
             return self
                 .client
@@ -34,6 +42,17 @@ impl Connection {
             self.client
                 .deliver_notification(self, &line, &envelope, Some(number));
         }
+    }
+
+    /// Records the progress of a call, which its client knows under `token`; returns false if the client must not get
+    /// it.
+    fn advances(&self, token: &str, params: &str) -> bool {
+        // A legacy server gets each call once.
+        if self.era() == Era::Legacy {
+            return true;
+        }
+        let value = Members::of(params).original("progress").unwrap_or_default();
+        locked(&self.pending).advance(token, value)
     }
 
     /// Returns the client's id of the request that a message of the server belongs to: the request

@@ -2,7 +2,7 @@
 
 use tokio::sync::oneshot;
 
-use super::super::call::Call;
+use super::super::call::{Call, CallProgress};
 use super::Connection;
 use crate::bridge;
 use crate::jsonrpc::{
@@ -23,9 +23,10 @@ impl<'a> Rewrites<'a> {
     /// Returns the parts of the request in `envelope`.
     pub(super) fn of(call: &Call, envelope: &Envelope<'a>) -> Self {
         let token = envelope.params.meta.progress_token;
+        let is_replaced = call.progress.as_ref().is_some_and(|it| it.is_replaced);
         Self {
             rename: call.rename.clone().zip(envelope.params.name),
-            token: token.filter(|_| call.progress_token.is_some()),
+            token: token.filter(|_| is_replaced),
         }
     }
 }
@@ -54,6 +55,10 @@ impl Connection {
         {
             call.reply(Reply::Error(&error.to_string()));
             return Ok(());
+        }
+        if self.may_request_input(&call) && call.progress.is_none() {
+            let token = envelope.params.meta.progress_token;
+            call.progress = token.map(|token| Box::new(CallProgress::new(token, false)));
         }
         if self.is_http() || self.may_request_input(&call) {
             call.line = Some(line.into());

@@ -301,3 +301,44 @@ async fn a_legacy_client_is_asked_for_the_input_that_a_modern_server_requests() 
     assert_eq!(cancelled, [expected]);
     assert!(stage.sent_to("a").is_empty() && connection.in_flight() == 0);
 }
+
+#[tokio::test]
+async fn progress_of_a_call_goes_on_where_it_was_before_the_request_for_input() {
+    let stage = Stage::new(&["a"], true, Set::Dev);
+    let connection = stage.connect("a");
+    connection.set_era(Era::Modern, None);
+    let params = r#"{"capabilities":{"roots":{}}}"#;
+    stage.receive(&format!(
+        r#"{{"id":0,"method":"initialize","params":{params}}}"#
+    ));
+    stage.receive(r#"{"method":"notifications/initialized"}"#);
+    stage.receive(
+        r#"{"id":"c","method":"tools/call","params":{"name":"t","_meta":{"progressToken":"p"}}}"#,
+    );
+    let id = |lines: &[String]| Members::of(&lines[0]).get("id").unwrap().to_owned();
+    let report = |token: &str, value: &str| {
+        let line = |token: &str| {
+            format!(
+                r#"{{"method":"notifications/progress","params":{{"progressToken":{token},"progress":{value}}}}}"#
+            )
+        };
+        connection.receive(&line(token), None).unwrap();
+        (stage.lines(), vec![line(r#""p""#)])
+    };
+    let first = id(&stage.sent_to("a"));
+    stage.lines();
+    let (heard, expected) = report(&first, "2");
+    assert_eq!(heard, expected);
+    let request =
+        r#"{"resultType":"input_required","inputRequests":{"k":{"method":"roots/list"}}}"#;
+    let line = format!(r#"{{"id":{first},"result":{request}}}"#);
+    connection.receive(&line, None).unwrap();
+    eventually(|| stage.lines()).await;
+    stage.receive(r#"{"id":1,"result":{"roots":[]}}"#);
+    let second = id(&eventually(|| stage.sent_to("a")).await);
+    for value in ["1", "2.0"] {
+        assert!(report(&second, value).0.is_empty(), "{value}");
+    }
+    let (heard, expected) = report(&second, "2.5");
+    assert_eq!(heard, expected);
+}

@@ -128,6 +128,37 @@ fn a_server_that_only_needs_time_is_called_again() {
     );
 }
 
+/// The server reports the progress of each round from its beginning.
+#[test]
+fn progress_does_not_go_back_in_a_later_round() {
+    let raw = |(requests, state): (String, &str)| {
+        format!(
+            r#"{{"resultType":"input_required","inputRequests":{{{requests}}},"requestState":{state}}}"#
+        )
+    };
+    let rounds: Vec<String> = rounds(2).into_iter().map(raw).collect();
+    let definition = tool("t", &json!({"x-rounds": rounds, "x-progress": 2}));
+    let pair = started(&json!({"eras": ["modern"], "tools": [definition]}), &[]);
+    let peer = &pair.peer;
+    // A second call with a token of its own has its own progress.
+    for token in [json!("p"), json!(7)] {
+        let params = json!({"name": "t", "arguments": {}, "_meta": {"progressToken": token}});
+        let call = peer.request("tools/call", &params);
+        for _ in 0..2 {
+            let asked = peer.expect_request("roots/list");
+            peer.respond(&asked, &json!({"roots": []}));
+        }
+        peer.await_response(call).result();
+        for value in [1, 2] {
+            let params = peer.expect_notification("notifications/progress").params();
+            let reported = (&params["progressToken"], &params["progress"]);
+            assert_eq!(reported, (&token, &json!(value)));
+        }
+    }
+    let reported = peer.notifications("notifications/progress");
+    assert_eq!(reported, 4, "{}", peer.transcript());
+}
+
 /// Of several requests, the failure of one ends the others.
 #[test]
 fn an_error_of_the_client_is_that_of_the_call() {
