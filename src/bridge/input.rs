@@ -52,6 +52,9 @@ pub(crate) enum InputError {
     TooManyRounds(String),
     #[error("`{0}` requested input from the client by `{1}`, but the client did not respond")]
     NoResponse(String, String),
+    /// The last value is the reason.
+    #[error("`{0}` requested input from the client by `{1}`, but the client cannot be asked: {2}")]
+    Unreachable(String, String, &'static str),
     /// The last value is the client's error object.
     #[error(
         "`{0}` requested input from the client by `{1}`, and the client responded with the error: {text}",

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use tokio::task::JoinSet;
 
-use super::Session;
+use super::outbound::NO_STREAM;
+use super::{Session, Undelivered};
 use crate::bridge::{InputError, InputRequest, MAX_ROUNDS};
 use crate::jsonrpc::{Envelope, Members, RequestId};
 use crate::server::{Connection, InputRound};
@@ -70,8 +71,12 @@ impl Session {
         let (server, method) = (server.to_owned(), request.method.clone());
         let params = request.legacy_params(|| crate::random::id().unwrap_or_default());
         let asking = self.ask_client(&request.method, params.as_deref(), id.as_raw());
-        let Ok(Some(line)) = tokio::time::timeout(INPUT_TIMEOUT, asking).await else {
-            return Err(InputError::NoResponse(server, method));
+        let line = match tokio::time::timeout(INPUT_TIMEOUT, asking).await {
+            Ok(Ok(line)) => line,
+            Ok(Err(Undelivered)) => {
+                return Err(InputError::Unreachable(server, method, NO_STREAM));
+            }
+            Err(_) => return Err(InputError::NoResponse(server, method)),
         };
         let response = Envelope::parse(&line).unwrap_or_default();
         response.result.map(ToOwned::to_owned).ok_or_else(|| {

@@ -17,6 +17,10 @@ use crate::mcp::{Era, ListKind, tasks};
 use crate::server::{Client, Connection, InputRound, ResponseSink};
 use crate::transport::stream::Outbox;
 
+/// Reason why requests do not reach a client over HTTP, and the remedy.
+pub(super) const NO_STREAM: &str = "it accepts only application/json as the response and has no other stream open; let \
+    it accept text/event-stream, or open a stream by GET";
+
 impl ResponseSink for Session {
     fn pipe(&self) -> Option<&Outbox> {
         self.delivery.pipe()
@@ -78,7 +82,7 @@ impl Client for Session {
         let line = self.tag_tasks(from, &line).unwrap_or(line);
         let sent = self.send_when_initialized(line, RelatedRequest::of(related_id.as_ref()));
         if sent.is_err() && self.state().requests_to_client.take(number).is_some() {
-            let message = "the client has no open stream for server requests";
+            let message = format!("the client cannot be asked: {NO_STREAM}");
             from.refuse(id, &ErrorObject::new(INTERNAL_ERROR, message));
         }
     }
@@ -241,14 +245,14 @@ impl Session {
         Ok(())
     }
 
-    /// Sends the client a request of the proxy's own during its request `id`. Returns the line of the response.
-    /// The request is cancelled if the caller stops waiting.
+    /// Sends the client a request of the proxy's own during its request `id`. Returns the line of the response, or an
+    /// error if the client cannot be reached. The request is cancelled if the caller stops waiting.
     pub(super) async fn ask_client(
         &self,
         method: &str,
         params: Option<&str>,
         id: RawId<'_>,
-    ) -> Option<String> {
+    ) -> Result<String, Undelivered> {
         let (sender, response) = oneshot::channel();
         let number = self.state().requests_to_client.add_own(sender);
         let line = request(number.as_raw(), method, params);
@@ -257,9 +261,8 @@ impl Session {
             number,
             related_id: id.into(),
         };
-        self.send_when_initialized(line, RelatedRequest::Request(id))
-            .ok()?;
-        response.await.ok()
+        self.send_when_initialized(line, RelatedRequest::Request(id))?;
+        response.await.map_err(|_| Undelivered)
     }
 
     /// Returns the line with task ids made unique across servers; None if it has no task ids.

@@ -52,9 +52,10 @@ impl Session {
                 ConsentChannel::Request(Box::new(move |params| {
                     let (session, id) = (session.clone(), id.clone());
                     let method = "elicitation/create";
-                    Box::pin(
-                        async move { session.ask_client(method, Some(&params), id.as_raw()).await },
-                    )
+                    Box::pin(async move {
+                        let asking = session.ask_client(method, Some(&params), id.as_raw());
+                        asking.await.ok()
+                    })
                 }))
             }
             Era::Modern => {

@@ -200,7 +200,7 @@ async fn the_proxys_own_requests_share_the_numbers_of_the_servers() {
         stage.receive(answer);
     };
     let (answered, ()) = tokio::join!(asking, client);
-    assert_eq!(answered.as_deref(), Some(answer));
+    assert_eq!(answered.as_deref(), Ok(answer));
     assert!(stage.sent_to("a").is_empty());
     assert!(stage.heard().is_empty());
     // The server's request is still open.
@@ -230,7 +230,8 @@ async fn a_question_that_nobody_waits_for_is_cancelled() {
     let about = |line: &str| ("request 7".to_owned(), line.to_owned());
     assert_eq!(stage.heard(), lines.map(about));
     stage.deafen();
-    assert_eq!(stage.session.ask_client("x", None, "7".into()).await, None);
+    let unheard = stage.session.ask_client("x", None, "7".into()).await;
+    assert_eq!(unheard, Err(Undelivered));
     let open = stage
         .session
         .state()

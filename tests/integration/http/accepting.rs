@@ -44,35 +44,39 @@ fn a_client_of_a_session_gets_the_kind_of_answer_that_it_accepts() {
 
 #[test]
 fn a_client_that_accepts_only_json_gets_its_answer_though_the_server_asks() {
-    let stage = stage();
-    let client = Legacy::begin_as(&stage.site, "2025-06-18");
-    let params = json!({"method": "elicitation/create", "params": {"message": "?"}});
-    let params = json!({"name": "ask", "arguments": params});
-    let open = |id: &str| {
-        let accept = ("Accept", "application/json");
-        let headers = [TYPE, accept, ("Mcp-Session-Id", &client.id)];
-        let connection = Connection::to(stage.site.address);
-        connection.request(
-            "POST",
-            &headers,
-            &request(&json!(id), "tools/call", &params),
-        );
-        connection
-    };
-    let unasked = open("a").answer();
-    assert_eq!(unasked.status(), 200, "{}", unasked.body);
-    assert_eq!(unasked.last().id(), Some("\"a\""));
-    assert!(unasked.body.contains("no open stream"), "{}", unasked.body);
-    let (_, mut stream) = client.stand(None);
-    let mut call = open("b");
-    let asked = stream.message();
-    assert_eq!(asked.method(), Some("elicitation/create"));
-    let id: Value = serde_json::from_str(asked.id().unwrap()).unwrap();
-    let answer = json!({"jsonrpc": "2.0", "id": id, "result": {"action": "accept"}});
-    assert_eq!(client.post(&answer.to_string()).status(), 202);
-    let answer = call.answer();
-    assert_eq!(answer.last().id(), Some("\"b\""));
-    assert!(answer.body.contains("accept"), "{}", answer.body);
+    for era in ["legacy", "modern"] {
+        let stage = Stage::within(&json!({ "eras": [era] }), &["--no-watch"]);
+        let client = Legacy::begin_as(&stage.site, "2025-06-18");
+        let params = json!({"method": "elicitation/create", "params": {"message": "?"}});
+        let params = json!({"name": "ask", "arguments": params});
+        let open = |id: &str| {
+            let accept = ("Accept", "application/json");
+            let headers = [TYPE, accept, ("Mcp-Session-Id", &client.id)];
+            let connection = Connection::to(stage.site.address);
+            connection.request(
+                "POST",
+                &headers,
+                &request(&json!(id), "tools/call", &params),
+            );
+            connection
+        };
+        let unasked = open("a").answer();
+        assert_eq!(unasked.status(), 200, "{}", unasked.body);
+        assert_eq!(unasked.last().id(), Some("\"a\""));
+        for words in ["the client cannot be asked", "text/event-stream", "GET"] {
+            assert!(unasked.body.contains(words), "{}", unasked.body);
+        }
+        let (_, mut stream) = client.stand(None);
+        let mut call = open("b");
+        let asked = stream.message();
+        assert_eq!(asked.method(), Some("elicitation/create"));
+        let id: Value = serde_json::from_str(asked.id().unwrap()).unwrap();
+        let answer = json!({"jsonrpc": "2.0", "id": id, "result": {"action": "accept"}});
+        assert_eq!(client.post(&answer.to_string()).status(), 202);
+        let answer = call.answer();
+        assert_eq!(answer.last().id(), Some("\"b\""));
+        assert!(answer.body.contains("accept"), "{}", answer.body);
+    }
 }
 
 #[test]
