@@ -10,11 +10,10 @@ use std::time::Duration;
 
 use tokio::runtime::{self, Runtime};
 
-use crate::config::ConfigContext;
+use crate::config::{ConfigContext, EraChoice};
 use crate::event::{Event, EventSender};
 use crate::fleet::{FleetSetup, ToolCache, WatchSubscriptions};
 use crate::front::{http, stdio};
-use crate::mcp::Era;
 use crate::meta_tools::{OfferedMetaTools, Set};
 use crate::server::ProxyResources;
 use crate::session::{Session, SessionFactory};
@@ -35,8 +34,8 @@ pub(crate) struct ServeOptions {
     pub(crate) max_message: usize,
     /// Maximum number of standby processes; irrelevant for servers that are not watched.
     pub(crate) warm_limit: usize,
-    /// Era forced by the user for all servers.
-    pub(crate) era: Option<Era>,
+    /// Era that the command line sets for all servers.
+    pub(crate) era: Option<EraChoice>,
     /// Meta-tools that clients are offered.
     pub(crate) meta_tools: Set,
     /// Settings of the watcher; `None` if nothing is watched.

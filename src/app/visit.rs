@@ -12,7 +12,7 @@ use tokio::time::timeout;
 
 use super::AppError;
 use crate::bridge::{self, Identity};
-use crate::config::ServerSpec;
+use crate::config::{EraChoice, ServerSpec};
 use crate::event::{EventSender, Failure};
 use crate::jsonrpc::quoted;
 use crate::mcp::{Era, meta};
@@ -32,8 +32,8 @@ pub(crate) struct Visit {
     pub(crate) servers: Vec<ServerSpec>,
     /// Maximum length of a message in bytes.
     pub(crate) max_message: usize,
-    /// Era forced by the user.
-    pub(crate) era: Option<Era>,
+    /// Era that the command line sets for all servers.
+    pub(crate) era: Option<EraChoice>,
     /// Tools to call on each server, one after the other, with their raw arguments on one line.
     pub(crate) calls: Vec<(String, String)>,
     /// Skips tools that the server does not list, unless it has no list of tools.
@@ -136,7 +136,9 @@ async fn query_server(
     visit: &Visit,
 ) -> VisitOutcome {
     let hello_number = 1;
-    server.introduce_client(introduction(visit.era), client, hello_number, None);
+    let era = Era::forced_by(visit.era.unwrap_or(server.spec().era));
+    let hello = introduction(era);
+    server.introduce_client(hello, client, hello_number, None);
     let connection = loop {
         if let Err(failure) = server.answers().await {
             return VisitOutcome::Broken(failure);

@@ -11,33 +11,26 @@ use serde_json::value::RawValue;
 use super::{CliError, usage_hints};
 use crate::command_line::CommandLine;
 use crate::config::{
-    NAME_ADVICE, OnBroken, ProcessAddress, ReloadMode, ServerSpec, is_name_char, parse_duration,
-    parse_size,
+    EraChoice, NAME_ADVICE, OnBroken, ProcessAddress, ReloadMode, ServerSpec, is_name_char,
+    parse_duration, parse_size,
 };
-use crate::mcp::Era;
 use crate::meta_tools::Set;
 use crate::state::RunOptions;
 
-/// Protocol era to speak with a server.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
-pub(crate) enum EraChoice {
-    /// Era that the client would negotiate with the server directly
-    #[default]
-    Auto,
-    /// 2024-11-05 … 2025-11-25 (`initialize`)
-    Legacy,
-    /// 2026-07-28 (stateless)
-    Modern,
-}
+impl ValueEnum for EraChoice {
+    fn value_variants<'a>() -> &'a [Self] {
+        &[Self::Auto, Self::Legacy, Self::Modern]
+    }
 
-impl EraChoice {
-    /// Returns the era that the user forces, if any.
-    pub(crate) fn era(self) -> Option<Era> {
-        match self {
-            Self::Auto => None,
-            Self::Legacy => Some(Era::Legacy),
-            Self::Modern => Some(Era::Modern),
-        }
+    fn to_possible_value(&self) -> Option<PossibleValue> {
+        Some(match self {
+            Self::Auto => PossibleValue::new("auto")
+                .help("Era that the client would negotiate with the server directly"),
+            Self::Legacy => {
+                PossibleValue::new("legacy").help("2024-11-05 … 2025-11-25 (`initialize`)")
+            }
+            Self::Modern => PossibleValue::new("modern").help("2026-07-28 (stateless)"),
+        })
     }
 }
 
@@ -120,9 +113,9 @@ pub(crate) struct ServerArgs {
     /// Set an environment variable of the server; repeatable
     #[arg(long, value_name = "K=V", value_parser = parse_variable)]
     pub(crate) env: Vec<(String, String)>,
-    /// Protocol era to speak with the server
-    #[arg(long, value_name = "ERA", value_enum, default_value = "auto")]
-    pub(crate) era: EraChoice,
+    /// Protocol era to speak with the server [default: `era` of the configuration, or auto]
+    #[arg(long, value_name = "ERA", value_enum)]
+    pub(crate) era: Option<EraChoice>,
     /// Address on which CMD serves HTTP; `{port}` stands for a free port here, in CMD and in --env; `auto` finds port
     /// and path
     #[arg(long, value_name = "URL", requires = "command")]

@@ -102,7 +102,7 @@ pub(crate) fn run(args: &CallArgs, global: &Global) -> Result<u8, CliError> {
     let visit = Visit {
         servers: chosen.servers,
         max_message: chosen.max_message,
-        era: args.server.era.era(),
+        era: args.server.era,
         calls: vec![(wish.tool.to_owned(), arguments)],
         listed_only: true,
         call_timeout: args.timeout,

@@ -111,7 +111,7 @@ pub(crate) fn run(args: &CheckArgs, global: &Global) -> Result<u8, CliError> {
     let visit = Visit {
         servers: chosen.servers.clone(),
         max_message: chosen.max_message,
-        era: args.server.era.era(),
+        era: args.server.era,
         calls,
         listed_only: false,
         call_timeout: Some(args.call_timeout),

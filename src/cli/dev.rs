@@ -111,7 +111,7 @@ impl DevArgs {
             setup: plan,
             max_message: self.server.max_message.unwrap_or(config.max_message),
             warm_limit: config.warm_limit,
-            era: self.server.era.era(),
+            era: self.server.era,
             meta_tools: self.meta_tools.or(config.meta_tools).unwrap_or_default(),
             watch: (!self.no_watch).then(|| WatchOptions {
                 quiet: self.debounce.unwrap_or(config.watching.debounce),

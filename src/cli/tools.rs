@@ -85,7 +85,7 @@ pub(crate) fn run(args: &ToolsArgs, global: &Global) -> Result<u8, CliError> {
     let visit = Visit {
         servers: chosen.servers.clone(),
         max_message: chosen.max_message,
-        era: args.server.era.era(),
+        era: args.server.era,
         calls: Vec::new(),
         listed_only: true,
         call_timeout: None,

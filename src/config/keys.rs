@@ -127,7 +127,7 @@ pub(super) static INSTALL: [Key; 4] = [
 ];
 
 #[rustfmt::skip] // A table.
-pub(super) static SERVER: [Key; 19] = [
+pub(super) static SERVER: [Key; 20] = [
     key("command", Text, None,
         "The program; may contain ${VAR} and ${VAR:-default}, as args, env, env_file, cwd, url and headers may"),
     key("args", Texts, None, "Arguments of the program"),
@@ -148,6 +148,8 @@ pub(super) static SERVER: [Key; 19] = [
         "Answer to calls while the saved code does not run"),
     key("warm", Choice(&["auto", "off"]), Some("\"auto\""),
         "Whether to keep a standby process, with packages loaded, for the next save"),
+    key("era", Choice(&["auto", "legacy", "modern"]), Some("\"auto\""),
+        "Protocol era to speak with the server: `legacy` is `initialize`, `modern` revision 2026-07-28"),
     key("prefix", Text, None,
         "Prefix of the tools' names if there are several servers; without the key, the server's name"),
     key("autostart", Flag, Some("true"), "Whether the server starts with the session"),

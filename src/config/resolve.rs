@@ -17,7 +17,7 @@ use super::pipes::{self, PipeReader, is_pipe};
 use super::secrets::{self, shown_words};
 use super::section::{NAME_ADVICE, Section, is_name_char};
 use super::spec::{
-    MetaToolSet, OnBroken, ReloadMode, ServerSpec, StandbyMode, Timeouts, ToolFilter,
+    EraChoice, MetaToolSet, OnBroken, ReloadMode, ServerSpec, StandbyMode, Timeouts, ToolFilter,
 };
 use super::{Config, ConfigContext, HiddenValues, InstallPolicy, LoadedConfig, WatchSettings};
 
@@ -199,6 +199,11 @@ impl<'a> Resolver<'a> {
             reload: match section.choice("reload") {
                 Some((&"stop-first", _)) => ReloadMode::StopFirst,
                 _ => ReloadMode::Overlap,
+            },
+            era: match section.choice("era") {
+                Some((&"legacy", _)) => EraChoice::Legacy,
+                Some((&"modern", _)) => EraChoice::Modern,
+                _ => EraChoice::Auto,
             },
             on_broken: match section.choice("on_broken") {
                 Some((&"serve-last-good", _)) => OnBroken::ServeLastGood,

@@ -37,6 +37,8 @@ pub(crate) struct ServerSpec {
     pub(crate) build: Option<String>,
     /// How a new generation replaces the old one.
     pub(crate) reload: ReloadMode,
+    /// Protocol era to speak with the server.
+    pub(crate) era: EraChoice,
     /// Response to calls while the saved code does not run.
     pub(crate) on_broken: OnBroken,
     /// Maximum durations of starts, reloads and drains.
@@ -80,6 +82,7 @@ impl ServerSpec {
             watch: Vec::new(),
             build: None,
             reload: ReloadMode::default(),
+            era: EraChoice::default(),
             on_broken: OnBroken::default(),
             timeouts: Timeouts::default(),
             autostart: true,
@@ -161,6 +164,18 @@ pub(crate) enum ReloadMode {
     Overlap,
     /// The active generation drains and stops first, for servers that own a port or a lock.
     StopFirst,
+}
+
+/// Protocol era to speak with a server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum EraChoice {
+    /// Era that the client would negotiate with the server directly.
+    #[default]
+    Auto,
+    /// Revisions up to 2025-11-25.
+    Legacy,
+    /// Revision 2026-07-28.
+    Modern,
 }
 
 /// Response to calls while the saved code does not run.

@@ -85,6 +85,7 @@ cwd = "sub"
 watch = ["a", "!b"]
 build = "make ${A}"
 reload = "stop-first"
+era = "legacy"
 on_broken = "serve-last-good"
 prefix = ""
 autostart = false
@@ -125,6 +126,7 @@ fn every_setting_reaches_what_is_in_force() {
         watch: vec!["a".into(), "!b".into()],
         build: Some("make ${A}".into()),
         reload: ReloadMode::StopFirst,
+        era: EraChoice::Legacy,
         on_broken: OnBroken::ServeLastGood,
         timeouts: times(9),
         prefix: String::new(),

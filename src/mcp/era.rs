@@ -1,5 +1,7 @@
 //! The two eras of the protocol.
 
+use crate::config::EraChoice;
+
 /// Protocol era of a link; a property of the link, not of a server or a client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Era {
@@ -40,6 +42,15 @@ pub(crate) fn legacy_version(requested: &str) -> &'static str {
 }
 
 impl Era {
+    /// Returns the era that the user forces, if any.
+    pub(crate) fn forced_by(choice: EraChoice) -> Option<Self> {
+        match choice {
+            EraChoice::Auto => None,
+            EraChoice::Legacy => Some(Self::Legacy),
+            EraChoice::Modern => Some(Self::Modern),
+        }
+    }
+
     /// Returns `legacy` or `modern`.
     pub(crate) fn name(self) -> &'static str {
         match self {

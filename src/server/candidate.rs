@@ -23,7 +23,7 @@ use super::start_permits::StartPermit;
 use super::{ServerShared, bytecode, loaded_files, process, remote};
 use crate::bridge::Identity;
 use crate::event::{Event, Failure};
-use crate::mcp::{List, ListKind};
+use crate::mcp::{Era, List, ListKind};
 use crate::warm::{StartedProcess, StderrBuffer};
 
 /// Time for a rejected candidate to exit on its own.
@@ -254,7 +254,8 @@ impl Candidate {
         running: &RunningGeneration,
         probe: bool,
     ) -> Result<Handshake, ProofFailure> {
-        let era = self.context.resources.era;
+        let chosen = self.context.resources.era;
+        let era = Era::forced_by(chosen.unwrap_or(self.context.spec.era));
         let shake = || {
             let connection = &running.connection;
             shake_hands(connection, &self.hello, self.hello_number, probe, era)

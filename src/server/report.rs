@@ -18,11 +18,11 @@ use super::lists::ListsObserver;
 use super::package_watch::PackageInstallation;
 use super::start_permits::StartPermits;
 use crate::bridge::Identity;
-use crate::config::ServerSpec;
+use crate::config::{EraChoice, ServerSpec};
 use crate::event::{EventSender, Failure};
 use crate::jsonrpc::RequestId;
 use crate::lock::locked;
-use crate::mcp::{Era, List, ListKind};
+use crate::mcp::{List, ListKind};
 use crate::transport::build::BuildFailure;
 use crate::transport::http::{self, Fate};
 use crate::transport::reaper::Reaper;
@@ -35,8 +35,8 @@ pub(crate) struct ProxyResources {
     pub(crate) reaper: Reaper,
     /// Maximum length of a message in bytes.
     pub(crate) max_message: usize,
-    /// Era forced by the user for all servers.
-    pub(crate) era: Option<Era>,
+    /// Era that the command line sets for all servers; it overrides the configuration.
+    pub(crate) era: Option<EraChoice>,
     /// HTTP sender for remote servers.
     pub(crate) http: Arc<http::HttpClients>,
     /// True if the servers' files are watched.
@@ -62,7 +62,7 @@ pub(super) struct SharedBuild {
 
 impl ProxyResources {
     /// Creates the resources; `max_message` is in bytes.
-    pub(crate) fn new(events: EventSender, max_message: usize, era: Option<Era>) -> Self {
+    pub(crate) fn new(events: EventSender, max_message: usize, era: Option<EraChoice>) -> Self {
         Self {
             events,
             reaper: Reaper::new(),

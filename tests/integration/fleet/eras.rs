@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use super::servers::section;
 use super::{Fleet, Servers};
 use crate::harness::{initialize_params, modern_meta};
 
@@ -152,16 +153,54 @@ fn both_eras_interleave_on_one_pipe() {
 /// The era that a client would have agreed upon with each server itself.
 #[test]
 fn each_server_is_spoken_to_in_the_clients_era_if_it_can() {
-    let eras = |fleet: &Fleet| -> Vec<Value> {
-        for name in ["old", "new", "quiet"] {
-            fleet.until("ready", name, 1);
-        }
-        let events = fleet.log.events("ready");
-        let of = |name: &str| events.iter().find(|it| it["server"] == name).unwrap()["era"].clone();
-        ["old", "new", "quiet"].map(of).to_vec()
-    };
     assert_eq!(eras(&pair().legacy()), ["legacy", "modern", "legacy"]);
     let fleet = pair().dev();
     fleet.peer.modern("server/discover", json!({})).result();
     assert_eq!(eras(&fleet), ["legacy", "modern", "modern"]);
+}
+
+/// The eras in which the three servers started.
+#[track_caller]
+fn eras(fleet: &Fleet) -> Vec<Value> {
+    let names = ["old", "new", "quiet"];
+    for name in names {
+        fleet.until("ready", name, 1);
+    }
+    let events = fleet.log.events("ready");
+    let of = |name: &str| events.iter().find(|it| it["server"] == name).unwrap()["era"].clone();
+    names.map(of).to_vec()
+}
+
+#[test]
+fn the_configuration_sets_the_era_of_each_server() {
+    let chosen = || {
+        Servers::new()
+            .set("old", &json!({}), "era = 'legacy'")
+            .set("new", &json!({}), "era = 'modern'")
+            .with("quiet", &json!({}))
+    };
+    let discovered = |servers: Servers| {
+        let fleet = servers.dev();
+        fleet.peer.modern("server/discover", json!({})).result();
+        eras(&fleet)
+    };
+    assert_eq!(discovered(chosen()), ["legacy", "modern", "modern"]);
+    let forced = |era| discovered(chosen().option("--era").option(era));
+    assert_eq!(forced("legacy"), ["legacy"; 3]);
+    assert_eq!(forced("auto"), ["modern"; 3]);
+
+    // A change of it restarts the server.
+    let fleet = chosen().legacy();
+    assert_eq!(eras(&fleet), ["legacy", "modern", "legacy"]);
+    let sections = [
+        ("old", "era = 'modern'"),
+        ("new", "era = 'modern'"),
+        ("quiet", ""),
+    ];
+    let text: Vec<_> = sections
+        .map(|(name, settings)| section(name, settings))
+        .into();
+    fleet.project.save("mcp-proxy.toml", &text.join("\n"));
+    fleet.until("reloaded", "old", 1);
+    assert!(fleet.state("old")["initialize"].is_null());
 }
