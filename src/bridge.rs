@@ -6,6 +6,7 @@
 
 #![cfg_attr(not(test), deny(clippy::disallowed_methods))]
 
+mod era_advice;
 mod input;
 
 use std::borrow::Cow;
@@ -16,6 +17,7 @@ use crate::jsonrpc::{
 };
 use crate::mcp::{Era, LATEST_LEGACY, MODERN, Method, generous, legacy_version, meta};
 
+pub(crate) use era_advice::with_era_advice;
 pub(crate) use input::{
     InputError, InputRequest, InputRequired, MAX_ROUNDS, has_request_state, invalid_state,
     shows_forms,
@@ -185,6 +187,23 @@ pub(crate) enum TranslatedResponse {
 }
 
 impl TranslatedResponse {
+    /// Translates the response of a modern server for a client of the era `to`.
+    pub(crate) fn for_era(self, method: Method, to: Era) -> Self {
+        if to == Era::Modern {
+            return self;
+        }
+        let (result, error) = match &self {
+            Self::Result(raw) => (Some(raw.as_str()), None),
+            Self::Error(raw) => (None, Some(raw.as_str())),
+        };
+        let envelope = Envelope {
+            result,
+            error,
+            ..Envelope::default()
+        };
+        response(method, &envelope, to, None)
+    }
+
     /// Returns the reply to send to the client.
     pub(crate) fn reply(&self) -> Reply<'_> {
         match self {

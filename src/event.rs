@@ -99,6 +99,8 @@ pub(crate) enum Event {
     /// A generation runs without a port (such as a debugger's) that its predecessor still held; `line` is its own
     /// message about it.
     PortMissed { server: String, line: String },
+    /// The server sends its client requests that exist only in the legacy era, on a connection of the modern era.
+    EraUnsuitable { server: String },
     /// Requests of a replaced generation were abandoned at the drain timeout.
     DrainAbandoned {
         server: String,

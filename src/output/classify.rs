@@ -14,6 +14,7 @@ pub(super) fn least_verbosity(event: &Event) -> Verbosity {
         | Event::Exited { .. }
         | Event::Flapping { .. }
         | Event::PortMissed { .. }
+        | Event::EraUnsuitable { .. }
         | Event::DrainAbandoned { .. }
         | Event::ConfigFault { .. }
         | Event::WrongPath { .. }
@@ -57,6 +58,7 @@ pub(super) fn server(event: &Event) -> &str {
         | Event::Restarting { server, .. }
         | Event::Flapping { server, .. }
         | Event::PortMissed { server, .. }
+        | Event::EraUnsuitable { server }
         | Event::DrainAbandoned { server, .. }
         | Event::Standby { server, .. }
         | Event::Cold { server, .. }

@@ -145,6 +145,10 @@ fn starts_and_ends() -> Vec<(Event, String, &'static str)> {
          "weather  runs without a port that the old process still held; use `--reload stop-first`: \
           inspector failed\n".into(),
          r#""port_missed","line":"inspector failed"}"#),
+        (Event::EraUnsuitable { server: weather() },
+         "weather  sends its client requests of older revisions, which fail in revision 2026-07-28: set \
+          `era = \"legacy\"` in [servers.weather], or use `--era legacy`\n".into(),
+         r#""era_unsuitable"}"#),
         (Event::DrainAbandoned { server: weather(), generation: 2, requests: 1 },
          "weather  drain timeout: abandoned 1 request of generation 2\n".into(),
          r#""drain_abandoned","generation":2,"requests":1}"#),
@@ -291,7 +295,7 @@ fn quiet_shows_what_went_wrong_and_processes_are_for_the_verbose() {
         table().iter().filter(|(event, ..)| of(event)).count()
     };
     let all = table().len();
-    assert_eq!(shown(Verbosity::Quiet), 24);
+    assert_eq!(shown(Verbosity::Quiet), 25);
     assert_eq!(shown(Verbosity::Normal), all - 6);
     assert_eq!(shown(Verbosity::Verbose), all);
 }

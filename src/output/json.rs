@@ -92,6 +92,7 @@ fn fields(event: &Event) -> (&'static str, Value) {
             ("listed_twice", json!({ "server": server, "method": method, "name": name })),
         Event::ListUndeclared { server, method, capability } =>
             ("list_undeclared", json!({ "server": server, "method": method, "capability": capability })),
+        Event::EraUnsuitable { server } => ("era_unsuitable", json!({ "server": server })),
         Event::ListSilent { server, method, waited } =>
             ("list_silent", json!({ "server": server, "method": method, "waited_ms": millis(*waited) })),
         Event::ClientConnected { name, version, era } =>

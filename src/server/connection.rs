@@ -51,6 +51,8 @@ pub(crate) enum ConnectionNotice {
     ListedTwice(ListKind, String),
     /// The server has this list but does not declare its capability.
     ListUndeclared(ListKind),
+    /// The server failed to send its client a request that exists only in the legacy era.
+    EraUnsuitable,
     /// The generation did not answer the request for this list within the time limit, and goes live without it.
     ListSilent(u64, ListKind, Duration),
 }

@@ -89,6 +89,8 @@ pub(crate) struct Supervisor {
     cut: HashSet<(ListKind, &'static str)>,
     /// Lists reported as lacking their capability.
     undeclared: HashSet<ListKind>,
+    /// True if the user was told that the server needs the legacy era.
+    is_era_reported: bool,
     /// Names reported as duplicates in a list.
     duplicates: HashSet<(ListKind, String)>,
     /// Places in tools for which the connected client rejects them, as reported.
@@ -135,6 +137,7 @@ impl Supervisor {
             left_out: HashSet::new(),
             cut: HashSet::new(),
             undeclared: HashSet::new(),
+            is_era_reported: false,
             duplicates: HashSet::new(),
             rejected: HashSet::new(),
             former_tools: FormerTools::default(),

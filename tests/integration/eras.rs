@@ -1,6 +1,7 @@
 //! Clients and servers of different eras, and both eras on one pipe.
 
 mod backward;
+mod choosing;
 mod forward;
 mod input;
 

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use super::super::call::Call;
 use super::super::pending_requests::PendingRequest;
-use super::{Connection, RawResponse};
+use super::{Connection, ConnectionNotice, RawResponse};
 use crate::bridge;
 use crate::event::StrayKind;
 use crate::jsonrpc::{
@@ -148,6 +148,13 @@ impl Connection {
             && Members::of(error).get("code") == Some(&METHOD_NOT_FOUND.to_string())
         {
             return call.reply(Reply::Result(&bridge::own_result(substitute, call.era)));
+        }
+        if self.era() == Era::Modern
+            && call.method.may_request_input()
+            && let Some(advised) = bridge::with_era_advice(envelope, &self.server)
+        {
+            let _ = self.notices.send(ConnectionNotice::EraUnsuitable);
+            return call.reply(advised.for_era(call.method, call.era).reply());
         }
         if let Some(result) = envelope.result.filter(|_| call.no_cache)
             && let Some(time) = bridge::cache_lifetime(result)

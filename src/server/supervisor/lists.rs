@@ -40,6 +40,7 @@ impl Supervisor {
             ConnectionNotice::ListUndeclared(kind) => return self.report_list_undeclared(*kind),
             ConnectionNotice::ListCut(kind, reason) => return self.report_list_cut(*kind, reason),
             ConnectionNotice::LeftOut(tool, reason) => return self.report_left_out(tool, reason),
+            ConnectionNotice::EraUnsuitable => return self.report_unsuitable_era(),
         };
         if self.machine.active() == Some(*number) {
             self.reported_lists.insert(*kind);
@@ -47,6 +48,15 @@ impl Supervisor {
         } else if self.machine.is_starting(*number) {
             // The candidate may have read its lists before they changed.
             self.relist_again.insert(*kind);
+        }
+    }
+
+    /// Reports once that the server needs the legacy era.
+    fn report_unsuitable_era(&mut self) {
+        if !std::mem::replace(&mut self.is_era_reported, true) {
+            let server = self.name();
+            let events = &self.context.resources.events;
+            events.send(Event::EraUnsuitable { server });
         }
     }
 

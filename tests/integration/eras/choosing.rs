@@ -1,0 +1,82 @@
+//! Servers that one of the eras serves better, and how people and models are told.
+
+use serde_json::{Value, json};
+
+use super::{Pair, tool};
+use crate::harness::initialize_params;
+
+/// A server whose tool `t` sends its client a request, which fails in the modern era in this way.
+fn pushing(refusal: &Value) -> Value {
+    let push = json!({"method": "elicitation/create", "params": {"message": "?"}});
+    let mut extra = json!({ "x-push": push });
+    if let Some(raw) = refusal.as_str() {
+        extra["x-raw"] = raw.into();
+    }
+    json!({"eras": ["modern"], "tools": [tool("t", &extra)]})
+}
+
+/// The result of a tool that failed with this text.
+fn failed(text: &str) -> Value {
+    let result = r#"{"resultType":"complete","content":[{"type":"text","text":"TEXT"}],"isError":true,"n":1E5}"#;
+    result.replace("TEXT", text).into()
+}
+
+#[test]
+fn a_call_that_needs_the_legacy_era_fails_with_that_advice() {
+    let fastmcp =
+        "elicitation via server-initiated requests is unavailable on 2026-07-28 connections.";
+    let typescript = "Server-to-client requests are not available on protocol revision 2026-07-28: return inputRequired.";
+    for refusal in [Value::Null, failed(fastmcp), failed(typescript)] {
+        for is_modern in [true, false] {
+            let pair = Pair::start(&pushing(&refusal), &["--name", "asks"]);
+            let peer = &pair.peer;
+            let call = || {
+                let params = json!({"name": "t", "arguments": {}});
+                if is_modern {
+                    peer.modern("tools/call", params)
+                } else {
+                    peer.ask("tools/call", &params)
+                }
+            };
+            if !is_modern {
+                peer.initialize(&initialize_params()).result();
+            }
+            let answer = call();
+            if refusal.is_null() {
+                assert_eq!(answer.error()["code"], -32600);
+                assert!(answer.line.contains("back-channel"), "{}", answer.line);
+            } else {
+                let result = answer.result();
+                assert_eq!(result["isError"], true);
+                assert_eq!(result["content"].as_array().unwrap().len(), 2);
+                assert!(answer.line.contains(r#""n":1E5"#), "{}", answer.line);
+                let kind = result["resultType"].as_str();
+                assert_eq!(kind, is_modern.then_some("complete"));
+            }
+            for words in ["era = \\\"legacy\\\"", "[servers.asks]", "--era legacy"] {
+                assert!(answer.line.contains(words), "{}", answer.line);
+            }
+            // The person is told once.
+            call();
+            peer.expect_stderr("set `era = \"legacy\"` in [servers.asks]");
+            let told = peer.transcript().matches("in [servers.asks], or").count();
+            assert_eq!(told, 1, "{}", peer.transcript());
+        }
+    }
+}
+
+/// With the advice, the same server asks its client.
+#[test]
+fn the_legacy_era_lets_the_server_send_its_request() {
+    let mut script = pushing(&Value::Null);
+    script["eras"] = json!([]);
+    let pair = Pair::start(&script, &["--era", "legacy"]);
+    let peer = &pair.peer;
+    peer.initialize(&initialize_params()).result();
+    let call = peer.request("tools/call", &json!({"name": "t", "arguments": {}}));
+    let asked = peer.expect_request("elicitation/create");
+    peer.respond(&asked, &json!({"action": "accept"}));
+    let answer = peer.await_response(call).result();
+    let answered = &answer["structuredContent"]["answer"]["result"]["action"];
+    assert_eq!(answered, "accept");
+}
