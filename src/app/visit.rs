@@ -14,7 +14,7 @@ use super::AppError;
 use crate::bridge::{self, Identity};
 use crate::config::{EraChoice, ServerSpec};
 use crate::event::{EventSender, Failure};
-use crate::jsonrpc::quoted;
+use crate::jsonrpc::{Members, quoted};
 use crate::mcp::{Era, meta};
 use crate::server::{
     ClientHello, Connection, Handshake, ProxyResources, RawResponse, ServerHandle, Snapshot,
@@ -24,6 +24,9 @@ use passive_client::PassiveClient;
 
 /// Time limit for the report of a server's exit to reach its status.
 const EXIT_REPORT_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// Capabilities of a client that can be asked for any input.
+const INPUT_CAPABILITIES: &str = r#"{"elicitation":{"form":{},"url":{}},"sampling":{},"roots":{}}"#;
 
 /// Servers to visit and tools to call.
 #[derive(Debug)]
@@ -36,6 +39,8 @@ pub(crate) struct Visit {
     pub(crate) era: Option<EraChoice>,
     /// Tools to call on each server, one after the other, with their raw arguments on one line.
     pub(crate) calls: Vec<(String, String)>,
+    /// True if the client declares that it can be asked for input. It refuses all requests of servers in any case.
+    pub(crate) declares_input: bool,
     /// Skips tools that the server does not list, unless it has no list of tools.
     pub(crate) listed_only: bool,
     /// Time limit for each call; `None` means no limit.
@@ -73,6 +78,8 @@ pub(crate) enum VisitOutcome {
 pub(crate) struct CallResult {
     pub(crate) tool: String,
     pub(crate) took: Duration,
+    /// Methods of the server's requests to the client during the call.
+    pub(crate) requested: Vec<String>,
     /// The server's answer.
     pub(crate) response: Result<RawResponse, CallError>,
 }
@@ -137,8 +144,8 @@ async fn query_server(
 ) -> VisitOutcome {
     let hello_number = 1;
     let era = Era::forced_by(visit.era.unwrap_or(server.spec().era));
-    let hello = introduction(era);
-    server.introduce_client(hello, client, hello_number, None);
+    let hello = introduction(era, visit.declares_input);
+    server.introduce_client(hello, client.clone(), hello_number, None);
     let connection = loop {
         if let Err(failure) = server.answers().await {
             return VisitOutcome::Broken(failure);
@@ -158,11 +165,14 @@ async fn query_server(
         if visit.listed_only && !snapshot.may_have_tool(tool) {
             continue;
         }
+        // Requests outside of calls, such as one for the roots at the start.
+        client.take_requested();
         let began = Instant::now();
         let response = call(server, &connection, tool, arguments, visit.call_timeout).await;
         calls.push(CallResult {
             tool: tool.clone(),
             took: began.elapsed(),
+            requested: client.take_requested(),
             response,
         });
     }
@@ -173,14 +183,20 @@ async fn query_server(
     }
 }
 
-/// Returns the introduction of a client without any capabilities.
-fn introduction(era: Option<Era>) -> ClientHello {
-    let identity = Identity {
+/// Returns the introduction of a client that declares all kinds of input or, without `declares_input`, no capabilities.
+fn introduction(era: Option<Era>, declares_input: bool) -> ClientHello {
+    let mut identity = Identity {
         client_info: Some(bridge::own_info()),
         ..Identity::default()
     };
+    let plain = identity.initialize_params();
+    let mut params = Members::of(&plain);
+    if declares_input {
+        INPUT_CAPABILITIES.clone_into(&mut identity.capabilities);
+        params.set("capabilities", INPUT_CAPABILITIES);
+    }
     ClientHello {
-        initialize: (era != Some(Era::Modern)).then(|| identity.initialize_params()),
+        initialize: (era != Some(Era::Modern)).then(|| params.to_string()),
         identity,
     }
 }

@@ -104,6 +104,7 @@ pub(crate) fn run(args: &CallArgs, global: &Global) -> Result<u8, CliError> {
         max_message: chosen.max_message,
         era: args.server.era,
         calls: vec![(wish.tool.to_owned(), arguments)],
+        declares_input: false,
         listed_only: true,
         call_timeout: args.timeout,
     };

@@ -1,6 +1,7 @@
 //! `mcp-proxy check`: starts servers once, concurrently and without a watcher, and reports whether they work.
 
 mod baseline;
+mod eras;
 mod lint;
 mod report;
 
@@ -13,7 +14,7 @@ use super::args::{ServerArgs, arguments};
 use super::selection::{ServerSelection, not_started, run_visit};
 use super::{CliError, EXIT_FAILURE, EXIT_INTERRUPTED, EXIT_OK, Global, print, print_exact};
 use crate::app::visit::{ServerVisit, Visit, VisitOutcome};
-use crate::config::parse_duration;
+use crate::config::{EraChoice, parse_duration};
 use crate::contract::{self, ClientVersion};
 use crate::mcp::ListKind;
 use crate::output::palette::HEAD;
@@ -56,6 +57,9 @@ pub(crate) struct CheckArgs {
     /// Server of the configuration to check; repeatable [default: all]
     #[arg(long = "server", value_name = "NAME", conflicts_with = "command")]
     names: Vec<String>,
+    /// Visit the servers in both eras, and report which one serves each better
+    #[arg(long, conflicts_with_all = ["era", "lint", "save", "against"])]
+    both_eras: bool,
     #[command(flatten)]
     pub(crate) server: ServerArgs,
 }
@@ -107,15 +111,11 @@ pub(crate) fn run(args: &CheckArgs, global: &Global) -> Result<u8, CliError> {
     if chosen.servers.len() > 1 && !calls.is_empty() {
         return Err(chosen.single_server_error("--call applies to one server (--server NAME)"));
     }
+    if args.both_eras {
+        return eras::run(args, &calls, &chosen, global);
+    }
     let baseline = args.against.as_deref().map(Baseline::read).transpose()?;
-    let visit = Visit {
-        servers: chosen.servers.clone(),
-        max_message: chosen.max_message,
-        era: args.server.era,
-        calls,
-        listed_only: false,
-        call_timeout: Some(args.call_timeout),
-    };
+    let visit = visit(args, &chosen, calls, args.server.era);
     let Some(visited) = run_visit(visit, global)? else {
         return Ok(EXIT_INTERRUPTED);
     };
@@ -130,6 +130,24 @@ pub(crate) fn run(args: &CheckArgs, global: &Global) -> Result<u8, CliError> {
     match error {
         Some(error) => Err(error),
         None => Ok(if all_ok { EXIT_OK } else { EXIT_FAILURE }),
+    }
+}
+
+/// Returns the visit of the chosen servers in `era`. A comparison of the eras declares that the client can be asked.
+fn visit(
+    args: &CheckArgs,
+    chosen: &ServerSelection,
+    calls: Vec<(String, String)>,
+    era: Option<EraChoice>,
+) -> Visit {
+    Visit {
+        servers: chosen.servers.clone(),
+        max_message: chosen.max_message,
+        era,
+        calls,
+        declares_input: args.both_eras,
+        listed_only: false,
+        call_timeout: Some(args.call_timeout),
     }
 }
 
@@ -150,7 +168,7 @@ fn print_report(
     let text = match (&reports[..], visited) {
         ([report], [one]) if matches!(one.outcome, VisitOutcome::Started { .. }) => report.table(),
         ([] | [_], _) => return Ok(()),
-        _ => table(&reports),
+        _ => table(&reports.iter().collect::<Vec<_>>()),
     };
     let with_hints = global.output_options().verbosity == Verbosity::Verbose;
     let parts = reports.iter().map(|report| {

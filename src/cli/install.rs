@@ -284,6 +284,7 @@ fn start_once(
         max_message: loaded.config.max_message,
         era: None,
         calls: Vec::new(),
+        declares_input: false,
         listed_only: false,
         call_timeout: None,
     };

@@ -87,6 +87,7 @@ pub(crate) fn run(args: &ToolsArgs, global: &Global) -> Result<u8, CliError> {
         max_message: chosen.max_message,
         era: args.server.era,
         calls: Vec::new(),
+        declares_input: false,
         listed_only: true,
         call_timeout: None,
     };

@@ -434,3 +434,54 @@ fn faults_are_in_the_json_if_no_server_is_left() {
     }
     Run::within(&project, &["call", "a", "x"]).ended_with(3);
 }
+
+/// A tool that sends requests needs the legacy era, one that returns them the modern one.
+#[test]
+fn both_eras_are_compared_by_the_calls_that_work() {
+    let ask = json!({"method": "elicitation/create", "params": {"message": "?"}});
+    let script = json!({"tools": [
+        {"name": "pushes", "inputSchema": {"type": "object"}, "x-push": ask},
+        {"name": "returns", "inputSchema": {"type": "object"}, "x-ask": ask},
+        {"name": "plain", "inputSchema": {"type": "object"}},
+    ]});
+    let call = |tool| ["--both-eras", "--json", "-q", "--call", tool, "{}"];
+    let run = check(&script, &call("pushes")).ended_with(0);
+    let compared = report(&run);
+    assert_eq!(compared["better"], "legacy");
+    assert_eq!(compared["ok"], true);
+    let reason = compared["reason"].as_str().unwrap();
+    assert!(reason.contains("`pushes` fails: error -32600"), "{reason}");
+    assert_eq!(compared["legacy"]["era"], "legacy");
+    assert_eq!(compared["modern"]["calls"][0]["error"]["code"], -32600);
+    for tool in ["returns", "plain"] {
+        let compared = report(&check(&script, &call(tool)).ended_with(0));
+        assert_eq!(compared["better"], "either", "{compared}");
+    }
+    let shown = check(&script, &["--both-eras", "--call", "pushes", "{}"]).ended_with(0);
+    let last = shown.stdout.lines().last().unwrap();
+    assert!(
+        last.starts_with("fake: set `era = \"legacy\"`: in the other era"),
+        "{last}"
+    );
+    assert_eq!(shown.stdout.lines().count(), 4, "{}", shown.stdout);
+}
+
+#[test]
+fn the_era_in_which_a_server_starts_or_offers_more_is_better() {
+    for (era, other) in [("legacy", "modern"), ("modern", "legacy")] {
+        let options = ["--both-eras", "--json", "-q"];
+        let compared = report(&check(&json!({"eras": [era]}), &options).ended_with(0));
+        assert_eq!(compared["better"], era);
+        assert_eq!(compared[other]["era"], other);
+        let failure = compared[other]["failure"]["reason"].as_str().unwrap();
+        let reason = compared["reason"].as_str().unwrap();
+        assert!(reason.contains(failure), "{reason}");
+    }
+    let none = json!({"exit_at_start": {"code": 3, "stderr": "no"}});
+    let run = check(&none, &["--both-eras"]).ended_with(4);
+    assert!(
+        run.stderr.contains("starts in neither era"),
+        "{}",
+        run.stderr
+    );
+}

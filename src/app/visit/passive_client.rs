@@ -1,10 +1,11 @@
 //! Stand-in for a client during a visit: refuses the server's requests, and reports its progress and log messages as
 //! events.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use crate::event::{Event, EventSender};
 use crate::jsonrpc::{Envelope, ErrorObject, METHOD_NOT_FOUND, Members, RawId, Reply, unquoted};
+use crate::lock::locked;
 use crate::server::{Client, Connection, InputRound, ResponseSink};
 use crate::transport::stream::Outbox;
 
@@ -13,12 +14,23 @@ use crate::transport::stream::Outbox;
 pub(super) struct PassiveClient {
     server: String,
     events: EventSender,
+    /// Methods of the server's requests.
+    requested: Mutex<Vec<String>>,
 }
 
 impl PassiveClient {
     /// Creates the stand-in client of the server named `server`.
     pub(super) fn new(server: String, events: EventSender) -> Self {
-        Self { server, events }
+        Self {
+            server,
+            events,
+            requested: Mutex::default(),
+        }
+    }
+
+    /// Returns the methods of the server's requests since the last call.
+    pub(super) fn take_requested(&self) -> Vec<String> {
+        std::mem::take(&mut *locked(&self.requested))
     }
 }
 
@@ -39,6 +51,7 @@ impl Client for PassiveClient {
         _on: Option<u64>,
     ) {
         let method = envelope.method.as_deref().unwrap_or_default();
+        locked(&self.requested).push(method.to_owned());
         let message = format!(
             "`{method}` is not available: the server runs from a shell, without an MCP client"
         );

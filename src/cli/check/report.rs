@@ -17,7 +17,7 @@ use crate::app::visit::{CallResult, VisitOutcome};
 use crate::config::Fault;
 use crate::event::Failure;
 use crate::jsonrpc::{METHOD_NOT_FOUND, Members, elements};
-use crate::mcp::ListKind;
+use crate::mcp::{Era, ListKind};
 use crate::output::palette::{BAD, DIM, GOOD, HEAD};
 use crate::output::{clean, duration};
 use crate::server::{Handshake, RawResponse, Snapshot};
@@ -96,6 +96,14 @@ impl<'a> ServerReport<'a> {
         }
     }
 
+    /// Creates the report about the server `name` in `era`, which a server that does not start cannot tell.
+    pub(super) fn in_era(name: &'a str, findings: &'a VisitOutcome, era: Era) -> Self {
+        Self {
+            era: Some(era.name()),
+            ..Self::new(name, findings)
+        }
+    }
+
     fn started(
         self,
         handshake: &Handshake,
@@ -157,6 +165,11 @@ impl<'a> ServerReport<'a> {
     /// callers.
     pub(super) fn ok(&self) -> bool {
         self.ok
+    }
+
+    /// Returns true if the server gave every list that it declared.
+    pub(super) fn lists_ok(&self) -> bool {
+        self.list_errors.is_empty()
     }
 
     /// Returns the JSON object on one line.
@@ -247,7 +260,7 @@ impl<'a> ServerReport<'a> {
 }
 
 /// Returns a table with one row per server.
-pub(super) fn table(reports: &[ServerReport<'_>]) -> String {
+pub(super) fn table(reports: &[&ServerReport<'_>]) -> String {
     let mut table = TextTable::new([
         "SERVER",
         "STATE",
@@ -259,7 +272,7 @@ pub(super) fn table(reports: &[ServerReport<'_>]) -> String {
         ">RESOURCES",
         "WARNINGS",
     ]);
-    for (style, cells) in reports.iter().map(ServerReport::row) {
+    for (style, cells) in reports.iter().map(|report| report.row()) {
         table.row(style, cells);
     }
     table.text()
@@ -288,7 +301,8 @@ impl<'a> CheckReport<'a> {
     }
 }
 
-fn line(object: &impl Serialize) -> String {
+/// Returns `object` as JSON on one line.
+pub(super) fn line(object: &impl Serialize) -> String {
     let text = serde_json::to_string(object).expect("all map keys of a report are strings");
     text + "\n"
 }
@@ -375,6 +389,7 @@ mod tests {
         let called = |answer| CallResult {
             tool: "t".to_owned(),
             took: Duration::from_millis(3),
+            requested: Vec::new(),
             response: answer,
         };
         let result = r#"{"content":[{"type":"text","text":"one\ntwo"}],"n":1E400}"#;

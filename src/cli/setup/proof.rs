@@ -215,6 +215,7 @@ fn visit_of(servers: Vec<ServerSpec>) -> Visit {
         max_message: Config::default().max_message,
         era: None,
         calls: Vec::new(),
+        declares_input: false,
         listed_only: false,
         call_timeout: None,
     }
