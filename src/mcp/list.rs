@@ -130,6 +130,19 @@ impl Entry {
         let uri = nested().or_else(|| meta.original("ui/resourceUri"));
         uri.and_then(unquoted)
     }
+
+    /// Returns true if the tool is meant for views only (MCP Apps), not for models.
+    pub(crate) fn is_hidden_from_models(&self) -> bool {
+        if !self.raw.contains("visibility") {
+            return false;
+        }
+        let tool = Members::of(&self.raw);
+        let meta = tool.object("_meta");
+        let ui = meta.object("ui");
+        let visibility = ui.get("visibility").and_then(elements);
+        let is_model = |raw: &&str| unquoted(raw).is_some_and(|it| it == "model");
+        visibility.is_some_and(|it| !it.is_empty() && !it.iter().any(is_model))
+    }
 }
 
 /// Error for a result that is not a list of this kind, as a sentence fragment about the server.
@@ -336,6 +349,24 @@ mod tests {
                 raw: definition.to_owned(),
             };
             assert_eq!(tool.view().as_deref(), expected, "{definition}");
+        }
+    }
+
+    #[test]
+    fn a_tool_may_be_for_views_only() {
+        for (ui, expected) in [
+            (r#"{"visibility":["app"]}"#, true),
+            (r#"{"visibility":["app","model"]}"#, false),
+            (r#"{"visibility":["mod\u0065l"]}"#, false),
+            (r#"{"visibility":[]}"#, false),
+            (r#"{"visibility":"app"}"#, false),
+            (r#"{"resourceUri":"ui://a"}"#, false),
+        ] {
+            let tool = Entry {
+                name: String::new(),
+                raw: format!(r#"{{"name":"t","_meta":{{"ui":{ui}}}}}"#),
+            };
+            assert_eq!(tool.is_hidden_from_models(), expected, "{ui}");
         }
     }
 

@@ -92,8 +92,8 @@ fn whole(raw: &str) -> Option<usize> {
     digits.parse().ok().filter(|number| *number > 0)
 }
 
-/// Returns the known tools of every configured server: the server's name, true if it is loaded, its tools under its own
-/// names.
+/// Returns the known tools of every configured server: the server's name, true if it is loaded, its tools for models
+/// under its own names.
 fn everything(fleet: &Fleet) -> Vec<(String, bool, Vec<Entry>)> {
     let config = fleet.config();
     let tools = |spec: &ServerSpec| match fleet.loaded(&spec.name) {
@@ -114,7 +114,8 @@ fn everything(fleet: &Fleet) -> Vec<(String, bool, Vec<Entry>)> {
         .servers
         .iter()
         .map(|spec| {
-            let (loaded, entries) = tools(spec);
+            let (loaded, mut entries) = tools(spec);
+            entries.retain(|tool| !tool.is_hidden_from_models());
             (spec.name.clone(), loaded, entries)
         })
         .collect()
@@ -149,7 +150,8 @@ pub(super) fn all(fleet: &Fleet) -> Value {
     for server in &catalog.servers {
         let (snapshot, name) = (server.snapshot(), server.spec().name.clone());
         let list = snapshot.list(ListKind::Tools);
-        for entry in list.into_iter().flat_map(|list| &list.entries) {
+        let tools_of_server = list.into_iter().flat_map(|list| &list.entries);
+        for entry in tools_of_server.filter(|tool| !tool.is_hidden_from_models()) {
             let description = Members::of(&entry.raw)
                 .text("description")
                 .unwrap_or_default()
