@@ -278,8 +278,14 @@ impl Catalog {
             .or_else(matching_template)
     }
 
+    /// Returns the server that the resource `uri` belongs to: the one of [`Self::resource`], or else of
+    /// [`Self::server_of_view`].
+    pub(crate) fn owner(&self, uri: &str) -> Option<&ServerHandle> {
+        self.resource(uri).or_else(|| self.server_of_view(uri))
+    }
+
     /// Returns the only server with a tool whose view is the resource `uri`. Servers need not list such resources.
-    pub(crate) fn server_of_view(&self, uri: &str) -> Option<&ServerHandle> {
+    fn server_of_view(&self, uri: &str) -> Option<&ServerHandle> {
         if !uri.starts_with("ui://") {
             return None;
         }

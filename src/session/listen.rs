@@ -1,6 +1,6 @@
 //! Keeps the client's subscriptions, and tells the client and the servers about them.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 
 use super::route::Request;
 use super::subscriptions::{ListenRequest, TaggedLine, untagged};
@@ -45,15 +45,18 @@ impl Session {
                 (settings.subscribed, settings.followed) = (subscribed.clone(), followed.clone());
             });
         }
-        // A resource that no server lists may belong to any of them.
+        // A resource without an owner may belong to any of them.
+        let uris = subscribed.union(&followed);
+        let owners: HashMap<&str, _> = uris.map(|uri| (&**uri, catalog.owner(uri))).collect();
+        let owner = |uri: &str| owners.get(uri).copied().flatten();
         let owned = |uris: &BTreeSet<String>, server: &ServerHandle, with_unlisted: bool| {
-            let fits = |uri: &&String| match catalog.resource(uri) {
+            let fits = |uri: &&String| match owner(uri) {
                 Some(owner) => owner.is(server),
                 None => with_unlisted,
             };
             uris.iter().filter(fits).cloned().collect::<BTreeSet<_>>()
         };
-        let is_unlisted = |uri: &&String| catalog.resource(uri).is_none();
+        let is_unlisted = |uri: &&String| owner(uri).is_none();
         let followed = &followed | &subscribed.iter().filter(is_unlisted).cloned().collect();
         self.fleet.change_settings(|server, settings| {
             settings.subscribed = owned(&subscribed, server, false);
@@ -97,12 +100,12 @@ impl Session {
         }
     }
 
-    /// Reports that resources of `server` may have changed: all subscribed ones that it lists or no server lists.
+    /// Reports that resources of `server` may have changed: all subscribed ones except those of other servers.
     pub(super) fn resources_updated_of(&self, server: &str) {
         let [subscribed, followed] = self.state().subscriptions.uris();
         let catalog = self.fleet.catalog();
         let concerns = |uri: &&String| {
-            let owner = catalog.resource(uri);
+            let owner = catalog.owner(uri);
             owner.is_none_or(|owner| owner.spec().name == server)
         };
         for uri in subscribed.union(&followed).filter(concerns) {

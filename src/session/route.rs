@@ -113,9 +113,7 @@ pub(super) fn route<'a>(
         return Destination::unlisted_tool(name);
     }
     let uri = request.uri();
-    let listed = catalog.resource(&uri);
-    let owner = listed.or_else(|| catalog.server_of_view(&uri));
-    match (request.method, owner) {
+    match (request.method, catalog.owner(&uri)) {
         (Method::GetPrompt, _) | (Method::Other, None) => Destination::Unlisted { name, uri },
         (_, Some(server)) => Destination::Listed(server, None),
         (Method::ReadResource, None) => Destination::AnyServer,

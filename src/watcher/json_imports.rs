@@ -1,5 +1,5 @@
-//! JSON files imported by Node.js modules. Imported JSON counts as code under any loader; other JSON is data, which the
-//! server may write itself.
+//! JSON files imported by Node.js modules, and HTML files that they serve as views (MCP Apps). Imported JSON counts as
+//! code under any loader; other JSON is data, which the server may write itself.
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
@@ -12,6 +12,7 @@ use super::paths::canonical;
 const SOURCES: &[&str] = &["ts", "tsx", "mts", "cts", "js", "jsx", "mjs", "cjs"];
 /// Keywords before a module name.
 const KEYWORDS: [&str; 3] = ["from", "import", "require"];
+const QUOTES: &str = "'\"`";
 /// Maximum length of a module name; a longer string follows the keyword by chance.
 const LONGEST_NAME: usize = 300;
 /// Size limit in bytes; a larger file is not handwritten.
@@ -23,15 +24,41 @@ pub(super) fn is_source(path: &Path) -> bool {
     end.is_some_and(|end| SOURCES.contains(&end))
 }
 
-/// Returns the existing JSON files imported by the source, with canonical directories. Names without a leading dot may
-/// be relative to `roots`. Reads the file system.
+/// Returns the existing JSON files imported by the source and the HTML files of its views, with canonical directories.
+/// Names without a leading dot may be relative to `roots`. Reads the file system.
 pub(super) fn imported(source: &Path, roots: &[PathBuf]) -> Vec<PathBuf> {
     let is_small = std::fs::metadata(source).is_ok_and(|it| it.len() <= LARGEST_SOURCE);
     let text = is_small.then(|| std::fs::read(source).ok()).flatten();
     let text = text.unwrap_or_default();
     let text = String::from_utf8_lossy(&text);
     let found = names(&text).filter_map(|name| resolve(name, source, roots));
-    found.collect()
+    let views = view_names(&text).flat_map(|name| view_files(name, source, roots));
+    found.chain(views).collect()
+}
+
+/// Returns the quoted names of HTML files in the text of a source that serves views.
+fn view_names(text: &str) -> impl Iterator<Item = &str> {
+    let serves_views = memmem::find(text.as_bytes(), b"ui://").is_some();
+    let places = memmem::find_iter(text.as_bytes(), ".html");
+    let ends = places.map(|at| at + ".html".len());
+    ends.filter(move |_| serves_views).filter_map(|end| {
+        let quote = text[end..]
+            .chars()
+            .next()
+            .filter(|it| QUOTES.contains(*it))?;
+        let (_, name) = text[..end].rsplit_once(quote)?;
+        (name.len() <= LONGEST_NAME && !name.contains(['\n', ':'])).then_some(name)
+    })
+}
+
+/// Returns the existing HTML files of this name at the usual locations: beside the source, in a root, or where a bundler
+/// writes them.
+fn view_files(name: &str, source: &Path, roots: &[PathBuf]) -> Vec<PathBuf> {
+    let folders = source.parent().into_iter();
+    let folders = folders.chain(roots.iter().map(PathBuf::as_path));
+    let places = folders.flat_map(|it| [it.join(name), it.join("dist").join(name)]);
+    let files = places.filter(|path| path.is_file());
+    files.filter_map(|path| of_the_user(&path)).collect()
 }
 
 /// Returns the module names imported in a text, possibly with false positives.
@@ -48,7 +75,7 @@ fn name(rest: &str) -> Option<&str> {
     while let Some(comment) = rest.strip_prefix("/*") {
         rest = comment.split_once("*/")?.1.trim_start();
     }
-    let quote = rest.chars().next().filter(|it| "'\"`".contains(*it))?;
+    let quote = rest.chars().next().filter(|it| QUOTES.contains(*it))?;
     let (name, _) = rest[1..].split_once(quote)?;
     (name.len() <= LONGEST_NAME && !name.contains('\n')).then_some(name)
 }
@@ -70,9 +97,13 @@ fn resolve(name: &str, source: &Path, roots: &[PathBuf]) -> Option<PathBuf> {
     } else {
         None
     };
+    of_the_user(&found?)
+}
+
+/// Returns the file with a canonical directory; `None` if it belongs to an installed package.
+fn of_the_user(file: &Path) -> Option<PathBuf> {
     // A symlinked package directory, as in a workspace, is not an installed package.
-    let found = found?;
-    let real = canonical(found.parent()?).join(found.file_name()?);
+    let real = canonical(file.parent()?).join(file.file_name()?);
     let is_installed = real.iter().any(|part| part == "node_modules");
     (!is_installed).then_some(real)
 }
@@ -115,6 +146,27 @@ mod tests {
             "./a.json", "./b.json", "./c.js", "./d", "./e.json", "./f.json",
         ];
         assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn a_source_with_views_names_their_files() {
+        let text = "const uri = 'ui://clock/view.html', page = \"https://x.example/a.html\";\n\
+                    read(join(DIST, 'view.html')); read(`pages/b.html`); // c.html";
+        let found: Vec<&str> = view_names(text).collect();
+        assert_eq!(found, ["view.html", "pages/b.html"]);
+        assert_eq!(view_names(&text.replace("ui:", "")).count(), 0);
+        let folder = tempfile::tempdir().unwrap();
+        let root = canonical(folder.path());
+        for file in ["dist/view.html", "src/view.html", "node_modules/view.html"] {
+            let path = root.join(file);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, "").unwrap();
+        }
+        let (source, roots) = (root.join("src/server.ts"), [root.clone()]);
+        let files = |name| view_files(name, &source, &roots);
+        let expected = ["src/view.html", "dist/view.html"].map(|it| root.join(it));
+        assert_eq!(files("view.html"), expected);
+        assert!(files("other.html").is_empty() && files("node_modules/view.html").is_empty());
     }
 
     #[cfg(unix)]

@@ -101,3 +101,97 @@ fn a_view_of_two_servers_is_asked_of_both() {
     .result();
     assert_eq!(view["contents"][0]["text"], "app");
 }
+
+const UPDATED: &str = "notifications/resources/updated";
+
+/// Clients that subscribed are told, each in the way of its era.
+#[test]
+fn a_saved_view_is_reported_to_its_subscribers_only() {
+    for is_modern in [false, true] {
+        let fleet = Servers::new()
+            .with("old", &app("old", "legacy", "ui://old"))
+            .with("new", &app("new", "modern", "ui://new"))
+            .dev();
+        introduce(&fleet, is_modern);
+        ask(&fleet, is_modern, "tools/list", json!({})).result();
+        if is_modern {
+            let mut params =
+                json!({"notifications": {"resourceSubscriptions": ["ui://old", "ui://new"]}});
+            params["_meta"] = modern_meta();
+            fleet.peer.request("subscriptions/listen", &params);
+            fleet
+                .peer
+                .expect_notification("notifications/subscriptions/acknowledged");
+        } else {
+            for name in ["old", "new"] {
+                let uri = json!({"uri": format!("ui://{name}")});
+                fleet.peer.ask("resources/subscribe", &uri).result();
+            }
+        }
+        for (name, era) in [("old", "legacy"), ("new", "modern")] {
+            let view = format!("ui://{name}");
+            let before = fleet.peer.notifications(UPDATED);
+            let mut script = app(name, era, &view);
+            script["mark"] = "saved".into();
+            fleet.save(name, &script);
+            let told = fleet.peer.expect_notification(UPDATED).params();
+            assert_eq!(told["uri"], view);
+            assert_eq!(told["_meta"].is_object(), is_modern, "{told}");
+            let read = ask(&fleet, is_modern, "resources/read", json!({"uri": view}));
+            assert_eq!(read.result()["contents"][0]["text"], "saved");
+            // The view of the other server did not change.
+            assert_eq!(fleet.peer.notifications(UPDATED), before + 1);
+        }
+    }
+}
+
+/// Only the host knows which view calls.
+#[test]
+fn a_tool_name_of_two_views_is_an_error_with_both_names() {
+    let mut scripts = ["a", "b"].map(|name| app(name, "legacy", &format!("ui://{name}")));
+    for script in &mut scripts {
+        script["tools"][0]["name"] = "show".into();
+    }
+    let fleet = Servers::new()
+        .with("a", &scripts[0])
+        .with("b", &scripts[1])
+        .legacy();
+    let error = fleet.call("show", &json!({})).error();
+    let message = error["message"].as_str().unwrap();
+    assert!(message.contains("`a__show` or `b__show`"), "{message}");
+    for name in ["a", "b"] {
+        let called = fleet.call(&format!("{name}__show"), &json!({})).result();
+        assert_eq!(called["content"][0]["text"], name);
+    }
+}
+
+/// Tools for views are listed, since hosts need them, but models do not find them.
+#[test]
+fn a_tool_for_views_is_listed_and_not_found_by_models() {
+    let mut script = app("a", "legacy", "ui://a");
+    let mut hidden = script["tools"][0].clone();
+    hidden["name"] = "refresh_for_view".into();
+    hidden["_meta"]["ui"]["visibility"] = json!(["app"]);
+    script["tools"].as_array_mut().unwrap().push(hidden);
+    let fleet = Servers::new()
+        .with("a", &script)
+        .option("--meta-tools")
+        .option("all")
+        .start("dev");
+    introduce(&fleet, false);
+    let names = fleet.names("tools/list");
+    assert!(
+        names.contains(&"a__refresh_for_view".to_owned()),
+        "{names:?}"
+    );
+    let all = fleet.call("list_all_tools", &json!({}));
+    assert!(
+        all.line.contains("a_app") && !all.line.contains("refresh_for_view"),
+        "{}",
+        all.line
+    );
+    let found = fleet.call("search_tools", &json!({"query": "refresh for view"}));
+    assert!(!found.line.contains("\"refresh_for_view"), "{}", found.line);
+    let called = fleet.call("refresh_for_view", &json!({})).result();
+    assert_eq!(called["content"][0]["text"], "a");
+}
