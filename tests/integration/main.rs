@@ -48,6 +48,8 @@ mod private;
 #[cfg(unix)]
 mod processes;
 #[cfg(unix)]
+mod real_apps;
+#[cfg(unix)]
 mod real_clients;
 mod real_input;
 mod remote;
