@@ -167,3 +167,36 @@ fn requests_to_a_server_behind_a_pipe() {
 fn requests_to_a_server_that_is_saved() {
     behind_a_pipe("2026-07-28", true);
 }
+
+/// A client of `revision` before a server to which the proxy speaks `era`, its other one: no check is lost but those
+/// that `other_era.txt` names.
+#[track_caller]
+fn before_the_other_era(revision: &str, era: &str) {
+    let (project, command) = everything_project();
+    let proxy = Proxy::dev(command)
+        .options(["--meta-tools", "none", "--no-watch", "--startup-wait", "2m"])
+        .options(["--era", era])
+        .within(&project);
+    let site = Site::start(proxy);
+    let known = include_str!("other_era.txt").lines();
+    let known = known.filter_map(|line| line.strip_prefix(revision)?.trim().split_once(' '));
+    let known: BTreeSet<(&str, &str)> = known.collect();
+    assert!(!known.is_empty());
+    let through = passing(&site.url, revision, |_| {});
+    let lost = direct(revision).difference(&through);
+    let is_unknown = |(scenario, id, _): &&Check| {
+        !known.contains(&(scenario.as_str(), id.as_str())) && !OF_A_PIPE.contains(&id.as_str())
+    };
+    let lost: Vec<_> = lost.filter(is_unknown).collect();
+    assert!(lost.is_empty(), "lost {lost:#?}");
+}
+
+#[test]
+fn sessions_with_a_server_of_the_modern_era() {
+    before_the_other_era("2025-11-25", "modern");
+}
+
+#[test]
+fn requests_to_a_server_of_the_legacy_era() {
+    before_the_other_era("2026-07-28", "legacy");
+}
