@@ -31,6 +31,7 @@ mod remote;
 mod report;
 mod requests;
 mod self_trigger;
+mod serving_process;
 mod site;
 mod start_permits;
 mod state;

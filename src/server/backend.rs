@@ -1,9 +1,11 @@
 //! External part of a generation: a process, a process with a link to its port, or a link to a remote server.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use reqwest::StatusCode;
 
+use super::serving_process::ServingProcess;
 use crate::config::ProcessAddress;
 use crate::transport::child::Child;
 use crate::transport::http::{HttpLink, LinkError};
@@ -20,16 +22,14 @@ pub(crate) enum Backend {
     Remote(LinkGuard),
 }
 
-/// Process that serves HTTP.
+/// Link to a process that serves HTTP.
 #[derive(Debug)]
 pub(crate) struct HttpProcess {
-    pub(super) child: Child,
+    /// The last generation that is linked to it ends it.
+    pub(super) process: Arc<ServingProcess>,
     pub(super) link: LinkGuard,
     /// Address as configured.
     pub(super) address: ProcessAddress,
-    /// Host and port that it was given.
-    pub(super) host: String,
-    pub(super) port: u16,
 }
 
 /// Link that is cut on drop.
@@ -45,7 +45,7 @@ impl Drop for LinkGuard {
 impl LinkGuard {
     /// Waits until the link is lost or failing; returns the reason and the HTTP status.
     async fn failed(&self) -> (String, Option<StatusCode>) {
-        let LinkError { reason, status } = match self.0.last_error() {
+        let LinkError { reason, status, .. } = match self.0.last_error() {
             Some(error) => error,
             None => self.0.lost().await,
         };
@@ -60,8 +60,9 @@ impl Backend {
         match self {
             Self::Process(child) => (format!("exited with {}", child.exited().wait().await), None),
             Self::HttpProcess(process) => {
-                let mut exited = process.child.exited();
+                let mut exited = process.process.child.exited();
                 tokio::select! {
+                    biased;
                     status = exited.wait() => (format!("exited with {status}"), None),
                     end = process.link.failed() => end,
                 }
@@ -81,9 +82,8 @@ impl Backend {
     /// Returns the last stderr lines of a process, complete after its exit.
     pub(crate) fn stderr(&self) -> Option<OutputTail> {
         match self {
-            Self::Process(child) | Self::HttpProcess(HttpProcess { child, .. }) => {
-                Some(child.stderr())
-            }
+            Self::Process(child) => Some(child.stderr()),
+            Self::HttpProcess(HttpProcess { process, .. }) => Some(process.child.stderr()),
             Self::Remote(_) => None,
         }
     }
@@ -91,9 +91,8 @@ impl Backend {
     /// Returns the processor time used by the whole process group, where the system reports it.
     pub(crate) fn processor_time(&self) -> Option<Duration> {
         match self {
-            Self::Process(child) | Self::HttpProcess(HttpProcess { child, .. }) => {
-                child.processor_time()
-            }
+            Self::Process(child) => child.processor_time(),
+            Self::HttpProcess(HttpProcess { process, .. }) => process.child.processor_time(),
             Self::Remote(_) => None,
         }
     }
@@ -103,9 +102,11 @@ impl Backend {
         match self {
             Self::Process(child) => child.stop(grace).await,
             // An open stream keeps most servers from exiting, and none exits because its stdin was closed.
-            Self::HttpProcess(HttpProcess { child, link, .. }) => {
+            Self::HttpProcess(HttpProcess { process, link, .. }) => {
                 drop(link);
-                child.stop(Duration::ZERO).await;
+                if let Some(process) = Arc::into_inner(process) {
+                    process.child.stop(Duration::ZERO).await;
+                }
             }
             Self::Remote(remote) => remote.0.stop().await,
         }

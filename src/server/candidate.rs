@@ -19,6 +19,7 @@ use super::handshake::{ClientHello, Handshake, ProofFailure, replay, shake_hands
 use super::http_process::{self, AddressSearch};
 use super::lists::fetch_lists;
 use super::report::{Report, ServerContext};
+use super::serving_process::ServingProcess;
 use super::start_permits::StartPermit;
 use super::{ServerShared, bytecode, loaded_files, process, remote};
 use crate::bridge::Identity;
@@ -49,6 +50,8 @@ pub(crate) struct Candidate {
     pub(crate) timed_out_starts: u32,
     /// True if the handshake is published before the lists are read.
     pub(crate) announce: bool,
+    /// Process over HTTP whose session was lost, for a new session.
+    pub(crate) lasting: Option<Arc<ServingProcess>>,
 }
 
 /// Reason why a standby did not prove itself, as a sentence fragment.
@@ -222,7 +225,8 @@ impl Candidate {
             );
         }
         if let Some(address) = &context.spec.listens {
-            let started = http_process::start(context, address, number, client, identity);
+            let lasting = self.lasting.clone();
+            let started = http_process::start(context, address, lasting, number, client, identity);
             return (started.await, None, None);
         }
         let started = self.shared.warm.start(&context.spec, number, cold).await;
@@ -348,6 +352,7 @@ pub(crate) async fn stop(running: RunningGeneration) -> GenerationExit {
     GenerationExit {
         how,
         status,
+        is_session_lost: false,
         stderr: stderr.map(|it| it.last(SHOWN_STDERR)).unwrap_or_default(),
         calls,
     }

@@ -50,6 +50,8 @@ pub(crate) struct GenerationExit {
     pub(crate) how: String,
     /// HTTP status with which a remote server refused.
     pub(crate) status: Option<StatusCode>,
+    /// True if only the session was lost: the server runs on, and may answer calls in flight.
+    pub(crate) is_session_lost: bool,
     pub(crate) stderr: Vec<String>,
     /// Calls that the generation did not answer.
     pub(crate) calls: Vec<Call>,
@@ -72,7 +74,11 @@ pub(crate) fn failure(
     };
     if spec.remote.is_some() {
         let status = exit.and_then(|exit| exit.status);
-        return remote_failure(number, LinkError { reason, status });
+        let error = LinkError {
+            status,
+            ..LinkError::from(reason)
+        };
+        return remote_failure(number, error);
     }
     let stderr = exit.map(|ending| ending.stderr.clone()).unwrap_or_default();
     let holder = advice::holder(&stderr, predecessor, spec);
@@ -127,7 +133,11 @@ mod tests {
             ),
         ] {
             let reason = reason.to_owned();
-            let failure = remote_failure(1, LinkError { reason, status });
+            let error = LinkError {
+                status,
+                ..LinkError::from(reason)
+            };
+            let failure = remote_failure(1, error);
             let advice = failure.advice.unwrap();
             assert_eq!(
                 advice.contains("`headers`"),

@@ -11,18 +11,19 @@ use tokio::net::TcpStream;
 use tokio::task::spawn_blocking;
 use tokio::time::{sleep, timeout};
 
-use super::backend::{Backend, HttpProcess, LinkGuard, SHOWN_STDERR};
+use super::backend::{Backend, HttpProcess, LinkGuard};
 use super::connection::{Client, Connection};
 use super::generation::RunningGeneration;
 use super::handshake::ProofFailure;
 use super::link::Link;
-use super::link_reader::{LinkEnd, LinkReader};
+use super::link_reader::{LinkEnd, LinkReader, ProcessExit};
 use super::process::spawn_failure;
 use super::report::ServerContext;
+use super::serving_process::ServingProcess;
 use crate::bridge::Identity;
 use crate::config::ProcessAddress;
 use crate::event::{Event, Failure};
-use crate::transport::child::{self, Child};
+use crate::transport::child;
 use crate::transport::http::{HttpLink, LinkError};
 use crate::transport::listening_ports::listening_sockets;
 pub(super) use address_search::AddressSearch;
@@ -31,21 +32,59 @@ pub(super) use address_search::AddressSearch;
 const TRY_INTERVAL: Duration = Duration::from_millis(10);
 /// Time limit for a connection to a port of this machine.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
-/// Time for a process to exit once its link is lost.
-const EXIT_TIMEOUT: Duration = Duration::from_millis(500);
 /// Time after which the owner of the port is looked up again: a process may hand its socket to a child.
 const LOOK_AGAIN: Duration = Duration::from_millis(300);
 
-/// Starts a process on its port and the tasks that read it. Its end is reported as
-/// [`Report::Ended`](super::report::Report::Ended).
+/// Starts a process on its port, or takes `lasting`, whose last session was lost, and starts the tasks that read its
+/// messages. Its end is reported as [`Report::Ended`](super::report::Report::Ended).
 pub(super) async fn start(
     context: &ServerContext,
     address: &ProcessAddress,
+    lasting: Option<Arc<ServingProcess>>,
     number: u64,
     client: Arc<dyn Client>,
     identity: Identity,
 ) -> Result<RunningGeneration, Failure> {
     let since = Instant::now();
+    let failed = |reason: String| Failure::new(number, format!("cannot be started: {reason}"));
+    let process = match lasting {
+        Some(process) => process,
+        None => spawn(context, address, number).await?,
+    };
+    let remote = address.on_port(process.port);
+    let remote = remote.map_err(|error| failed(error.to_string()))?;
+    let resources = &context.resources;
+    let opened = HttpLink::open(&remote, &resources.http, resources.max_message);
+    let (link, incoming) = opened.map_err(|error| failed(error.reason))?;
+    let connection = Arc::new(Connection::new(
+        context.spec.name.as_str().into(),
+        number,
+        Link::HttpProcess(link.clone()),
+        client,
+        identity,
+        context.notices.clone(),
+    ));
+    let exit = ProcessExit::of(&process.child);
+    let end = end(connection.clone(), exit.clone(), link.clone());
+    let reader = LinkReader::new(context, &connection, Some(exit));
+    tokio::spawn(reader.run(link.clone(), incoming, end));
+    Ok(RunningGeneration {
+        connection,
+        backend: Backend::HttpProcess(HttpProcess {
+            process,
+            link: LinkGuard(link),
+            address: address.clone(),
+        }),
+        since,
+    })
+}
+
+/// Starts a process on a port.
+async fn spawn(
+    context: &ServerContext,
+    address: &ProcessAddress,
+    number: u64,
+) -> Result<Arc<ServingProcess>, Failure> {
     let failed = |reason: String| Failure::new(number, format!("cannot be started: {reason}"));
     let port = match address.fixed_port() {
         Some(port) => port,
@@ -74,58 +113,38 @@ pub(super) async fn start(
             ),
         });
     }
-    let opened = HttpLink::open(&remote, &resources.http, resources.max_message);
-    let (link, incoming) = opened.map_err(|error| failed(error.reason))?;
     let spec = context.spec.on_port(port);
     let child = child::spawn_logging(&spec, number, &resources.events, &resources.reaper);
     let child = child.map_err(|error| spawn_failure(number, &error))?;
-    let connection = Arc::new(Connection::new(
-        context.spec.name.as_str().into(),
-        number,
-        Link::HttpProcess(link.clone()),
-        client,
-        identity,
-        context.notices.clone(),
-    ));
     resources.events.send(Event::Spawned {
         server: context.spec.name.clone(),
         generation: number,
         pid: child.pid(),
     });
-    let reader = LinkReader::new(context, &connection);
-    tokio::spawn(reader.run(link.clone(), incoming, end(&child, link.clone())));
-    Ok(RunningGeneration {
-        connection,
-        backend: Backend::HttpProcess(HttpProcess {
-            child,
-            link: LinkGuard(link),
-            address: address.clone(),
-            host,
-            port,
-        }),
-        since,
-    })
+    Ok(Arc::new(ServingProcess { child, host, port }))
 }
 
-/// Waits until the process exits or the link is lost.
-fn end(child: &Child, link: HttpLink) -> impl Future<Output = LinkEnd> + Send + 'static {
-    let (mut exited, stderr) = (child.exited(), child.stderr());
-    async move {
-        let lost = tokio::select! {
-            _ = exited.wait() => None,
-            error = link.lost() => Some(error),
-        };
-        // The loss of the link is often the first sign of an exit.
-        let error = match (timeout(EXIT_TIMEOUT, exited.wait()).await, lost) {
-            (Err(_), Some(error)) => error,
-            (Ok(status), _) => LinkError::from(format!("exited with {status}")),
-            (Err(_), None) => LinkError::from("exited".to_owned()),
-        };
-        LinkEnd {
+/// Waits until the process exits, or its session or the link to it is lost. Nothing is sent from then on.
+async fn end(connection: Arc<Connection>, exit: ProcessExit, link: HttpLink) -> LinkEnd {
+    let lost = tokio::select! {
+        () = exit.exited() => None,
+        error = link.lost() => Some(error),
+    };
+    connection.reject_new();
+    if let Some(error) = lost.clone().filter(|error| error.is_session_lost) {
+        return LinkEnd {
             error,
-            stderr: stderr.last(SHOWN_STDERR),
-            may_answer: false,
-        }
+            stderr: Vec::new(),
+            may_answer: true,
+        };
+    }
+    // The loss of the link is often the first sign of an exit.
+    let (how, stderr) = exit.soon().await.unzip();
+    let error = how.map(LinkError::from).or(lost);
+    LinkEnd {
+        error: error.unwrap_or_else(|| LinkError::from("exited".to_owned())),
+        stderr: stderr.unwrap_or_default(),
+        may_answer: false,
     }
 }
 
@@ -158,10 +177,10 @@ fn is_connected_to_itself(stream: &TcpStream) -> bool {
 impl HttpProcess {
     /// Waits until the process accepts connections on its port.
     async fn listening(&self) -> Result<(), ProofFailure> {
-        let mut exited = self.child.exited();
-        while !accepts(&self.host, self.port).await {
+        let mut exited = self.process.child.exited();
+        while !accepts(&self.process.host, self.process.port).await {
             tokio::select! {
-                _ = exited.wait() => return Err(ProofFailure::NotListening(Some(self.port))),
+                _ = exited.wait() => return Err(ProofFailure::NotListening(Some(self.process.port))),
                 () = sleep(TRY_INTERVAL) => {}
             }
         }
@@ -194,21 +213,18 @@ impl HttpProcess {
 
     /// Returns how a start that took too long can be described; `None` if the process accepts connections.
     pub(super) async fn missed(&self) -> Option<String> {
-        if accepts(&self.host, self.port).await {
+        if accepts(&self.process.host, self.process.port).await {
             return None;
         }
         let sockets = self.sockets().await.unwrap_or_default();
-        let port = self.port;
+        let ServingProcess { host, port, .. } = &*self.process;
         Some(match sockets.first() {
             Some(_) if self.address.is_auto() => return None,
             None if self.address.is_auto() => {
                 format!("nothing listens on port {port}, which it was given in the variable PORT")
             }
-            Some(other) if other.port() == port => {
-                format!(
-                    "it listens on {other}, not on {}:{port}; correct the host of `url`",
-                    self.host
-                )
+            Some(other) if other.port() == *port => {
+                format!("it listens on {other}, not on {host}:{port}; correct the host of `url`")
             }
             Some(other) => {
                 let other = other.port();
@@ -222,7 +238,7 @@ impl HttpProcess {
     }
 
     async fn sockets(&self) -> Option<Vec<SocketAddr>> {
-        let pid = self.child.pid();
+        let pid = self.process.child.pid();
         spawn_blocking(move || listening_sockets(pid)).await.ok()?
     }
 }

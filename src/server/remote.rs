@@ -43,7 +43,7 @@ pub(super) fn start(
         generation: number,
         url: remote.shown.clone(),
     });
-    let reader = LinkReader::new(context, &connection);
+    let reader = LinkReader::new(context, &connection, None);
     let watched = link.clone();
     let end = async move {
         LinkEnd {

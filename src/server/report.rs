@@ -183,11 +183,13 @@ pub(crate) enum Report {
     Ended { number: u64, exit: GenerationExit },
     /// A retired generation or a cancelled candidate has ended.
     Gone { number: u64 },
-    /// A remote server does not answer this call; `how` is the reason as a sentence fragment.
+    /// A server over HTTP does not answer this call; `how` is the reason as a sentence fragment, and `stderr` has the
+    /// last lines of a process that has exited.
     Unanswered {
         call: Box<Call>,
         fate: Fate,
         how: String,
+        stderr: Vec<String>,
     },
     /// A remote server rejected this call of the generation because its headers do not match its body.
     Mismatched { number: u64, call: Box<Call> },

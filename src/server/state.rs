@@ -87,6 +87,8 @@ pub(crate) enum Input {
     Failed,
     /// The process of the active generation ended on its own.
     Exited,
+    /// The active generation has lost its session, but its process runs on.
+    SessionLost,
     /// A generation that made room, or a cancelled candidate, has ended.
     Gone(u64),
     /// The time `at` of `State::Restarting` or `retry_at` of `State::Broken` has come.
@@ -139,7 +141,8 @@ pub(crate) struct StateMachine {
     suspect: bool,
     /// True unless a successful build covers the latest save or reload request.
     unbuilt: bool,
-    /// Generations that must end before the next start (stop-first), because both may need the same exclusive resource.
+    /// Generations that must end before the next process starts (stop-first), because both may need the same exclusive
+    /// resource.
     stopping: BTreeSet<u64>,
 }
 
@@ -262,11 +265,14 @@ impl StateMachine {
             // ## Starting => (Live | Broken | Restarting)
             (State::Starting(cause), Input::Proved) => {
                 out.push(Effect::Commit(self.newest, cause));
-                out.extend(self.active.replace(self.newest).map(Effect::Drain));
+                self.give_up(out);
+                self.active = Some(self.newest);
                 self.reopen(State::Live, out);
                 State::Live
             }
             (State::Starting(cause), Input::Failed) => self.failed(cause, now, out),
+            // ## Live => (Starting | Restarting)
+            (state, Input::SessionLost) => self.session_lost(state, now, out),
             // ## Live => (Restarting | Broken)
             (state, Input::Exited) => {
                 self.active = None;
@@ -293,6 +299,7 @@ impl StateMachine {
         if self.rules.location == ServerLocation::Elsewhere {
             self.unreachable(cause, now, out)
         } else if cause == StartCause::Crash {
+            self.give_up(out);
             self.crashed(now, out)
         } else {
             self.broken(None, out)
@@ -358,17 +365,24 @@ impl StateMachine {
 
     /// Starts the newest generation, now or once there is room.
     fn start(&mut self, cause: StartCause, out: &mut Vec<Effect>) -> State {
-        if self.rules.stop_first
-            && let Some(old) = self.active.take()
-        {
-            out.push(Effect::Drain(old));
-            self.stopping.insert(old);
+        if self.rules.stop_first {
+            self.give_up(out);
         }
         if !self.stopping.is_empty() {
             return State::MakingRoom(cause);
         }
         out.push(Effect::Spawn(self.newest));
         State::Starting(cause)
+    }
+
+    /// Lets the active generation finish its requests, and stops it.
+    fn give_up(&mut self, out: &mut Vec<Effect>) {
+        if let Some(old) = self.active.take() {
+            out.push(Effect::Drain(old));
+            if self.rules.stop_first {
+                self.stopping.insert(old);
+            }
+        }
     }
 
     fn broken(&self, retry_at: Option<Instant>, out: &mut Vec<Effect>) -> State {
@@ -379,6 +393,10 @@ impl StateMachine {
 
     fn start_again(&mut self, cause: StartCause, out: &mut Vec<Effect>) -> State {
         self.newest += 1;
+        // A generation that still drains has the same process as an active one, which waits for its successor.
+        if self.active.is_none() && !self.stopping.is_empty() {
+            return State::MakingRoom(cause);
+        }
         out.push(Effect::Spawn(self.newest));
         State::Starting(cause)
     }

@@ -268,7 +268,12 @@ impl Supervisor {
                 self.generations.remove(&number);
                 self.step(Input::Gone(number));
             }
-            Report::Unanswered { call, fate, how } => self.on_unanswered(*call, fate, &how),
+            Report::Unanswered {
+                call,
+                fate,
+                how,
+                stderr,
+            } => self.on_unanswered(*call, fate, &how, &stderr),
             Report::Mismatched { number, call } => self.on_mismatched(number, *call),
             Report::Resumed { number } => self.on_resumed(number),
             Report::Relisted { number, kind, read } => self.on_relisted(number, kind, read),
@@ -386,6 +391,7 @@ impl Supervisor {
             timed_out_starts: self.timed_out_starts,
             // A client that waits for its first response need not wait for the lists.
             announce: self.active().is_none(),
+            lasting: self.lasting_process(),
         };
         self.tasks.spawn(candidate.run(token));
     }

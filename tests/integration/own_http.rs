@@ -2,6 +2,7 @@
 
 mod addresses;
 mod examples;
+mod raw;
 
 use std::ffi::OsString;
 use std::net::TcpListener;

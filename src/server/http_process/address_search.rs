@@ -36,7 +36,7 @@ impl<'a> AddressSearch<'a> {
     pub(in super::super) fn new(process: &'a HttpProcess) -> Self {
         Self {
             process,
-            port: process.port,
+            port: process.process.port,
             left: VecDeque::new(),
             tried_ports: BTreeSet::new(),
             refusals: Vec::new(),
@@ -65,7 +65,7 @@ impl<'a> AddressSearch<'a> {
 
     /// Waits for a socket of the process on a port that was not tried.
     async fn next_socket(&self) -> Result<SocketAddr, ProofFailure> {
-        let process = self.process;
+        let process = &self.process.process;
         let given = SocketAddr::from((Ipv4Addr::LOCALHOST, process.port));
         let mut exited = process.child.exited();
         let mut is_given_open = self.tried_ports.contains(&process.port);
@@ -75,7 +75,7 @@ impl<'a> AddressSearch<'a> {
             is_given_open |= opens;
             if opens || looked.is_none_or(|looked| looked.elapsed() >= LOOK_INTERVAL) {
                 looked = Some(Instant::now());
-                match process.sockets().await {
+                match self.process.sockets().await {
                     Some(sockets) => {
                         let mut open: Vec<_> = sockets.iter().filter_map(reachable).collect();
                         open.retain(|socket| !self.tried_ports.contains(&socket.port()));
@@ -103,7 +103,7 @@ impl<'a> AddressSearch<'a> {
         &self,
         handshake: impl Future<Output = Result<Handshake, ProofFailure>>,
     ) -> Result<Handshake, ProofFailure> {
-        if self.port == self.process.port {
+        if self.port == self.process.process.port {
             return handshake.await;
         }
         let late = |_| {

@@ -1,4 +1,4 @@
-//! Restarts after the exit of a process or the loss of a remote server.
+//! Restarts after the exit of a process, or the loss of a remote server or of a session.
 
 use std::time::{Duration, Instant};
 
@@ -12,13 +12,7 @@ const MAX_FAILURES: usize = 16;
 
 impl StateMachine {
     pub(super) fn crashed(&mut self, now: Instant, out: &mut Vec<Effect>) -> State {
-        while self
-            .exits
-            .front()
-            .is_some_and(|exit| now.duration_since(*exit) > FLAP_WINDOW)
-        {
-            self.exits.pop_front();
-        }
+        self.forget_old_exits(now);
         if self.rules.location == ServerLocation::Elsewhere {
             return self.unreachable(StartCause::Crash, now, out);
         }
@@ -31,6 +25,45 @@ impl StateMachine {
         let delay = self.delay();
         out.extend([Effect::Hold, Effect::Backoff(delay)]);
         State::Restarting { at: now + delay }
+    }
+
+    /// Starts a new session with the process of the active generation: at once, or after a delay if the server has lost
+    /// another one lately. The generation stays until then, because the process ends with its last generation. One that
+    /// serves in place of broken code is given up, and one that another generation is about to replace stays.
+    pub(super) fn session_lost(
+        &mut self,
+        state: State,
+        now: Instant,
+        out: &mut Vec<Effect>,
+    ) -> State {
+        match state {
+            State::Live => {}
+            State::Broken { .. } => {
+                self.give_up(out);
+                self.reopen(state, out);
+                return state;
+            }
+            _ => return state,
+        }
+        self.forget_old_exits(now);
+        self.exits.push_back(now);
+        out.push(Effect::Hold);
+        if self.exits.len() == 1 {
+            return self.start_again(StartCause::Crash, out);
+        }
+        let delay = self.delay();
+        out.push(Effect::Backoff(delay));
+        State::Restarting { at: now + delay }
+    }
+
+    fn forget_old_exits(&mut self, now: Instant) {
+        while self
+            .exits
+            .front()
+            .is_some_and(|exit| now.duration_since(*exit) > FLAP_WINDOW)
+        {
+            self.exits.pop_front();
+        }
     }
 
     /// Schedules a retry of a remote server. Calls are held while fewer than [`FLAP_EXITS`] failures are on record

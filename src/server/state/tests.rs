@@ -13,7 +13,7 @@ struct SimulatedSupervisor {
     building: Option<u64>,
     /// Generation that the last commit replaced and that does not drain yet.
     replaced: Option<u64>,
-    making_room: Option<u64>,
+    making_room: Vec<u64>,
     /// True if no successful build has included the latest change.
     unbuilt: bool,
     spawned: Vec<u64>,
@@ -29,7 +29,7 @@ impl SimulatedSupervisor {
             active: None,
             building: None,
             replaced: None,
-            making_room: None,
+            making_room: vec![],
             unbuilt: true,
             spawned: vec![],
             stopped: vec![],
@@ -64,7 +64,8 @@ impl SimulatedSupervisor {
         assert_eq!(self.machine.active, self.active);
         if before.is_some() && self.active.is_none() {
             assert!(
-                matches!(input, Input::Exited | Input::Stop) || self.making_room == before,
+                matches!(input, Input::Exited | Input::Stop)
+                    || before.is_some_and(|it| self.making_room.contains(&it)),
                 "the active generation was lost by {input:?}"
             );
         }
@@ -79,8 +80,11 @@ impl SimulatedSupervisor {
             Effect::Spawn(next) => {
                 assert_eq!(self.candidate, None, "two candidates");
                 let rules = self.machine.rules;
-                let room = self.active.is_none() && self.making_room.is_none();
-                assert!(room || !rules.stop_first, "two at once");
+                let room = self.active.is_none() && self.making_room.is_empty();
+                // The successor of a generation whose session was lost has the same process.
+                let shares = self.active.is_some()
+                    && self.machine.state == State::Starting(StartCause::Crash);
+                assert!(room || shares || !rules.stop_first, "two at once");
                 assert!(
                     !(rules.build && self.unbuilt),
                     "what was not built was started"
@@ -92,7 +96,7 @@ impl SimulatedSupervisor {
             Effect::Cancel(next) => {
                 assert_eq!(self.candidate.take(), Some(next));
                 if self.machine.rules.stop_first {
-                    assert_eq!(self.making_room.replace(next), None);
+                    self.making_room.push(next);
                 } else {
                     self.stopped.push(next);
                 }
@@ -103,16 +107,16 @@ impl SimulatedSupervisor {
             }
             Effect::Drain(old) if self.replaced == Some(old) => {
                 self.replaced = None;
-                self.stopped.push(old);
+                self.making_room.push(old);
             }
             Effect::Drain(old) => {
                 assert_eq!(self.active.take(), Some(old));
-                assert_eq!(self.making_room.replace(old), None);
+                self.making_room.push(old);
             }
             Effect::Open(number) => assert_eq!(self.active, Some(number)),
             Effect::StopAll => {
                 assert_eq!((self.candidate, self.active), (None, None));
-                self.stopped.extend(self.making_room.take());
+                self.stopped.append(&mut self.making_room);
             }
             Effect::Hold | Effect::Refuse | Effect::Backoff(_) | Effect::Flapping => {}
         }
@@ -133,7 +137,7 @@ impl SimulatedSupervisor {
             10 if self.active.is_some() => Input::Exited,
             11 | 12 if self.building.is_some() => Input::Built { ok: choice == 11 },
             13 => {
-                let gone = self.making_room.take()?;
+                let gone = self.making_room.pop()?;
                 self.stopped.push(gone);
                 Input::Gone(gone)
             }
@@ -149,6 +153,9 @@ impl SimulatedSupervisor {
                 return None;
             }
             16 => Input::Called,
+            17 if self.active.is_some() && self.machine.rules.location == ServerLocation::Here => {
+                Input::SessionLost
+            }
             _ => return None,
         })
     }
@@ -159,7 +166,7 @@ proptest! {
     #[test]
     fn holds_its_invariants(
         build: bool, stop_first: bool, serve_last_good: bool, remote: bool,
-        choices in prop::collection::vec(0u8..17, 0..120),
+        choices in prop::collection::vec(0u8..18, 0..120),
     ) {
         let location = if remote { ServerLocation::Elsewhere } else { ServerLocation::Here };
         let rules = Rules { build: build && !remote, stop_first, serve_last_good, location };
@@ -198,6 +205,45 @@ fn five_exits_in_a_minute_wait_for_a_change() {
     let effects = machine.on_event(Input::Changed, now);
     assert_eq!(effects, [Effect::Hold, Effect::Spawn(6)]);
     assert!(machine.is_starting(6));
+}
+
+#[test]
+fn a_lost_session_is_followed_by_another_one_with_the_same_process() {
+    for stop_first in [false, true] {
+        let now = Instant::now();
+        let mut machine = StateMachine::new(Rules {
+            stop_first,
+            ..Rules::default()
+        });
+        let _ = machine.on_event(Input::Begin, now);
+        let _ = machine.on_event(Input::Proved, now);
+        let effects = machine.on_event(Input::SessionLost, now);
+        assert_eq!(effects, [Effect::Hold, Effect::Spawn(2)]);
+        assert_eq!(machine.active, Some(1));
+        let effects = machine.on_event(Input::Proved, now);
+        let commit = Effect::Commit(2, StartCause::Crash);
+        assert_eq!(effects, [commit, Effect::Drain(1), Effect::Open(2)]);
+        // The next loss is not answered at once, also while the first generation drains.
+        let effects = machine.on_event(Input::SessionLost, now);
+        let delay = Duration::from_millis(500);
+        assert_eq!(effects, [Effect::Hold, Effect::Backoff(delay)]);
+        let effects = machine.on_event(Input::Due, now + delay);
+        assert_eq!(effects, [Effect::Spawn(3)]);
+        // A process that refuses a new session is given up.
+        let effects = machine.on_event(Input::Failed, now + delay);
+        assert_eq!(effects[0], Effect::Drain(2));
+        let State::Restarting { at } = machine.state else {
+            panic!("{:?}", machine.state);
+        };
+        let effects = machine.on_event(Input::Due, at);
+        if stop_first {
+            assert_eq!(effects, []);
+            assert_eq!(machine.on_event(Input::Gone(1), at), []);
+            assert_eq!(machine.on_event(Input::Gone(2), at), [Effect::Spawn(4)]);
+        } else {
+            assert_eq!(effects, [Effect::Spawn(4)]);
+        }
+    }
 }
 
 /// Applies `input` to a remote server's machine; returns the delay in ms (0 if none) and the other effects.

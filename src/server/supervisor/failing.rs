@@ -97,6 +97,9 @@ impl Supervisor {
 
     /// Handles the end of a process or link: its unanswered calls are sent again or answered with an error.
     pub(super) fn on_ended(&mut self, number: u64, exit: GenerationExit) {
+        if exit.is_session_lost && self.context.spec.remote.is_none() {
+            return self.on_session_lost(number);
+        }
         if self.machine.active() == Some(number) {
             // Calls in flight on a lost link may still be answered.
             if let Some(Generation::Active(active)) = self.generations.remove(&number) {
@@ -136,12 +139,33 @@ impl Supervisor {
         self.resend_mismatched();
     }
 
-    /// Handles a call without a response from a remote server.
-    pub(super) fn on_unanswered(&mut self, mut call: Call, fate: Fate, how: &str) {
+    /// Handles the loss of the session with a process that runs on. The generation keeps the process until its
+    /// successor is linked to it, and its calls in flight may be answered.
+    fn on_session_lost(&mut self, number: u64) {
+        if self.machine.active() == Some(number) {
+            self.context.resources.events.send(Event::WatchNote {
+                server: self.name(),
+                message: format!(
+                    "the server no longer knows the session (generation {number}): a new one begins with the same \
+                     process"
+                ),
+            });
+            self.step(Input::SessionLost);
+        }
+    }
+
+    /// Handles a call without a response from a server over HTTP.
+    pub(super) fn on_unanswered(
+        &mut self,
+        mut call: Call,
+        fate: Fate,
+        how: &str,
+        stderr: &[String],
+    ) {
         let server = &self.context.spec.name.clone();
         match fate {
             Fate::Refused => error_replies::refused(&call, server, how),
-            Fate::Unknown => self.retry(call, how, &[]),
+            Fate::Unknown => self.retry(call, how, stderr),
             Fate::Unsent => match call.line.take() {
                 Some(line)
                     if call.resends < MAX_RESENDS && self.machine.state() != State::Stopped =>
@@ -208,8 +232,10 @@ impl Supervisor {
         }
         self.shared
             .describe(|status| status.last_error = Some(failure.reason.clone()));
-        let serving_last_good =
-            self.context.spec.on_broken == OnBroken::ServeLastGood && self.active().is_some();
+        let serving_last_good = self.context.spec.on_broken == OnBroken::ServeLastGood
+            && self
+                .active()
+                .is_some_and(|it| !it.running.connection.is_closed());
         // A remote server is retried without limit; a known reason is not reported again.
         let known = self.failure.as_ref().map(|known| &known.reason);
         if !failure.remote || known != Some(&failure.reason) {

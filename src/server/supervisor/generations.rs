@@ -7,6 +7,8 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use super::super::connection::Connection;
 use super::super::generation::{ProvenGeneration, RunningGeneration};
 use super::super::handshake::ClientSettings;
+use super::super::serving_process::ServingProcess;
+use super::super::state::{StartCause, State};
 use super::Supervisor;
 
 /// Generation from its build or start to its end.
@@ -48,6 +50,14 @@ impl Supervisor {
             Generation::Active(active) => Some(active),
             _ => None,
         }
+    }
+
+    /// Returns the process of an active generation whose session was lost, if its successor starts.
+    pub(super) fn lasting_process(&self) -> Option<Arc<ServingProcess>> {
+        let follows = self.machine.state() == State::Starting(StartCause::Crash);
+        let active = self.active().filter(|_| follows)?;
+        let process = active.running.backend.http_process()?;
+        Some(process.process.clone())
     }
 
     /// Returns the connections of the draining generations.

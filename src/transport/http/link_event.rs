@@ -20,19 +20,27 @@ pub(crate) struct LinkError {
     pub(crate) reason: String,
     /// Status of the HTTP response that is no answer, if there was a response.
     pub(crate) status: Option<StatusCode>,
+    /// True if a legacy server has lost the session. The server runs on, and may answer other requests in flight.
+    pub(crate) is_session_lost: bool,
 }
 
 impl LinkError {
     /// Returns the error of a legacy server that has lost the session.
     pub(super) fn session_lost() -> Self {
-        "no longer knows the session".to_owned().into()
+        Self {
+            is_session_lost: true,
+            ..Self::from("no longer knows the session".to_owned())
+        }
     }
 }
 
 impl From<String> for LinkError {
     fn from(reason: String) -> Self {
-        let status = None;
-        Self { reason, status }
+        Self {
+            reason,
+            status: None,
+            is_session_lost: false,
+        }
     }
 }
 
@@ -44,11 +52,11 @@ pub(crate) enum LinkEvent {
         line: String,
         related_number: Option<u64>,
     },
-    /// The request `number` gets no answer; `how` is a sentence fragment with the reason.
+    /// The request `number` gets no answer for this reason.
     Failed {
         number: u64,
         fate: Fate,
-        how: String,
+        how: LinkError,
     },
     /// The server ended the stream of this request and will continue it when the stream is resumed.
     Paused(u64),

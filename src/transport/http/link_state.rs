@@ -139,7 +139,6 @@ impl LinkState {
     /// Reports that the request `number` gets no answer.
     pub(super) async fn report_failed(&self, number: u64, fate: Fate, how: LinkError) {
         *locked(&self.last_error) = Some(how.clone());
-        let how = how.reason;
         self.report(LinkEvent::Failed { number, fate, how }).await;
     }
 

@@ -331,8 +331,8 @@ impl Peer {
             text = format!("{text}: {}", words.trim());
         }
         LinkError {
-            reason: self.remote().hide(&text),
             status: Some(status),
+            ..LinkError::from(self.remote().hide(&text))
         }
     }
 }

@@ -1,0 +1,141 @@
+//! Failures of servers over HTTP: lost sessions and crashes.
+
+use std::ffi::OsString;
+
+use serde_json::{Value, json};
+
+use super::{OWN_PORT, Served, free_port};
+use crate::harness::{DEADLINE, Message, Project, eventually, initialize_params, peers};
+
+/// Place of the code that answers requests before the server does.
+const HOOK: &str = "    return False";
+
+/// Returns a project with the server, whose hook is replaced by `code`, and a command that starts it on `port`.
+#[track_caller]
+fn project(code: &str, port: &str) -> (Project, Vec<OsString>) {
+    let project = Project::new();
+    project.copy("fixtures/servers/raw_http.py", "raw_http.py");
+    project.edit("raw_http.py", HOOK, code);
+    let python = peers().join("python/.venv/bin/python").into_os_string();
+    (project, vec![python, "raw_http.py".into(), port.into()])
+}
+
+/// Starts the server behind the proxy, and a session.
+#[track_caller]
+fn serve(code: &str, url: &str, options: &[&str]) -> Served {
+    let port = match url.rsplit([':', '/']).nth(1) {
+        Some(port) if url != OWN_PORT => port,
+        _ => "{port}",
+    };
+    let (project, words) = project(code, port);
+    serve_by(project, words, url, options)
+}
+
+#[track_caller]
+fn serve_by(project: Project, words: Vec<OsString>, url: &str, options: &[&str]) -> Served {
+    let options = [&["--watch", "*.py"][..], options].concat();
+    let served = Served::start(project, words, url, &options);
+    served.peer.initialize(&initialize_params());
+    served
+}
+
+/// Returns the facts that a tool tells about its process.
+#[track_caller]
+fn facts(answer: &Message) -> Value {
+    let text = answer.tool_text();
+    serde_json::from_str(&text).unwrap_or_else(|_| panic!("{text}"))
+}
+
+#[track_caller]
+fn call(served: &Served, tool: &str) -> Value {
+    facts(&served.peer.call(tool, &json!({})))
+}
+
+/// Calls the tool that waits for `file`, and waits until `count` calls of it have reached the server.
+#[track_caller]
+fn begin_wait(served: &Served, file: &str, count: usize) -> u64 {
+    let wait = json!({"name": "wait", "arguments": {"file": file}});
+    let waiting = served.peer.request("tools/call", &wait);
+    eventually(DEADLINE, || {
+        served.log.text().matches("\"waiting\"").count() == count
+    });
+    waiting
+}
+
+#[test]
+fn a_lost_session_begins_anew_with_the_same_process() {
+    for status in ["404", "400"] {
+        let (project, words) = project(HOOK, "{port}");
+        project.edit(
+            "raw_http.py",
+            "SESSION = 404",
+            &format!("SESSION = {status}"),
+        );
+        let served = serve_by(project, words, OWN_PORT, &["--hold-timeout", "2m"]);
+        let pid = call(&served, "mark")["pid"].clone();
+        let waiting = begin_wait(&served, "go", 1);
+        call(&served, "forget");
+        let calls: Vec<u64> = (0..5)
+            .map(|_| served.peer.request("tools/call", &json!({"name": "mark"})))
+            .collect();
+        for (at, id) in calls.into_iter().enumerate() {
+            let answer = facts(&served.peer.await_response(id));
+            assert_eq!(answer["pid"], pid, "{at}: {}", served.log.text());
+        }
+        served.project.write("go", "");
+        let waited = facts(&served.peer.await_response(waiting));
+        assert_eq!(waited["pid"], pid);
+        // Each call was executed once.
+        assert_eq!(call(&served, "mark")["executed"], 9, "{waited}");
+        assert_eq!(served.log.until("reloaded", 1).len(), 1);
+        for event in ["exited", "broken", "restarting"] {
+            assert!(served.log.events(event).is_empty(), "{event}");
+        }
+    }
+}
+
+#[test]
+fn a_session_that_is_lost_often_begins_anew_each_time() {
+    let served = serve(HOOK, OWN_PORT, &["--hold-timeout", "2m"]);
+    let pid = call(&served, "mark")["pid"].clone();
+    for round in 1..=6 {
+        call(&served, "forget");
+        let text = served.log.text();
+        assert_eq!(call(&served, "mark")["pid"], pid, "{round}: {text}");
+    }
+    assert!(served.log.events("flapping").is_empty());
+}
+
+#[test]
+fn after_a_lost_session_a_save_stops_the_process_on_a_fixed_port() {
+    let url = format!("http://127.0.0.1:{}/mcp", free_port());
+    let served = serve(HOOK, &url, &["--hold-timeout", "2m"]);
+    let before = call(&served, "mark");
+    let waiting = begin_wait(&served, "go", 1);
+    call(&served, "forget");
+    assert_eq!(call(&served, "mark")["pid"], before["pid"]);
+    // The first session still has a call in flight.
+    served.project.edit("raw_http.py", "\"v0\"", "\"v1\"");
+    served.log.until("changed", 1);
+    let marked = served.peer.request("tools/call", &json!({"name": "mark"}));
+    served.project.write("go", "");
+    assert_eq!(facts(&served.peer.await_response(waiting))["mark"], "v0");
+    let after = facts(&served.peer.await_response(marked));
+    assert_eq!(after["mark"], "v1", "{}", served.log.text());
+    assert_ne!(after["pid"], before["pid"]);
+    assert!(served.log.events("broken").is_empty());
+}
+
+#[test]
+fn a_crash_is_told_with_its_status_and_its_output() {
+    let served = serve(HOOK, OWN_PORT, &["--hold-timeout", "2m"]);
+    let waiting = begin_wait(&served, "never", 1);
+    let crashed = served.peer.call("crash", &json!({})).tool_text();
+    let waited = served.peer.await_response(waiting).tool_text();
+    for text in [crashed, waited] {
+        for part in ["exited with status 7", "FATAL: the database is gone"] {
+            assert!(text.contains(part), "{part}: {text}");
+        }
+    }
+    assert_eq!(call(&served, "mark")["executed"], 1);
+}
