@@ -246,8 +246,48 @@ fn after_a_crash_the_next_process_answers() {
     assert_eq!(stage.get("/").status(), 200);
     let crashed = stage.get("/exit");
     assert!([502, 503].contains(&crashed.status()), "{}", crashed.body);
-    // Until its exit is noticed, the process may accept another connection.
-    stage.site.log.until("exited", 1);
+    // It is sent twice, because it has no effects as far as the proxy knows.
+    stage.site.log.until("exited", 2);
     let page = stage.get("/");
     assert_eq!(page.status(), 200, "{}", page.body);
+    assert_eq!(stage.site.log.events("exited").len(), 2);
+}
+
+#[test]
+fn a_request_without_effects_goes_to_the_process_after_a_crash() {
+    let stage = Stage::start(SiteOn::FastMcp, &[]);
+    let got = stage.get("/exit/first");
+    assert_eq!((got.status(), &*got.body), (200, "v0"), "{}", got.body);
+    stage.site.log.until("exited", 1);
+    let requests = [("POST", ""), ("POST", "x"), ("GET", "x")];
+    for (exits, (method, body)) in requests.into_iter().enumerate() {
+        let file = format!("/exit/{exits}");
+        let refused = stage.ask(method, &file, &[], body);
+        assert!([502, 503].contains(&refused.status()), "{}", refused.body);
+        // It did not reach the next process, which would have answered it.
+        let answered = stage.ask(method, &file, &[], body);
+        assert_eq!(answered.status(), 200, "{}", answered.body);
+    }
+    assert_eq!(stage.site.log.events("exited").len(), 4);
+}
+
+#[test]
+fn an_answer_that_has_begun_is_not_asked_for_again() {
+    let project = Project::new();
+    project.copy("fixtures/servers/raw_http.py", "raw_http.py");
+    let python = peers().join("python/.venv/bin/python").into_os_string();
+    let words = vec![python, "raw_http.py".into(), "{port}".into()];
+    let proxy = Proxy::dev(words)
+        .options(["--url", OWN_PORT, "--pass-through", "--hold-timeout", "2m"])
+        .within(&project);
+    let site = Site::start(proxy);
+    let ask = || {
+        let mut connection = Connection::to(site.address);
+        connection.request_at("/partial", "GET", &[], "");
+        connection.answer()
+    };
+    let cut = ask();
+    assert!([502, 503].contains(&cut.status()), "{}", cut.body);
+    site.log.until("exited", 1);
+    assert_eq!(ask().status(), 200);
 }

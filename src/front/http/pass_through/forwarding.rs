@@ -1,11 +1,13 @@
-//! Sends one request to the process of the active generation, over a connection of its own, and returns the response.
+//! Sends one request to the process of the active generation, over a connection of its own, and returns the response. A
+//! request without effects is sent once more if the process ends before it answers.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::Request;
-use axum::http::{StatusCode, Uri, Version};
+use axum::http::{Method, StatusCode, Uri, Version};
 use axum::response::Response;
 use http_body::Body as _;
 use hyper::body::Incoming;
@@ -15,6 +17,7 @@ use hyper_util::rt::TokioIo;
 use tokio::io::copy_bidirectional;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
+use tokio_util::io::InspectReader;
 
 use super::super::connections::{ConnectionState, TrackedBody};
 use super::super::responses::ErrorResponse;
@@ -28,6 +31,13 @@ use crate::server::{ServerHandle, SiteExchange};
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 /// Time within which the exit of a process is noticed.
 const EXIT_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// Reason why a request got no response.
+struct Unanswered {
+    error: ErrorResponse,
+    /// True if a part of the response has arrived.
+    has_begun: bool,
+}
 
 /// Forwards a request to `server` and returns its response. Both bodies are passed on as they arrive.
 pub(super) async fn forward(
@@ -44,18 +54,27 @@ pub(super) async fn forward(
     if request.body().is_end_stream() {
         mark_arrived();
     }
-    let (exchange, stream) = connect(server).await?;
     let is_websocket = headers::is_websocket(request.headers());
     let client = is_websocket.then(|| hyper::upgrade::on(&mut request));
-    let path = request.uri().path_and_query().cloned();
-    *request.uri_mut() = path.map(Uri::from).unwrap_or_default();
-    *request.version_mut() = Version::HTTP_11;
     let sender = Sender {
         address: state.as_ref().and_then(|state| state.client),
         has_token: front.0.access_control.has_token(),
     };
-    headers::rewrite_request(request.headers_mut(), exchange.endpoint(), &sender);
-    let mut response = send(&exchange, stream, request).await?;
+    let mut again = repeatable(&request);
+    let (exchange, mut response) = loop {
+        let (exchange, stream) = connect(server).await?;
+        address(&mut request, &exchange, &sender);
+        match send(&exchange, stream, request).await {
+            Ok(response) => break (exchange, response),
+            Err(Unanswered { error, has_begun }) => {
+                let copy = again.take().filter(|_| !has_begun);
+                let (Some(copy), true) = (copy, has_ended(&exchange).await) else {
+                    return Err(error);
+                };
+                request = copy;
+            }
+        }
+    };
     mark_arrived();
     let switches = response.status() == StatusCode::SWITCHING_PROTOCOLS;
     headers::rewrite_response(response.headers_mut(), exchange.endpoint(), switches);
@@ -78,6 +97,34 @@ pub(super) async fn forward(
     Ok(response.map(|_| Body::empty()))
 }
 
+/// Returns a copy of a request that has neither effects nor a body, so that it can be sent again.
+fn repeatable(request: &Request) -> Option<Request> {
+    let has_effects = !matches!(*request.method(), Method::GET | Method::HEAD);
+    if has_effects || !request.body().is_end_stream() {
+        return None;
+    }
+    let mut copy = Request::new(Body::empty());
+    *copy.method_mut() = request.method().clone();
+    *copy.uri_mut() = request.uri().clone();
+    *copy.headers_mut() = request.headers().clone();
+    Some(copy)
+}
+
+/// Addresses a request to the process of `exchange`.
+fn address(request: &mut Request, exchange: &SiteExchange, sender: &Sender) {
+    let path = request.uri().path_and_query().cloned();
+    *request.uri_mut() = path.map(Uri::from).unwrap_or_default();
+    *request.version_mut() = Version::HTTP_11;
+    headers::rewrite_request(request.headers_mut(), exchange.endpoint(), sender);
+}
+
+/// Returns true if the generation of a failed exchange ends about now.
+async fn has_ended(exchange: &SiteExchange) -> bool {
+    timeout(EXIT_TIMEOUT, exchange.cut().cancelled())
+        .await
+        .is_ok()
+}
+
 /// Begins an exchange and connects to the process.
 async fn connect(server: &ServerHandle) -> Result<(SiteExchange, TcpStream), ErrorResponse> {
     loop {
@@ -96,8 +143,7 @@ async fn connect(server: &ServerHandle) -> Result<(SiteExchange, TcpStream), Err
             Err(_) => format!("no answer within {} s", CONNECT_TIMEOUT.as_secs()),
         };
         // If the process has just exited, the request goes to the next one: nothing was sent.
-        let exit = exchange.cut().cancelled();
-        if timeout(EXIT_TIMEOUT, exit).await.is_err() {
+        if !has_ended(&exchange).await {
             return Err(ErrorResponse::bad_gateway(format!(
                 "`{}` does not accept connections on port {port}: {reason}",
                 exchange.server()
@@ -111,14 +157,23 @@ async fn send(
     exchange: &SiteExchange,
     stream: TcpStream,
     request: Request,
-) -> Result<Response<Incoming>, ErrorResponse> {
+) -> Result<Response<Incoming>, Unanswered> {
+    let has_begun = Arc::new(AtomicBool::new(false));
+    let unanswered = |error| Unanswered {
+        error,
+        has_begun: has_begun.load(Ordering::Relaxed),
+    };
     let broken = |error: hyper::Error| {
-        ErrorResponse::bad_gateway(format!(
+        unanswered(ErrorResponse::bad_gateway(format!(
             "`{}` did not answer the request: {}",
             exchange.server(),
             with_causes(&error)
-        ))
+        )))
     };
+    let begun = has_begun.clone();
+    let stream = InspectReader::new(stream, move |bytes: &[u8]| {
+        begun.fetch_or(!bytes.is_empty(), Ordering::Relaxed);
+    });
     let mut builder = http1::Builder::new();
     builder.max_buf_size(HEADERS);
     let (mut sender, connection) = builder
@@ -130,10 +185,10 @@ async fn send(
     tokio::spawn(exchange.cut().clone().run_until_cancelled_owned(connection));
     tokio::select! {
         biased;
-        () = exchange.cut().cancelled() => Err(ErrorResponse::crowded(format!(
+        () = exchange.cut().cancelled() => Err(unanswered(ErrorResponse::crowded(format!(
             "`{}` ended before it answered the request, which may have been executed in part",
             exchange.server()
-        ))),
+        )))),
         response = sender.send_request(request) => response.map_err(broken),
     }
 }
