@@ -1,5 +1,6 @@
 //! Spawns, observes and stops one child process. The child leads its own process group; however it ends, no process of
-//! that group survives. Hands out the raw ends of the pipes and does not interpret their data.
+//! that group survives, and none at all that a server over HTTP has started. Hands out the raw ends of the pipes and
+//! does not interpret their data.
 
 use std::fmt;
 use std::io;
@@ -11,7 +12,7 @@ use tokio::time::timeout;
 
 use super::lines::{Lines, OutputTail};
 use super::pipe::{self, ChildReader, ChildWriter};
-use super::process_group::{GroupLeader, ProcessGroup, ProcessStatus};
+use super::process_group::{GroupLeader, ProcessGroup, ProcessStatus, Reach};
 use super::reaper::Reaper;
 use super::resolve::{self, SpawnError};
 use super::stream::{ReadEnd, WriteEnd};
@@ -44,7 +45,8 @@ pub(crate) fn spawn(
 }
 
 /// Like [`spawn`], for a process that does not use stdout for messages: its stdout and stderr are one pipe, whose lines
-/// are stderr lines.
+/// are stderr lines. All processes that it starts end with it, also in sessions of their own: one of them may have its
+/// port.
 pub(crate) fn spawn_logging(
     spec: &ServerSpec,
     generation: u64,
@@ -52,7 +54,7 @@ pub(crate) fn spawn_logging(
     reaper: &Reaper,
 ) -> Result<Child, SpawnError> {
     let pipes = Pipes::open(stderr_events(spec, generation, events)).and_then(Pipes::joined);
-    start(spec, pipes, reaper)
+    start(spec, pipes, Reach::Tree, reaper)
 }
 
 /// Like [`spawn`], but passes each stderr line to `on_line`.
@@ -61,12 +63,13 @@ pub(crate) fn spawn_with_stderr(
     on_line: impl FnMut(String) + Send + 'static,
     reaper: &Reaper,
 ) -> Result<Child, SpawnError> {
-    start(spec, Pipes::open(on_line), reaper)
+    start(spec, Pipes::open(on_line), Reach::Group, reaper)
 }
 
 fn start(
     spec: &ServerSpec,
     pipes: io::Result<Pipes>,
+    reach: Reach,
     reaper: &Reaper,
 ) -> Result<Child, SpawnError> {
     let program = resolve::program_of(spec)?;
@@ -77,7 +80,7 @@ fn start(
         .stdin(pipes.child_ends.0)
         .stdout(pipes.child_ends.1)
         .stderr(pipes.child_ends.2);
-    let leader = GroupLeader::start(command, reaper)
+    let leader = GroupLeader::start(command, reach, reaper)
         .map_err(|error| SpawnError::of_exec(spec, program, error))?;
 
     let (exit, exited) = watch::channel(None);

@@ -1,5 +1,6 @@
 //! Manages a group of processes started by the proxy: its leader, the end of the whole group, and the guarantee that no
-//! process of the group outlives the leader or the proxy.
+//! process of the group outlives the leader or the proxy. A group can reach over all processes that its own have
+//! started.
 
 #[cfg(unix)]
 mod unix;
@@ -28,6 +29,15 @@ pub(super) use system::ProcessGroup;
 /// Time limit for reading the pipe of an exited leader that an escaped process may still hold open.
 const FINAL_OUTPUT_TIMEOUT: Duration = Duration::from_millis(200);
 
+/// Processes that end with a leader.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Reach {
+    /// Those of its group: a process that leaves it intends to survive.
+    Group,
+    /// All that it and its descendants have started.
+    Tree,
+}
+
 /// Leader of a group; [`Self::wait_for_leader`] must run until it has exited. Dropping it earlier kills the group.
 pub(super) struct GroupLeader {
     process: system::LeaderProcess,
@@ -35,9 +45,9 @@ pub(super) struct GroupLeader {
 }
 
 impl GroupLeader {
-    /// Starts `command` as the leader of a new group.
-    pub(super) fn start(command: Command, reaper: &Reaper) -> io::Result<Self> {
-        let (process, group) = system::start(command, reaper)?;
+    /// Starts `command` as the leader of a new group with this reach.
+    pub(super) fn start(command: Command, reach: Reach, reaper: &Reaper) -> io::Result<Self> {
+        let (process, group) = system::start(command, reach, reaper)?;
         let group = Arc::new(group);
         Ok(Self { process, group })
     }

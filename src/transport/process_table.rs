@@ -12,4 +12,4 @@ use windows as system;
 
 pub(crate) use system::{left_processes, resident_memory};
 #[cfg(unix)]
-pub(super) use unix::{groups_marked, processor_time, tree};
+pub(super) use unix::{groups_marked, outsiders, processor_time, tree};

@@ -6,7 +6,7 @@ use std::process::Stdio;
 use tokio::process::Command;
 
 use super::lines::{Lines, OutputTail};
-use super::process_group::{GroupLeader, ProcessStatus};
+use super::process_group::{GroupLeader, ProcessStatus, Reach};
 use super::reaper::Reaper;
 
 /// Result of a command.
@@ -40,7 +40,7 @@ pub(crate) async fn run_on(
         .stdin(input)
         .stdout(output.try_clone()?)
         .stderr(output);
-    let leader = GroupLeader::start(command, reaper)?;
+    let leader = GroupLeader::start(command, Reach::Group, reaper)?;
     let tail = lines.tail();
     let status = leader.wait_for_leader(lines).await;
     Ok(CommandResult { status, tail })

@@ -14,6 +14,7 @@ use tokio::process::Command;
 use tokio_util::sync::CancellationToken;
 use windows::Win32::System::Threading::CREATE_NO_WINDOW;
 
+use super::Reach;
 use crate::transport::reaper::Reaper;
 
 /// Process that leads a group. Dropping it kills the group.
@@ -25,7 +26,11 @@ pub(super) struct LeaderProcess {
 
 /// Starts `command` as the first process of a new job. It is suspended until it belongs to the job, so that all
 /// processes it starts belong to it too.
-pub(super) fn start(command: Command, _: &Reaper) -> io::Result<(LeaderProcess, ProcessGroup)> {
+pub(super) fn start(
+    command: Command,
+    _: Reach,
+    _: &Reaper,
+) -> io::Result<(LeaderProcess, ProcessGroup)> {
     // A client with a graphical interface has no console: each server would open a window of its own.
     let child = CommandWrap::from(command)
         .wrap(KillOnDrop)

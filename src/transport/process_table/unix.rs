@@ -6,7 +6,7 @@ mod linux;
 #[cfg(any(target_os = "macos", all(test, target_os = "linux")))]
 mod macos;
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::time::Duration;
 
 #[cfg(not(target_os = "macos"))]
@@ -34,6 +34,17 @@ struct MarkedProcess {
 }
 
 impl MarkedProcess {
+    /// Returns true if the proxy with this mark, which the marks of its starts begin with, started the process.
+    fn is_of(&self, proxy: &str) -> bool {
+        let rest = self.mark.strip_prefix(proxy);
+        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('-'))
+    }
+
+    /// Returns true if no other start has this mark.
+    fn is_of_one_start(&self) -> bool {
+        self.mark.split('-').count() > 2
+    }
+
     /// Returns the pid of the proxy that started the process or one of its ancestors.
     fn proxy(&self) -> Option<u32> {
         let (pid, _) = self.mark.split_once('-')?;
@@ -48,15 +59,18 @@ fn mark_in<'a>(environment: impl IntoIterator<Item = &'a [u8]>) -> Option<String
     String::from_utf8(mark.to_owned()).ok()
 }
 
-/// Returns the groups of this login session in which a process has `mark` in its environment. A process that opened its
-/// own session intends to survive.
-pub(in super::super) fn groups_marked(mark: &str) -> Vec<i32> {
+/// Returns the groups of this login session in which a process has a mark of `proxy` in its environment, and those of
+/// any session with a mark in `trees`. Any other process that opened its own session intends to survive.
+pub(in super::super) fn groups_marked(proxy: &str, trees: &BTreeSet<String>) -> Vec<i32> {
     let mut all = this::processes().into_iter();
     let own = all.find(|it| it.pid == std::process::id());
     let own = own.map(|it| it.session);
-    let marked = this::marked().into_iter().filter(|it| it.mark == mark);
-    let here = marked.filter(|it| Some(it.entry.session) == own);
-    let groups = here.map(|it| it.entry.group.cast_signed());
+    let marked = this::marked().into_iter();
+    let to_end = marked.filter(|it| {
+        let is_here = Some(it.entry.session) == own;
+        trees.contains(&it.mark) || is_here && it.is_of(proxy)
+    });
+    let groups = to_end.map(|it| it.entry.group.cast_signed());
     groups.filter(|group| *group > 1).collect()
 }
 
@@ -74,13 +88,34 @@ pub(crate) fn left_processes() -> Vec<(u32, u32)> {
     left.collect()
 }
 
-/// Returns the process `root`, the processes of its group, and the descendants of all these.
+/// Returns the process `root`, the processes of its group and those of its start, and the descendants of all these.
 pub(in super::super) fn tree(root: u32) -> HashSet<u32> {
-    tree_among(this::processes(), root)
+    let marked = this::marked();
+    let mark = marked
+        .iter()
+        .find(|it| it.entry.pid == root && it.is_of_one_start());
+    let same = marked
+        .iter()
+        .filter(|it| mark.is_some_and(|mark| it.mark == mark.mark));
+    let roots = same.map(|it| it.entry.pid).chain([root]).collect();
+    tree_among(this::processes(), root, roots)
 }
 
-fn tree_among(mut others: Vec<ProcessEntry>, root: u32) -> HashSet<u32> {
-    let mut tree = HashSet::from([root]);
+/// Returns the processes outside of the group `root` that belong to its leader: the descendants of the group, and the
+/// processes with the mark of its start.
+pub(in super::super) fn outsiders(root: u32, mark: &str) -> Vec<u32> {
+    let marked = this::marked().into_iter().filter(|it| it.mark == mark);
+    let roots = marked.map(|it| it.entry.pid).chain([root]).collect();
+    let all = this::processes();
+    let tree = tree_among(all.clone(), root, roots);
+    let outside = all
+        .iter()
+        .filter(|it| it.group != root && tree.contains(&it.pid));
+    outside.map(|it| it.pid).collect()
+}
+
+/// Returns the processes `tree`, those of the group `root`, and the descendants of all these.
+fn tree_among(mut others: Vec<ProcessEntry>, root: u32, mut tree: HashSet<u32>) -> HashSet<u32> {
     loop {
         let before = tree.len();
         others.retain(|it| {
@@ -161,8 +196,36 @@ mod tests {
         let process = Process::start("sleep 300; true", "1-found");
         let group = process.pid().cast_signed();
         // The shell and its child are in the same group.
-        soon(|| (groups_marked("1-found") == [group, group]).then_some(()));
-        assert!(groups_marked("1-foun").is_empty());
+        let none = BTreeSet::new();
+        soon(|| (groups_marked("1-found", &none) == [group, group]).then_some(()));
+        assert!(groups_marked("1-foun", &none).is_empty());
+        let start = Process::start("sleep 300", "1-found-2");
+        let group = start.pid().cast_signed();
+        soon(|| {
+            groups_marked("1-found", &none)
+                .contains(&group)
+                .then_some(())
+        });
+    }
+
+    #[test]
+    fn a_tree_has_sessions_of_its_own_whose_parents_have_ended() {
+        let mark = "1-sessions-1";
+        let leader = Process::start("(setsid sleep 300 &); sleep 300; true", mark);
+        let detached = soon(|| {
+            let found = outsiders(leader.pid(), mark);
+            (found.len() == 1).then(|| found[0])
+        });
+        soon(|| {
+            let entry = this::processes().into_iter().find(|it| it.pid == detached);
+            entry.filter(|it| it.session == detached && it.parent != leader.pid())
+        });
+        assert!(tree(leader.pid()).contains(&detached));
+        let trees = BTreeSet::from([mark.to_owned()]);
+        let group = detached.cast_signed();
+        assert!(groups_marked("2-other", &trees).contains(&group));
+        assert!(!groups_marked("1-sessions", &BTreeSet::new()).contains(&group));
+        kill_process(Pid::from_raw(group).unwrap(), Signal::KILL).unwrap();
     }
 
     #[test]
@@ -234,9 +297,11 @@ mod tests {
             (2, 1, 2),
             (3, 2, 2),
         ];
-        let tree = tree_among(entries.map(entry).to_vec(), 5);
-        assert_eq!(tree, [5, 6, 7, 8, 9].into());
-        assert_eq!(tree_among(Vec::new(), 5), [5].into());
+        let tree = |entries, roots| tree_among(entries, 5, HashSet::from_iter(roots));
+        let entries = entries.map(entry).to_vec();
+        assert_eq!(tree(entries.clone(), vec![5]), [5, 6, 7, 8, 9].into());
+        assert_eq!(tree(entries, vec![5, 2]), [2, 3, 5, 6, 7, 8, 9].into());
+        assert_eq!(tree(Vec::new(), vec![5]), [5].into());
     }
 
     /// The table for macOS is made by a crate that also runs here. It must tell the same as the table of this system.

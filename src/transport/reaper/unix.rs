@@ -1,8 +1,8 @@
 //! Cleans up after SIGKILL. A second process of this program, in its own process group so that Ctrl-C does not reach
 //! it, reads a pipe that only the proxy holds open: `+PGID` for a started group, `-PGID` for a finished one, `=PATH`
-//! for a directory to remove with the proxy. At the end of the pipe it kills the remaining groups, removes the
-//! directories and exits. A group that was started just before the kill and never reported is found by the mark in its
-//! environment.
+//! for a directory to remove with the proxy, `*MARK` for a start of which no process may survive. At the end of the pipe
+//! it kills the remaining groups, removes the directories and exits. A group that was started just before the kill and
+//! never reported is found by the mark in its environment, as is a process of a tree in a session of its own.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -11,6 +11,7 @@ use std::io::{self, BufRead, Write};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -24,7 +25,7 @@ use crate::transport::resolve::this_program;
 /// Name of the hidden subcommand.
 const SUBCOMMAND: &str = "__reaper";
 
-/// Environment variable of every process that is started; its value identifies the proxy.
+/// Environment variable of every process that is started; its value identifies the proxy, and for some the start.
 pub(in super::super) const MARK: &str = "MCP_PROXY_GUARD";
 
 /// Time between SIGTERM and SIGKILL.
@@ -36,7 +37,10 @@ const EXECUTED: Duration = Duration::from_millis(20);
 #[derive(Clone)]
 pub(crate) struct Reaper {
     state: Arc<Mutex<ReaperState>>,
+    /// Identifies the proxy.
     mark: Arc<str>,
+    /// Number of starts.
+    starts: Arc<AtomicU64>,
 }
 
 enum ReaperState {
@@ -60,6 +64,7 @@ impl Reaper {
         Self {
             state: Arc::new(Mutex::new(state)),
             mark: mark.into(),
+            starts: Arc::default(),
         }
     }
 
@@ -69,9 +74,14 @@ impl Reaper {
         Self::of(ReaperState::Absent, "")
     }
 
-    /// Returns the variable that every started process must have in its environment.
-    pub(crate) fn mark(&self) -> (&'static str, &str) {
-        (MARK, &self.mark)
+    /// Returns the variable that the next process must have in its environment. Its value identifies the proxy, and also
+    /// the start if `of_start` is true. Other starts have equal marks: a standby must not differ from a plain start.
+    pub(crate) fn mark(&self, of_start: bool) -> (&'static str, String) {
+        if !of_start {
+            return (MARK, self.mark.to_string());
+        }
+        let number = self.starts.fetch_add(1, Ordering::Relaxed);
+        (MARK, format!("{}-{number}", self.mark))
     }
 
     /// Starts the reaper process unless it runs. Must be called before a group is started.
@@ -85,6 +95,11 @@ impl Reaper {
 
     pub(crate) fn forget(&self, pgid: Pid) {
         self.attempt(|state| state.send(&format!("-{pgid}")));
+    }
+
+    /// Registers the mark of a start of which no process may survive the proxy, in whatever session.
+    pub(crate) fn watch_tree(&self, mark: &str) {
+        self.attempt(|state| state.send(&format!("*{mark}")));
     }
 
     /// Registers a directory to be removed after the proxy has exited.
@@ -133,34 +148,49 @@ impl fmt::Debug for Reaper {
 
 /// Entry point of the hidden subcommand: waits until stdin ends, then kills the remaining groups and those with `mark`.
 pub(crate) fn main(mark: &str) {
-    let (mut groups, directories) = read_unfinished(io::stdin().lock());
+    let Unfinished {
+        mut groups,
+        trees,
+        directories,
+    } = read_unfinished(io::stdin().lock());
     // The pipe reaches its end only after the last process that was being started calls exec. The system closes it
     // slightly before the process table shows that program's environment.
     thread::sleep(EXECUTED);
-    groups.extend(groups_marked(mark));
+    groups.extend(groups_marked(mark, &trees));
     reap(&groups, GRACE);
     for directory in directories {
         let _ = fs::remove_dir_all(directory);
     }
 }
 
-/// Reads to the end; returns the groups not reported as finished and the directories to remove.
-fn read_unfinished(lines: impl BufRead) -> (BTreeSet<i32>, Vec<PathBuf>) {
-    let mut groups = BTreeSet::new();
-    let mut directories = Vec::new();
+/// Work at the end of the proxy.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Unfinished {
+    /// Groups not reported as finished.
+    groups: BTreeSet<i32>,
+    /// Marks of starts of which no process may survive.
+    trees: BTreeSet<String>,
+    /// Directories to remove.
+    directories: Vec<PathBuf>,
+}
+
+/// Reads to the end.
+fn read_unfinished(lines: impl BufRead) -> Unfinished {
+    let mut unfinished = Unfinished::default();
     for line in lines.lines().map_while(Result::ok) {
         let Some((sign, pgid)) = line.split_at_checked(1) else {
             continue;
         };
         match (sign, pgid.parse()) {
-            ("=", _) if pgid.starts_with('/') => directories.push(pgid.into()),
+            ("=", _) if pgid.starts_with('/') => unfinished.directories.push(pgid.into()),
+            ("*", _) if !pgid.is_empty() => _ = unfinished.trees.insert(pgid.to_owned()),
             // 1 would mean every process on the system.
-            ("+", Ok(pgid @ 2..)) => _ = groups.insert(pgid),
-            ("-", Ok(pgid)) => _ = groups.remove(&pgid),
+            ("+", Ok(pgid @ 2..)) => _ = unfinished.groups.insert(pgid),
+            ("-", Ok(pgid)) => _ = unfinished.groups.remove(&pgid),
             _ => {}
         }
     }
-    (groups, directories)
+    unfinished
 }
 
 fn reap(groups: &BTreeSet<i32>, grace: Duration) {
@@ -187,12 +217,13 @@ mod tests {
     #[test]
     fn unfinished_groups_and_directories_are_read() {
         let lines =
-            b"+100\n+200\n+300\n-200\n=/tmp/x y\n+200\n-100\nnoise\n\n+1\n+0\n+-5\n=\n-400\n";
-        let directories = vec![PathBuf::from("/tmp/x y")];
-        assert_eq!(
-            read_unfinished(&lines[..]),
-            ([200, 300].into(), directories)
-        );
+            b"+100\n+200\n*7-a-1\n+300\n-200\n=/tmp/x y\n+200\n-100\nnoise\n\n+1\n+0\n+-5\n=\n*\n-400\n";
+        let expected = Unfinished {
+            groups: [200, 300].into(),
+            trees: ["7-a-1".to_owned()].into(),
+            directories: vec![PathBuf::from("/tmp/x y")],
+        };
+        assert_eq!(read_unfinished(&lines[..]), expected);
     }
 
     /// Returns a command that runs one of the next two tests, which are child processes of the third.

@@ -1,11 +1,13 @@
-//! Failures of servers over HTTP: lost sessions and crashes.
+//! Failures of servers over HTTP: lost sessions, crashes, processes that leave their group.
 
 use std::ffi::OsString;
 
 use serde_json::{Value, json};
 
 use super::{OWN_PORT, Served, free_port};
-use crate::harness::{DEADLINE, Message, Project, eventually, initialize_params, peers};
+use crate::harness::{
+    DEADLINE, Message, Project, eventually, initialize_params, peers, processes_with_tag,
+};
 
 /// Place of the code that answers requests before the server does.
 const HOOK: &str = "    return False";
@@ -138,4 +140,44 @@ fn a_crash_is_told_with_its_status_and_its_output() {
         }
     }
     assert_eq!(call(&served, "mark")["executed"], 1);
+}
+
+/// Runs a command in a session of its own, below a shell.
+const CHILD_SESSION: &str = r#"setsid "$0" "$@"; true"#;
+/// Like [`CHILD_SESSION`], with a parent that ends at once.
+const ORPHAN_SESSION: &str = r#"(setsid "$0" "$@" &); exec sleep 600"#;
+
+#[test]
+fn a_process_in_a_session_of_its_own_ends_with_its_generation() {
+    for script in [CHILD_SESSION, ORPHAN_SESSION] {
+        for port in ["{port}".to_owned(), free_port().to_string()] {
+            for is_killed in [false, true] {
+                let (project, words) = project(HOOK, &port);
+                let words = [vec!["sh".into(), "-c".into(), script.into()], words].concat();
+                let url = format!("http://127.0.0.1:{port}/mcp");
+                let served = serve_by(project, words, &url, &["--hold-timeout", "2m"]);
+                let tag = served.peer.tag().to_owned();
+                let servers = || {
+                    let mut all = processes_with_tag(&tag);
+                    all.retain(|(_, command)| command.contains("bin/python"));
+                    all.retain(|(_, command)| !command.contains("setsid"));
+                    all.len()
+                };
+                assert_eq!(call(&served, "mark")["mark"], "v0");
+                for round in 1..=2 {
+                    let (from, to) = (format!("\"v{}\"", round - 1), format!("\"v{round}\""));
+                    served.project.edit("raw_http.py", &from, &to);
+                    let mark = call(&served, "mark")["mark"].clone();
+                    assert_eq!(mark, format!("v{round}"), "{}", served.log.text());
+                }
+                eventually(DEADLINE, || servers() == 1);
+                if is_killed {
+                    served.peer.signal(rustix::process::Signal::KILL);
+                } else {
+                    served.peer.close_stdin();
+                }
+                eventually(DEADLINE, || processes_with_tag(&tag).is_empty());
+            }
+        }
+    }
 }
