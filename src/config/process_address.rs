@@ -73,6 +73,11 @@ impl ProcessAddress {
         self.template.is_none()
     }
 
+    /// Returns true if each start gets a port of its own, by the placeholder in the URL.
+    pub(crate) fn has_own_ports(&self) -> bool {
+        !self.is_auto() && self.fixed_port.is_none()
+    }
+
     /// Returns the URL as configured, with its placeholder; `auto` if it is found at each start.
     pub(crate) fn text(&self) -> &str {
         self.template.as_deref().unwrap_or(AUTO)
@@ -111,6 +116,16 @@ impl ProcessAddress {
 }
 
 impl ServerSpec {
+    /// Returns true if the process does not learn the port of a start: `env` has another `PORT`, and nothing has the
+    /// placeholder.
+    pub(crate) fn hides_port(&self) -> bool {
+        let has = |text: &OsStr| text.to_string_lossy().contains(PLACEHOLDER);
+        let mut values = self.env.iter().map(|(_, value)| value);
+        self.env.iter().any(|(name, _)| name == VARIABLE)
+            && !self.args.iter().any(|arg| has(arg))
+            && !values.any(|value| has(value))
+    }
+
     /// Returns the settings of a start on `port`: with the port in the arguments and in `env`, and as `PORT` in `env`
     /// unless that is configured.
     pub(crate) fn on_port(&self, port: u16) -> Self {
@@ -189,5 +204,26 @@ mod tests {
         assert_eq!(started.env, expected);
         spec.env = vec![env("PORT", "1{port}")];
         assert_eq!(spec.on_port(81).env, [env("PORT", "181")]);
+    }
+
+    #[test]
+    fn a_port_of_the_definition_hides_that_of_a_start() {
+        let hides = |args: &[&str], env: &[(&str, &str)]| {
+            let args = args.iter().map(OsString::from).collect();
+            let mut spec = ServerSpec::new("x".into(), "run".into(), args, "/".into());
+            spec.env = env
+                .iter()
+                .map(|(name, value)| (name.into(), value.into()))
+                .collect();
+            spec.hides_port()
+        };
+        assert!(hides(&["server.js"], &[("PORT", "3000")]));
+        assert!(!hides(&["server.js"], &[]));
+        assert!(!hides(&["server.js"], &[("PORT", "{port}")]));
+        assert!(!hides(
+            &["server.js"],
+            &[("PORT", "3000"), ("HTTP_PORT", "{port}")]
+        ));
+        assert!(!hides(&["server.js", "--port={port}"], &[("PORT", "3000")]));
     }
 }

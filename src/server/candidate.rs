@@ -12,7 +12,7 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use super::advice;
-use super::backend::SHOWN_STDERR;
+use super::backend::{Backend, SHOWN_STDERR};
 use super::connection::Client;
 use super::generation::{self, GenerationExit, ProofResults, ProvenGeneration, RunningGeneration};
 use super::handshake::{ClientHello, Handshake, ProofFailure, replay, shake_hands};
@@ -184,15 +184,19 @@ impl Candidate {
         limit: Duration,
         stderr: &mut Option<StderrBuffer>,
     ) -> ProofFailure {
-        let missed = match running.backend.http_process() {
-            Some(process) => process.missed().await,
-            None => None,
+        let method = running.connection.newest_own_method().unwrap_or_default();
+        let missing = format!("no response to `{method}`");
+        let was_live = self.shared.snapshot.borrow().generation > 0;
+        let (missing, advice) = match &running.backend {
+            Backend::HttpProcess(process) => process.missed(missing).await,
+            Backend::Process(child) if !was_live => process::missed(child, missing).await,
+            Backend::Process(_) | Backend::Remote(_) => (missing, None),
         };
-        let missing = missed.unwrap_or_else(|| {
-            let method = running.connection.newest_own_method().unwrap_or_default();
-            format!("no response to `{method}`")
-        });
-        let proof_failure = ProofFailure::Late(missing, limit);
+        let proof_failure = ProofFailure::Late {
+            missing,
+            limit,
+            advice,
+        };
         let fails = |stderr| (stderr, StandbyMismatch::Fails(proof_failure.reason("")));
         let (stderr, mismatch) = stderr.take().map(fails).unzip();
         self.finish_standby(stderr, mismatch);

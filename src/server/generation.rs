@@ -83,7 +83,11 @@ pub(crate) fn failure(
     let stderr = exit.map(|ending| ending.stderr.clone()).unwrap_or_default();
     let holder = advice::holder(&stderr, predecessor, spec);
     let (advice, is_taken) = match proof_failure {
-        ProofFailure::Refused(_, advice) => (Some(advice.clone()), false),
+        ProofFailure::Refused(_, advice)
+        | ProofFailure::Late {
+            advice: Some(advice),
+            ..
+        } => (Some(advice.clone()), false),
         _ => (
             holder.map(|holder| holder.advice().to_owned()),
             holder == Some(Holder::Other),
@@ -92,7 +96,7 @@ pub(crate) fn failure(
     Failure {
         advice,
         stderr,
-        passing: is_taken || matches!(proof_failure, ProofFailure::Late(..)),
+        passing: is_taken || matches!(proof_failure, ProofFailure::Late { .. }),
         ..Failure::new(number, reason)
     }
 }

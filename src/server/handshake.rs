@@ -118,8 +118,13 @@ pub(crate) enum ProofFailure {
     Wrong(String),
     /// The address refused the handshake; a sentence fragment, and advice on the address.
     Refused(String, String),
-    /// The start reached this time limit; the text names the missing step, such as `no response to "initialize"`.
-    Late(String, Duration),
+    /// The start reached its time limit; `missing` names the missing step, such as `no response to "initialize"`.
+    Late {
+        missing: String,
+        limit: Duration,
+        /// Advice, if another one is known than a higher limit.
+        advice: Option<String>,
+    },
 }
 
 impl ProofFailure {
@@ -133,7 +138,7 @@ impl ProofFailure {
             Self::NotListening(Some(port)) => format!("{how} before it listened on port {port}"),
             Self::NotListening(None) => format!("{how} before it listened on a port"),
             Self::Wrong(reason) | Self::Refused(reason, _) => reason.clone(),
-            Self::Late(missing, limit) => {
+            Self::Late { missing, limit, .. } => {
                 format!("did not start within {} s: {missing}", limit.as_secs_f64())
             }
         }

@@ -25,7 +25,7 @@ use crate::config::ProcessAddress;
 use crate::event::{Event, Failure};
 use crate::transport::child;
 use crate::transport::http::{HttpLink, LinkError};
-use crate::transport::listening_ports::listening_sockets;
+use crate::transport::listening_ports::{listening_sockets, listens_on, own_sockets};
 pub(super) use address_search::AddressSearch;
 
 /// Interval at which the port is tried.
@@ -94,13 +94,20 @@ async fn spawn(
     let remote = remote.map_err(|error| failed(error.to_string()))?;
     let host = remote.url.host_str().unwrap_or("127.0.0.1").to_owned();
     if accepts(&host, port).await {
+        let (owner, advice) = owner(port).await;
         return Err(Failure {
-            advice: Some(format!(
-                "stop that process, or write {{port}} in place of {port} in `url` and in the command: each start then \
-                 gets a port of its own"
-            )),
+            advice: Some(advice),
             passing: true,
-            ..failed(format!("another process listens on port {port}"))
+            ..failed(format!("{owner} listens on port {port}"))
+        });
+    }
+    if address.has_own_ports() && context.spec.hides_port() {
+        return Err(Failure {
+            advice: Some(
+                "remove PORT from `env`, or write {port} as its value; or name that port in `url`"
+                    .to_owned(),
+            ),
+            ..failed("its `env` sets PORT, so that it does not get the port of `url`".to_owned())
         });
     }
     let resources = &context.resources;
@@ -122,6 +129,34 @@ async fn spawn(
         pid: child.pid(),
     });
     Ok(Arc::new(ServingProcess { child, host, port }))
+}
+
+/// Returns the owner of a port that is taken, and advice.
+async fn owner(port: u16) -> (&'static str, String) {
+    let is_on_port = |sockets: Option<Vec<SocketAddr>>| {
+        let mut sockets = sockets.into_iter().flatten();
+        sockets.any(|socket| socket.port() == port)
+    };
+    let own = std::process::id();
+    let found = spawn_blocking(move || (own_sockets(), listening_sockets(own))).await;
+    let (proxy, tree) = found.unwrap_or_default();
+    let own_ports = format!(
+        "write {{port}} in place of {port} in `url` and in the command: each start then gets a port of its own"
+    );
+    if is_on_port(proxy) {
+        let advice = format!("choose another port for `--http` than {port}, or {own_ports}");
+        return ("the proxy itself", advice);
+    }
+    if is_on_port(tree) {
+        return (
+            "another process of this proxy, such as that of another session,",
+            own_ports,
+        );
+    }
+    (
+        "another process",
+        format!("stop that process, or {own_ports}"),
+    )
 }
 
 /// Waits until the process exits, or its session or the link to it is lost. Nothing is sent from then on.
@@ -211,30 +246,40 @@ impl HttpProcess {
         }))
     }
 
-    /// Returns how a start that took too long can be described; `None` if the process accepts connections.
-    pub(super) async fn missed(&self) -> Option<String> {
-        if accepts(&self.process.host, self.process.port).await {
-            return None;
+    /// Returns how a start can be described that took too long with `missing`, and advice.
+    pub(super) async fn missed(&self, missing: String) -> (String, Option<String>) {
+        let ServingProcess { host, port, .. } = &*self.process;
+        if accepts(host, *port).await {
+            return (missing, None);
         }
         let sockets = self.sockets().await.unwrap_or_default();
-        let ServingProcess { host, port, .. } = &*self.process;
-        Some(match sockets.first() {
-            Some(_) if self.address.is_auto() => return None,
-            None if self.address.is_auto() => {
-                format!("nothing listens on port {port}, which it was given in the variable PORT")
-            }
-            Some(other) if other.port() == *port => {
-                format!("it listens on {other}, not on {host}:{port}; correct the host of `url`")
-            }
-            Some(other) => {
-                let other = other.port();
-                format!(
-                    "it listens on port {other}, not on {port}; the proxy sets the port by {{port}} in the command and \
-                     by the variable PORT, and with `--url auto` it finds the port of the server's choice"
-                )
-            }
-            None => format!("nothing listens on port {port}"),
-        })
+        let is_auto = self.address.is_auto();
+        let at_port = sockets.iter().find(|socket| socket.port() == *port);
+        if let (Some(other), false) = (at_port, is_auto) {
+            return (
+                format!("it listens on {other}, not on {host}:{port}"),
+                Some(format!(
+                    "correct the host of `url`: it listens on {}",
+                    other.ip()
+                )),
+            );
+        }
+        match (sockets.is_empty(), is_auto) {
+            (false, true) => (missing, None),
+            (true, true) => (
+                format!("nothing listens on port {port}, which it was given in the variable PORT"),
+                None,
+            ),
+            (true, false) => (format!("nothing listens on port {port}"), None),
+            (false, false) => (
+                format!("it {}, not on {port}", listens_on(&sockets)),
+                Some(
+                    "let the server take its port from {port} in the command or from the variable PORT, or use `--url \
+                     auto` (`url = \"auto\"` in the configuration), which finds the port of its choice"
+                        .to_owned(),
+                ),
+            ),
+        }
     }
 
     async fn sockets(&self) -> Option<Vec<SocketAddr>> {

@@ -19,6 +19,7 @@ use crate::error_chain::with_causes;
 use crate::event::{Event, Failure, StrayKind};
 use crate::jsonrpc::{Envelope, Frame, InvalidMessage, text};
 use crate::transport::child::{Child, ExitWatch};
+use crate::transport::listening_ports::{listening_sockets, listens_on};
 use crate::transport::resolve::SpawnError;
 use crate::transport::stream::{LineReader, Outbox};
 
@@ -80,6 +81,25 @@ pub(super) fn start(
         backend: Backend::Process(child),
         since,
     })
+}
+
+/// Returns how a start can be described that took too long with `missing`, and advice: a process that listens on a port
+/// instead is a server over HTTP.
+pub(super) async fn missed(child: &Child, missing: String) -> (String, Option<String>) {
+    let pid = child.pid();
+    let sockets = spawn_blocking(move || listening_sockets(pid)).await;
+    let Some(sockets) = sockets.ok().flatten().filter(|it| !it.is_empty()) else {
+        return (missing, None);
+    };
+    let listens = listens_on(&sockets);
+    (
+        format!("{missing}, but it {listens} and `--url` is missing"),
+        Some(
+            "if it serves HTTP there, pass `--url auto` before the command, or write `url = \"auto\"` beside its \
+             `command` in the configuration; `mcp-proxy help http` tells more"
+                .to_owned(),
+        ),
+    )
 }
 
 /// Returns the failure to start a process.

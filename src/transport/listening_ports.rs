@@ -8,6 +8,7 @@ mod macos;
 #[cfg(not(any(target_os = "linux", target_os = "macos")))]
 mod other;
 
+use std::collections::{BTreeSet, HashSet};
 use std::net::SocketAddr;
 
 #[cfg(target_os = "linux")]
@@ -20,10 +21,26 @@ use other as system;
 /// Returns the TCP sockets on which the process `root`, its process group and its descendants listen, in the order of
 /// ports; `None` if the system does not report them. Reads the state of every process.
 pub(crate) fn listening_sockets(root: u32) -> Option<Vec<SocketAddr>> {
-    let mut sockets = system::listening_sockets(root)?;
+    system::listening_sockets(root).map(in_order)
+}
+
+/// Returns the TCP sockets on which this process itself listens; `None` if the system does not report them.
+pub(crate) fn own_sockets() -> Option<Vec<SocketAddr>> {
+    system::sockets_of(&HashSet::from([std::process::id()])).map(in_order)
+}
+
+/// Returns `listens on port 80` with the ports of the sockets.
+pub(crate) fn listens_on(sockets: &[SocketAddr]) -> String {
+    let ports: BTreeSet<u16> = sockets.iter().map(SocketAddr::port).collect();
+    let noun = if ports.len() > 1 { "ports" } else { "port" };
+    let ports: Vec<String> = ports.iter().map(ToString::to_string).collect();
+    format!("listens on {noun} {}", ports.join(", "))
+}
+
+fn in_order(mut sockets: Vec<SocketAddr>) -> Vec<SocketAddr> {
     sockets.sort_unstable_by_key(|socket| (socket.port(), socket.ip()));
     sockets.dedup();
-    Some(sockets)
+    sockets
 }
 
 #[cfg(test)]

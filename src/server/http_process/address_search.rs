@@ -107,8 +107,11 @@ impl<'a> AddressSearch<'a> {
             return handshake.await;
         }
         let late = |_| {
-            let missing = "no response to a handshake".to_owned();
-            Err(ProofFailure::Late(missing, OTHER_PORT_TIMEOUT))
+            Err(ProofFailure::Late {
+                missing: "no response to a handshake".to_owned(),
+                limit: OTHER_PORT_TIMEOUT,
+                advice: None,
+            })
         };
         timeout(OTHER_PORT_TIMEOUT, handshake)
             .await

@@ -1,6 +1,6 @@
 //! Listening sockets by `/proc`.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fs;
 use std::net::{IpAddr, SocketAddr};
 
@@ -10,8 +10,13 @@ use crate::transport::process_table::tree;
 const LISTEN: &str = "0A";
 
 pub(super) fn listening_sockets(root: u32) -> Option<Vec<SocketAddr>> {
+    sockets_of(&tree(root))
+}
+
+/// Returns the sockets on which these processes listen.
+pub(super) fn sockets_of(processes: &HashSet<u32>) -> Option<Vec<SocketAddr>> {
     let all = sockets_by_inode()?;
-    let sockets = tree(root).into_iter().flat_map(sockets);
+    let sockets = processes.iter().copied().flat_map(sockets);
     let found = sockets.filter_map(|inode| all.get(&inode).copied());
     Some(found.collect())
 }

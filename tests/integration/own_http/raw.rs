@@ -1,12 +1,14 @@
-//! Failures of servers over HTTP: lost sessions, crashes, processes that leave their group.
+//! Failures of servers over HTTP: lost sessions, crashes, ports that others have.
 
 use std::ffi::OsString;
 
 use serde_json::{Value, json};
 
 use super::{OWN_PORT, Served, free_port};
+use crate::harness::http::{Legacy, Site};
 use crate::harness::{
-    DEADLINE, Message, Project, eventually, initialize_params, peers, processes_with_tag,
+    DEADLINE, Log, Message, Peer, Project, Proxy, eventually, initialize_params, peers,
+    processes_with_tag,
 };
 
 /// Place of the code that answers requests before the server does.
@@ -180,4 +182,70 @@ fn a_process_in_a_session_of_its_own_ends_with_its_generation() {
             }
         }
     }
+}
+
+#[test]
+fn a_port_of_the_proxy_itself_is_told() {
+    let port = free_port();
+    let url = format!("http://127.0.0.1:{port}/mcp");
+    let (project, words) = project(HOOK, &port.to_string());
+    let log = Log::new();
+    let proxy = Proxy::dev(words).options(["--url", &url, "--http", &format!("127.0.0.1:{port}")]);
+    let proxy = log.written_by(proxy.within(&project));
+    let peer = Peer::spawn_command(proxy.run_by([]));
+    log.until("listening", 1);
+    let site = Site {
+        peer,
+        log,
+        url,
+        address: ([127, 0, 0, 1], port).into(),
+    };
+    let text = Legacy::begin(&site).call("mark", &json!({})).tool_text();
+    let expected = format!("the proxy itself listens on port {port}");
+    assert!(
+        text.contains(&expected) && text.contains("`--http`"),
+        "{text}"
+    );
+}
+
+#[test]
+fn a_port_of_another_session_is_told() {
+    let port = free_port();
+    let url = format!("http://127.0.0.1:{port}/mcp");
+    let (project, words) = project(HOOK, &port.to_string());
+    let site = Site::start(Proxy::dev(words).options(["--url", &url]).within(&project));
+    let first = Legacy::begin(&site);
+    assert_eq!(facts(&first.call("mark", &json!({})))["mark"], "v0");
+    let text = Legacy::begin(&site).call("mark", &json!({})).tool_text();
+    for part in ["another process of this proxy", &port.to_string(), "{port}"] {
+        assert!(text.contains(part), "{part}: {text}");
+    }
+    assert_eq!(facts(&first.call("mark", &json!({})))["executed"], 2);
+}
+
+#[test]
+fn a_port_of_the_definition_in_place_of_the_proxys_is_told_at_once() {
+    let (project, mut words) = project(HOOK, "{port}");
+    words.truncate(2);
+    let served = serve_by(project, words, OWN_PORT, &["--env", "PORT=1"]);
+    let failure = served.log.until("broken", 1)[0]["failure"].clone();
+    let reason = failure["reason"].as_str().unwrap();
+    assert!(reason.contains("its `env` sets PORT"), "{reason}");
+    assert!(served.log.events("spawned").is_empty());
+}
+
+#[test]
+fn a_server_over_http_without_url_is_recognised() {
+    let port = free_port();
+    let (project, words) = project(HOOK, &port.to_string());
+    let log = Log::new();
+    let proxy = Proxy::dev(words).options(["--start-timeout", "15s"]);
+    let peer = log.written_by(proxy.within(&project)).spawn();
+    peer.initialize(&initialize_params());
+    let failure = log.until("broken", 1)[0]["failure"].clone();
+    let reason = failure["reason"].as_str().unwrap();
+    let expected = format!("listens on port {port} and `--url` is missing");
+    assert!(reason.contains(&expected), "{reason}");
+    let advice = failure["advice"].as_str().unwrap();
+    assert!(advice.contains("--url auto"), "{advice}");
 }
