@@ -271,7 +271,7 @@ impl Candidate {
         let Some(process) = running.backend.http_process() else {
             return shake().await;
         };
-        let mut search = AddressSearch::new(process);
+        let mut search = AddressSearch::new(process, self.limit());
         loop {
             search.next().await?;
             match search.attempt(shake()).await {
@@ -283,6 +283,9 @@ impl Candidate {
                 }
                 Err(failure) => search.refused(failure)?,
             }
+            if let Some(note) = search.note() {
+                self.note(note);
+            }
         }
     }
 
@@ -291,12 +294,16 @@ impl Candidate {
         if self.shared.is_exposure_told.swap(true, Ordering::Relaxed) {
             return;
         }
+        self.note(format!(
+            "the server listens on all networks ({socket}): other machines can call its tools without the proxy; let \
+             it listen on 127.0.0.1"
+        ));
+    }
+
+    fn note(&self, message: String) {
         self.context.resources.events.send(Event::WatchNote {
             server: self.context.spec.name.clone(),
-            message: format!(
-                "the server listens on all networks ({socket}): other machines can call its tools without the proxy; \
-                 let it listen on 127.0.0.1"
-            ),
+            message,
         });
     }
 
@@ -351,6 +358,12 @@ pub(crate) async fn stop(running: RunningGeneration) -> GenerationExit {
     let (how, status) = timeout(Duration::from_millis(50), running.backend.ended())
         .await
         .unwrap_or_else(|_| ("was stopped".to_owned(), None));
+    if let Some(stderr) = stderr
+        .as_ref()
+        .filter(|_| status.is_some_and(|it| it.is_server_error()))
+    {
+        stderr.settle().await;
+    }
     let calls = running.connection.close();
     running.backend.stop(GRACE).await;
     GenerationExit {

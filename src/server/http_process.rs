@@ -27,6 +27,7 @@ use crate::transport::child;
 use crate::transport::http::{HttpLink, LinkError};
 use crate::transport::listening_ports::{listening_sockets, listens_on, own_sockets};
 pub(super) use address_search::AddressSearch;
+use address_search::late;
 
 /// Interval at which the port is tried.
 const TRY_INTERVAL: Duration = Duration::from_millis(10);
@@ -250,7 +251,9 @@ impl HttpProcess {
     pub(super) async fn missed(&self, missing: String) -> (String, Option<String>) {
         let ServingProcess { host, port, .. } = &*self.process;
         if accepts(host, *port).await {
-            return (missing, None);
+            let refusal = self.link.0.refusal();
+            let late = refusal.and_then(|refusal| late(&refusal, self.address.is_auto()));
+            return late.unwrap_or((missing, None));
         }
         let sockets = self.sockets().await.unwrap_or_default();
         let is_auto = self.address.is_auto();

@@ -5,8 +5,10 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::{Duration, Instant};
 
 use tokio::io::AsyncReadExt;
+use tokio::time::sleep;
 
 use super::pipe::{self, ChildWriter, Output};
 use crate::lock::locked;
@@ -17,6 +19,10 @@ const LINE_CAP: usize = 8 * 1024;
 const TAIL_LINES: usize = 500;
 /// Maximum number of bytes in the tail.
 const TAIL_BYTES: usize = 256 * 1024;
+/// Time without a line after which a report counts as complete.
+const QUIET: Duration = Duration::from_millis(100);
+/// Time for a report to begin, and to be completed.
+const REPORT_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Reading end of a pipe that carries text.
 pub(super) struct Lines {
@@ -115,6 +121,8 @@ pub(crate) struct OutputTail(Arc<Mutex<TailBuffer>>);
 struct TailBuffer {
     lines: VecDeque<String>,
     bytes: usize,
+    /// Number of lines so far.
+    count: u64,
 }
 
 impl OutputTail {
@@ -125,8 +133,25 @@ impl OutputTail {
         tail.lines.iter().skip(skipped).cloned().collect()
     }
 
+    /// Waits for lines that a process writes about an error after it has answered: until they have stopped, or for at
+    /// most [`REPORT_TIMEOUT`].
+    pub(crate) async fn settle(&self) {
+        let begun = Instant::now();
+        let before = self.buffer().count;
+        let mut known = before;
+        while begun.elapsed() < REPORT_TIMEOUT {
+            sleep(QUIET).await;
+            let count = self.buffer().count;
+            if count == known && count > before {
+                return;
+            }
+            known = count;
+        }
+    }
+
     fn push(&self, line: String) {
         let mut tail = self.buffer();
+        tail.count += 1;
         tail.bytes += line.len();
         tail.lines.push_back(line);
         while tail.lines.len() > TAIL_LINES || tail.bytes > TAIL_BYTES {

@@ -12,41 +12,66 @@ use super::super::backend::HttpProcess;
 use super::super::handshake::{Handshake, ProofFailure};
 use super::{TRY_INTERVAL, accepts, reachable};
 use crate::config::Remote;
+use crate::transport::http::LinkError;
 
 /// Interval at which the sockets of the process are read: that costs processor time.
 const LOOK_INTERVAL: Duration = Duration::from_millis(250);
 /// Time for a process to listen on one more port once the paths of the others were tried.
 const MORE_PORTS: Duration = Duration::from_secs(1);
+/// Interval at which an address is asked again that refuses the handshake while the server may still start.
+const ASK_AGAIN: Duration = Duration::from_millis(250);
+/// Time after which such refusals are noted.
+const NOTE_AFTER: Duration = Duration::from_secs(2);
 /// Time limit for a handshake on a port that the process was not given: it may not speak HTTP there.
 const OTHER_PORT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Search for the address of one generation.
 pub(in super::super) struct AddressSearch<'a> {
     process: &'a HttpProcess,
+    begun: Instant,
+    /// Time limit of the start.
+    limit: Duration,
     /// Port of the present address.
     port: u16,
     /// Addresses on this port that were not tried.
     left: VecDeque<Remote>,
     tried_ports: BTreeSet<u16>,
-    /// Refusals so far, each with its address.
+    /// Refusals in the present round, each with its address.
     refusals: Vec<String>,
+    /// Time of the first refusal by a server that may still be starting.
+    refused_since: Option<Instant>,
+    is_noted: bool,
 }
 
 impl<'a> AddressSearch<'a> {
-    pub(in super::super) fn new(process: &'a HttpProcess) -> Self {
+    /// Begins the search in a start with this time limit.
+    pub(in super::super) fn new(process: &'a HttpProcess, limit: Duration) -> Self {
         Self {
             process,
+            begun: Instant::now(),
+            limit,
             port: process.process.port,
             left: VecDeque::new(),
             tried_ports: BTreeSet::new(),
             refusals: Vec::new(),
+            refused_since: None,
+            is_noted: false,
         }
     }
 
     /// Waits for the next address and sets it in the link.
     pub(in super::super) async fn next(&mut self) -> Result<(), ProofFailure> {
         if !self.process.address.is_auto() {
-            return self.process.listening().await;
+            if self.refused_since.is_none() {
+                return self.process.listening().await;
+            }
+            let mut exited = self.process.process.child.exited();
+            tokio::select! {
+                _ = exited.wait() => return Err(self.exited()),
+                () = sleep(ASK_AGAIN) => {}
+            }
+            self.process.link.0.forget_refusal();
+            return Ok(());
         }
         if self.left.is_empty() {
             let socket = self.next_socket().await?;
@@ -64,7 +89,7 @@ impl<'a> AddressSearch<'a> {
     }
 
     /// Waits for a socket of the process on a port that was not tried.
-    async fn next_socket(&self) -> Result<SocketAddr, ProofFailure> {
+    async fn next_socket(&mut self) -> Result<SocketAddr, ProofFailure> {
         let process = &self.process.process;
         let given = SocketAddr::from((Ipv4Addr::LOCALHOST, process.port));
         let mut exited = process.child.exited();
@@ -89,10 +114,15 @@ impl<'a> AddressSearch<'a> {
                 }
             }
             if !self.refusals.is_empty() && begun.elapsed() >= MORE_PORTS {
-                return Err(self.refused_everywhere());
+                if self.refused_since.is_none() || !self.has_time(MORE_PORTS) {
+                    return Err(self.refused_everywhere());
+                }
+                self.tried_ports.clear();
+                self.refusals.clear();
+                is_given_open = false;
             }
             tokio::select! {
-                _ = exited.wait() => return Err(ProofFailure::NotListening(None)),
+                _ = exited.wait() => return Err(self.exited()),
                 () = sleep(TRY_INTERVAL) => {}
             }
         }
@@ -126,16 +156,57 @@ impl<'a> AddressSearch<'a> {
             .find(|socket| socket.ip().is_unspecified()))
     }
 
-    /// Records the refusal at the present address; returns it as the error unless another address may be right.
+    fn exited(&self) -> ProofFailure {
+        if self.refused_since.is_some() {
+            ProofFailure::Lost("initialize")
+        } else {
+            ProofFailure::NotListening(None)
+        }
+    }
+
+    /// Returns true if an address can be asked once more after `pause`.
+    fn has_time(&self, pause: Duration) -> bool {
+        self.begun.elapsed() + 2 * pause < self.limit
+    }
+
+    /// Returns a note on refusals that last, once.
+    pub(in super::super) fn note(&mut self) -> Option<String> {
+        if self.is_noted || self.refused_since?.elapsed() < NOTE_AFTER {
+            return None;
+        }
+        let refusal = self.process.link.0.refusal()?;
+        self.is_noted = true;
+        Some(format!(
+            "the server {refusal}; it is asked again for {} s, since it may still be starting",
+            self.limit.saturating_sub(self.begun.elapsed()).as_secs()
+        ))
+    }
+
+    /// Records the refusal at the present address; returns it as the error unless another address may be right, or the
+    /// server may answer later.
     pub(in super::super) fn refused(&mut self, failure: ProofFailure) -> Result<(), ProofFailure> {
         let link = &self.process.link.0;
         let refusal = link.refusal();
         let status = refusal.as_ref().and_then(|refusal| refusal.status);
         let is_auto = self.process.address.is_auto();
         let advice = status.and_then(|status| advice(status, is_auto));
+        let is_temporary = status.is_some_and(is_temporary);
+        if is_temporary {
+            self.refused_since.get_or_insert_with(Instant::now);
+            if !is_auto && self.has_time(ASK_AGAIN) {
+                return Ok(());
+            }
+        }
         match (refusal, advice) {
             (Some(refusal), Some(advice)) if !is_auto || !is_of_path(refusal.status) => {
                 return Err(ProofFailure::Refused(refusal.reason, advice));
+            }
+            (Some(refusal), None) if !is_auto && is_temporary => {
+                return Err(ProofFailure::Late {
+                    missing: format!("it {refusal}"),
+                    limit: self.limit,
+                    advice: None,
+                });
             }
             _ if !is_auto => return Err(failure),
             (refusal, _) => {
@@ -161,8 +232,32 @@ impl<'a> AddressSearch<'a> {
     }
 }
 
+/// Returns how a start can be described that took too long because of a refusal, and advice; `None` if the refusal is
+/// final.
+pub(super) fn late(refusal: &LinkError, is_auto: bool) -> Option<(String, Option<String>)> {
+    let status = refusal.status.filter(|status| is_temporary(*status))?;
+    let advice = match status {
+        StatusCode::NOT_FOUND if is_auto => Some(PATH_ADVICE.to_owned()),
+        _ => advice(status, is_auto),
+    };
+    Some((format!("it {refusal}"), advice))
+}
+
 const PATH_ADVICE: &str =
     "name the server's own path, as in `--url 'http://127.0.0.1:{port}/PATH'`";
+
+/// Returns true for the status of a server that may still be starting: it may not have its routes, or wait for others.
+fn is_temporary(status: StatusCode) -> bool {
+    matches!(
+        status,
+        StatusCode::NOT_FOUND
+            | StatusCode::REQUEST_TIMEOUT
+            | StatusCode::TOO_MANY_REQUESTS
+            | StatusCode::BAD_GATEWAY
+            | StatusCode::SERVICE_UNAVAILABLE
+            | StatusCode::GATEWAY_TIMEOUT
+    )
+}
 
 /// Returns true if the server may shake hands at another path.
 fn is_of_path(status: Option<StatusCode>) -> bool {

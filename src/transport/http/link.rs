@@ -112,6 +112,11 @@ impl HttpLink {
         self.0.state.move_to(remote);
     }
 
+    /// Forgets the refusal of an earlier handshake request, before another one.
+    pub(crate) fn forget_refusal(&self) {
+        self.0.state.forget_refusal();
+    }
+
     /// Returns the most recent refusal of a handshake request at the present address, if any.
     pub(crate) fn refusal(&self) -> Option<LinkError> {
         self.0.state.refusal()

@@ -185,8 +185,14 @@ impl LinkState {
 
     /// Sends later requests to another address.
     pub(super) fn move_to(&self, remote: Remote) {
-        *locked(&self.refusal) = None;
+        self.forget_refusal();
         self.peer.move_to(remote);
+    }
+
+    /// Forgets the refusal of an earlier handshake request.
+    pub(super) fn forget_refusal(&self) {
+        *locked(&self.refusal) = None;
+        *locked(&self.last_error) = None;
     }
 
     /// Returns the most recent refusal of a handshake request.

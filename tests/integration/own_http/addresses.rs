@@ -69,22 +69,6 @@ fn a_fixed_port_of_the_code_is_found() {
 }
 
 #[test]
-fn an_unusual_path_is_asked_for() {
-    let settings = "transport='http', path='/tools', port=int(os.environ['PORT'])";
-    let code = SERVER.replace("SETTINGS", settings);
-    for (url, expected) in [("auto", "/PATH"), (OWN_PORT, "--url auto")] {
-        let failure = failure(&code, url);
-        let reason = failure["reason"].as_str().unwrap();
-        assert!(
-            reason.contains("/mcp") && reason.contains("HTTP 404"),
-            "{reason}"
-        );
-        let advice = failure["advice"].as_str().unwrap();
-        assert!(advice.contains(expected), "{advice}");
-    }
-}
-
-#[test]
 fn a_refused_handshake_comes_with_advice() {
     for url in ["auto", OWN_PORT] {
         for (status, expected) in [

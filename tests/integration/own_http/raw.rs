@@ -1,4 +1,4 @@
-//! Failures of servers over HTTP: lost sessions, crashes, ports that others have.
+//! Failures of servers over HTTP: lost sessions, refusals while they start, crashes, ports that others have.
 
 use std::ffi::OsString;
 
@@ -41,6 +41,12 @@ fn serve_by(project: Project, words: Vec<OsString>, url: &str, options: &[&str])
     let served = Served::start(project, words, url, &options);
     served.peer.initialize(&initialize_params());
     served
+}
+
+/// Returns the failure of a server that does not start.
+#[track_caller]
+fn failure(code: &str, url: &str, options: &[&str]) -> Value {
+    serve(code, url, options).log.until("broken", 1)[0]["failure"].clone()
 }
 
 /// Returns the facts that a tool tells about its process.
@@ -142,6 +148,74 @@ fn a_crash_is_told_with_its_status_and_its_output() {
         }
     }
     assert_eq!(call(&served, "mark")["executed"], 1);
+}
+
+#[test]
+fn a_server_is_asked_again_while_it_starts() {
+    for (status, url) in [
+        ("503", OWN_PORT),
+        ("404", OWN_PORT),
+        ("429", OWN_PORT),
+        ("503", "auto"),
+        ("404", "auto"),
+    ] {
+        let code = format!(
+            "    if os.path.exists('warm'):\n        return False\n    \
+             handler.answer({status}, 'warming up')\n    return True"
+        );
+        let (project, words) = project(&code, "{port}");
+        let served = Served::start(project, words, url, &["--start-timeout", "2m"]);
+        let begun = served.peer.request("initialize", &initialize_params());
+        eventually(DEADLINE, || served.log.text().contains("is asked again"));
+        served.project.write("warm", "");
+        served.peer.await_response(begun).result();
+        assert_eq!(call(&served, "mark")["mark"], "v0", "{status} {url}");
+        let text = served.log.text();
+        assert!(text.contains(&format!("HTTP {status}")), "{text}");
+        assert!(served.log.events("broken").is_empty(), "{text}");
+    }
+}
+
+#[test]
+fn a_server_that_stays_unavailable_or_exits_is_told() {
+    let refusing = "    handler.answer(503, 'warming up')\n    return True";
+    let failed = failure(refusing, OWN_PORT, &["--start-timeout", "20s"]).to_string();
+    for part in ["did not start within 20 s", "HTTP 503", "warming up"] {
+        assert!(failed.contains(part), "{part}: {failed}");
+    }
+    let exiting =
+        "    handler.answer(503)\n    print('no such table', flush=True)\n    os._exit(4)";
+    let failed = failure(exiting, OWN_PORT, &[]).to_string();
+    for part in ["exited with status 4", "no such table"] {
+        assert!(failed.contains(part), "{part}: {failed}");
+    }
+}
+
+#[test]
+fn an_unusual_path_is_asked_for() {
+    let code = "    if handler.path == '/tools':\n        return False\n    handler.answer(404)\n    \
+                return True";
+    for (url, expected) in [("auto", "/PATH"), (OWN_PORT, "--url auto")] {
+        // The server may still be starting.
+        let failed = failure(code, url, &["--start-timeout", "20s"]);
+        let reason = failed["reason"].as_str().unwrap();
+        assert!(
+            reason.contains("/mcp") && reason.contains("HTTP 404"),
+            "{reason}"
+        );
+        let advice = failed["advice"].as_str().unwrap();
+        assert!(advice.contains(expected), "{advice}");
+    }
+}
+
+#[test]
+fn a_report_after_the_answer_500_is_told() {
+    let code = "    handler.answer(500, 'Internal Server Error')\n    handler.wfile.flush()\n    \
+                time.sleep(0.3)\n    print('KeyError: DATABASE_URL', flush=True)\n    return True";
+    let failed = failure(code, OWN_PORT, &[]).to_string();
+    for part in ["HTTP 500", "KeyError: DATABASE_URL"] {
+        assert!(failed.contains(part), "{part}: {failed}");
+    }
 }
 
 /// Runs a command in a session of its own, below a shell.
