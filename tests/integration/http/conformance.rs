@@ -50,6 +50,16 @@ const OF_A_PIPE: [&str; 1] = ["server-sse-disconnect-resume"];
 /// Check that the suite aborts after 5 s of its own, and its scenario.
 const TIMED: (&str, &str) = ("server-session-id-visible-ascii", "server-initialize");
 
+/// Tries the check with the time limit again if it was lost. On a busy machine a start takes longer than the suite waits,
+/// so that the proxy of `site` has to answer before it.
+fn try_timed(through: &mut BTreeSet<Check>, revision: &str, site: impl FnOnce() -> Site) {
+    let (check, scenario) = TIMED;
+    let holds = |checks: &BTreeSet<Check>| checks.iter().any(|(_, id, _)| id == check);
+    if holds(direct(revision)) && !holds(through) {
+        through.extend(passing_of(scenario, &site().url, revision));
+    }
+}
+
 fn behind_a_pipe(revision: &str, saves: bool) {
     let (project, command) = everything_project();
     let start = |startup_wait: &str| {
@@ -65,12 +75,7 @@ fn behind_a_pipe(revision: &str, saves: bool) {
     let save = |why: &str| project.save("server.py", &format!("{source}\n# {why}\n"));
     let saves: Saves<'_> = saves.then_some(("spawned", &save));
     let mut through = checks_that_pass(&site, revision, saves);
-    let (check, scenario) = TIMED;
-    let holds = |checks: &BTreeSet<Check>| checks.iter().any(|(_, id, _)| id == check);
-    if holds(direct(revision)) && !holds(&through) {
-        // On a busy machine a start takes longer than the suite waits, so that the proxy has to answer before it.
-        through.extend(passing_of(scenario, &start("1s").url, revision));
-    }
+    try_timed(&mut through, revision, || start("1s"));
     same(&through, revision, &OF_A_PIPE);
 }
 
@@ -173,16 +178,21 @@ fn requests_to_a_server_that_is_saved() {
 #[track_caller]
 fn before_the_other_era(revision: &str, era: &str) {
     let (project, command) = everything_project();
-    let proxy = Proxy::dev(command)
-        .options(["--meta-tools", "none", "--no-watch", "--startup-wait", "2m"])
-        .options(["--era", era])
-        .within(&project);
-    let site = Site::start(proxy);
+    let start = |startup_wait: &str| {
+        let proxy = Proxy::dev(command.clone())
+            .options(["--meta-tools", "none", "--no-watch", "--era", era])
+            .options(["--startup-wait", startup_wait])
+            .options(BUSY)
+            .within(&project);
+        Site::start(proxy)
+    };
+    let site = start("2m");
     let known = include_str!("other_era.txt").lines();
     let known = known.filter_map(|line| line.strip_prefix(revision)?.trim().split_once(' '));
     let known: BTreeSet<(&str, &str)> = known.collect();
     assert!(!known.is_empty());
-    let through = passing(&site.url, revision, |_| {});
+    let mut through = passing(&site.url, revision, |_| {});
+    try_timed(&mut through, revision, || start("1s"));
     let lost = direct(revision).difference(&through);
     let is_unknown = |(scenario, id, _): &&Check| {
         !known.contains(&(scenario.as_str(), id.as_str())) && !OF_A_PIPE.contains(&id.as_str())
