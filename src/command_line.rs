@@ -30,7 +30,7 @@ pub(crate) const MAX_WRAPPERS: usize = 8;
 const SCRIPTS: &[&str] = &["py", "pyz", "js", "mjs", "cjs", "jsx", "ts", "mts", "cts", "tsx", "sh", "rb"];
 
 /// Command, possibly wrapped.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct CommandLine {
     /// Base directory of relative names.
     pub(crate) base: PathBuf,

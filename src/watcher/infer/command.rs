@@ -10,7 +10,7 @@ use crate::command_line::{ArgumentKind, CommandLine, InnerCommand, MAX_WRAPPERS,
 use crate::package_scripts;
 
 /// Innermost command, and findings about its wrappers.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct UnwrappedCommand {
     pub(super) command: CommandLine,
     /// Names of the removed wrappers, the outermost first.
@@ -34,14 +34,7 @@ pub(super) struct UnwrappedCommand {
 pub(super) fn unwrap(command: CommandLine, limits: &DirectoryLimits) -> UnwrappedCommand {
     let mut unwrapped = UnwrappedCommand {
         command,
-        wrappers: Vec::new(),
-        foreign: None,
-        project: None,
-        launchers: Vec::new(),
-        unclear_launcher: None,
-        env_files: Vec::new(),
-        watcher: None,
-        has_unknown_script: false,
+        ..UnwrappedCommand::default()
     };
     // Scripts may be recursive.
     for _ in 0..MAX_WRAPPERS {

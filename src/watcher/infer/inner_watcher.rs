@@ -31,12 +31,16 @@ const SUBCOMMANDS: &[(&str, &str)] = &[
 ];
 
 impl InnerWatcher {
-    fn left_out(program: &str, word: &str) -> Self {
+    fn new(words: String, advice: String) -> Self {
         Self {
-            words: format!("{program} {word}"),
-            advice: format!("leave out `{word}`"),
+            words,
+            advice,
             script: None,
         }
+    }
+
+    fn left_out(program: &str, word: &str) -> Self {
+        Self::new(format!("{program} {word}"), format!("leave out `{word}`"))
     }
 
     /// Marks the watcher as part of a script of `package.json`.
@@ -80,18 +84,12 @@ pub(super) fn of(command: &CommandLine) -> Option<InnerWatcher> {
         return Some(InnerWatcher::left_out(&program, first?));
     }
     if matches!(program.as_str(), "ts-node-dev" | "tsnd") {
-        return Some(InnerWatcher {
-            advice: format!("use `ts-node` instead of `{program}`"),
-            words: program,
-            script: None,
-        });
+        let advice = format!("use `ts-node` instead of `{program}`");
+        return Some(InnerWatcher::new(program, advice));
     }
     if WATCHERS.contains(&program.as_str()) && !is_own(command) {
-        return Some(InnerWatcher {
-            advice: format!("start the server without `{program}`"),
-            words: program,
-            script: None,
-        });
+        let advice = format!("start the server without `{program}`");
+        return Some(InnerWatcher::new(program, advice));
     }
     within(command, &program)
 }
