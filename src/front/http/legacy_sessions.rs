@@ -223,10 +223,11 @@ pub(super) fn handle_get(front: &Front, headers: &HeaderMap) -> Result<Response,
     };
     let (number, receiver, answers) = stream.map_err(refusal)?;
     let reader = StreamReadGuard::new(entry.streams.clone(), number);
-    let events = SseBody::new(receiver, Vec::new(), Some(number), answers, reader);
-    let primed = entry.streams.is_primed() && last.is_none();
-    let events = if primed { events.primed() } else { events };
-    Ok(responses::event_stream(events.into_body()))
+    let mut events = SseBody::new(receiver, Vec::new(), Some(number), answers, reader);
+    if entry.streams.is_primed() && last.is_none() {
+        events.prime();
+    }
+    Ok(responses::event_stream(events))
 }
 
 /// Returns the error response for a refused stream.

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use axum::body::{Body, Bytes};
+use axum::body::Bytes;
 use axum::http::StatusCode;
 use http_body::Frame;
 use tokio::sync::mpsc;
@@ -144,17 +144,11 @@ impl<G: ResponseObserver> SseBody<G> {
     }
 
     /// Starts with an event without data, whose id lets a client resume before it has received any other event.
-    pub(super) fn primed(mut self) -> Self {
+    pub(super) fn prime(&mut self) {
         if let Some(stream) = self.stream {
             let event = format!("id: {stream}-0\nretry: 1000\ndata: \n\n");
             self.pending.push_front(event.into());
         }
-        self
-    }
-
-    /// Returns the body of a response.
-    pub(super) fn into_body(self) -> Body {
-        Body::new(self)
     }
 
     fn push_event(&mut self, item: &QueuedMessage) {

@@ -215,19 +215,17 @@ pub(super) async fn respond<R: ResponseObserver>(
         return Ok(complete_answer(first, format.batch));
     }
     on_stream();
-    let events = SseBody::new(
+    let mut events = SseBody::new(
         receiver,
         first,
         format.stream,
         Some(format.answers),
         observer,
     );
-    let events = if format.primed {
-        events.primed()
-    } else {
-        events
-    };
-    Ok(event_stream(events.into_body()))
+    if format.primed {
+        events.prime();
+    }
+    Ok(event_stream(events))
 }
 
 /// Collects `count` answers for a client that accepts only JSON, and drops the notifications before them.
@@ -274,8 +272,8 @@ pub(super) fn json(status: StatusCode, body: Bytes) -> Response {
 }
 
 /// Returns a response of server-sent events.
-pub(super) fn event_stream(body: Body) -> Response {
-    let mut response = Response::new(body);
+pub(super) fn event_stream<R: ResponseObserver>(events: SseBody<R>) -> Response {
+    let mut response = Response::new(Body::new(events));
     let headers = response.headers_mut();
     for (name, value) in [
         (header::CONTENT_TYPE, "text/event-stream"),
