@@ -180,7 +180,9 @@ fn before_the_other_era(revision: &str, era: &str) {
     let (project, command) = everything_project();
     let start = |startup_wait: &str| {
         let proxy = Proxy::dev(command.clone())
-            .options(["--meta-tools", "none", "--no-watch", "--era", era])
+            .options(["--meta-tools", "none", "--era", era])
+            // Standbys shorten the start of each session.
+            .options(["--watch", "server.py"])
             .options(["--startup-wait", startup_wait])
             .options(BUSY)
             .within(&project);
