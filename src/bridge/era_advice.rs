@@ -21,7 +21,9 @@ const LONGEST: usize = 16 * 1024;
 fn is_unsuitable(outcome: Result<&str, &str>) -> bool {
     let (Ok(raw) | Err(raw)) = outcome;
     raw.len() <= LONGEST
-        && REFUSALS.iter().any(|sentence| raw.contains(sentence))
+        && REFUSALS
+            .iter()
+            .any(|it| memchr::memmem::find(raw.as_bytes(), it.as_bytes()).is_some())
         && outcome.map_or(true, |raw| Members::of(raw).get("isError") == Some("true"))
 }
 

@@ -1,5 +1,7 @@
 //! `mcp-proxy check`: its findings, its messages, and that it leaves nothing behind.
 
+mod contract;
+
 use serde_json::{Value, json};
 
 use crate::harness::{
@@ -247,90 +249,6 @@ fn a_list_that_fails_or_is_too_long_is_no_success() {
         report["list_errors"][0]["error"]["message"],
         "the server's response is longer than `--max-message` allows"
     );
-}
-
-#[test]
-fn the_lint_finds_tools_that_a_client_rejects() {
-    let tuple = json!({"type": "object", "properties": {"box": {"type": "array", "items": [{}]}}});
-    let script = json!({"tools": [
-        {"name": "sound", "description": "x", "inputSchema": {"type": "object", "properties": {}}},
-        {"name": "tuple", "description": "x", "inputSchema": tuple},
-    ]});
-    check(&script, &[]).ended_with(0);
-    let run = check(&script, &["--lint"]).ended_with(1);
-    let place = ["error", "tuple", "/inputSchema/properties/box/items"];
-    let is_place = |line: &str| line.split_whitespace().take(3).eq(place);
-    assert!(run.stdout.lines().any(is_place), "{}", run.stdout);
-    let effect = "items-list  claude-code, codex: leaves the tool out\n";
-    assert!(run.stdout.contains(effect), "{}", run.stdout);
-    check(&script, &["--lint", "--for", "vscode"]).ended_with(0);
-    let run = check(
-        &script,
-        &["--json", "--lint", "--for", "claude-code@2.1.330"],
-    )
-    .ended_with(1);
-    let report = report(&run);
-    assert_eq!(report["ok"], false);
-    let errors = report["lint"].as_array().unwrap().iter();
-    let errors: Vec<_> = errors.filter(|it| it["level"] == "error").collect();
-    assert_eq!(errors.len(), 1, "{report:#}");
-    assert_eq!(errors[0]["tool"], "tuple");
-    assert_eq!(errors[0]["rule"], "items-list");
-    let client =
-        json!({"client": "claude-code 2.1.330", "level": "error", "effect": "leaves the tool out"});
-    assert_eq!(errors[0]["clients"], json!([client]));
-    let run = check(&script, &["--lint", "--for", "clod"]).ended_with(2);
-    assert!(
-        run.stderr.contains("the clients are claude-code, codex"),
-        "{}",
-        run.stderr
-    );
-    check(&script, &["--for", "codex"]).ended_with(2);
-}
-
-#[test]
-fn changes_since_the_saved_lists_are_classed() {
-    let project = Project::new();
-    let server =
-        [example("fake_server").as_os_str(), "script.json".as_ref()].map(ToOwned::to_owned);
-    let check = |properties: &Value, required: &Value, options: &[&str]| {
-        let schema = json!({"type": "object", "properties": properties, "required": required});
-        let script = json!({
-            "tools": [{"name": "forecast", "inputSchema": schema}],
-            "prompts": [{"name": "greet"}],
-        });
-        project.write("script.json", &script.to_string());
-        let proxy = Proxy::check(server.clone())
-            .options(["--name", "fake"])
-            .options(options.iter().copied())
-            .within(&project);
-        Run::of(proxy.command())
-    };
-    let (none, city) = (json!({}), json!({"city": {"type": "string"}}));
-    check(&none, &json!([]), &["--against", "lists.json"]).ended_with(1);
-    check(&none, &json!([]), &["--save", "lists.json"]).ended_with(0);
-    let run = check(&none, &json!([]), &["--against", "lists.json"]).ended_with(0);
-    assert!(run.stdout.contains("no changes since"), "{}", run.stdout);
-    let run = check(&city, &json!([]), &["--against", "lists.json"]).ended_with(0);
-    assert!(
-        run.stdout.contains("accepts all former arguments"),
-        "{}",
-        run.stdout
-    );
-    let breaking = ["--json", "--against", "lists.json", "--save", "lists.json"];
-    let run = check(&city, &json!(["city"]), &breaking).ended_with(1);
-    let change = json!({"class": "breaking", "kind": "tool", "name": "forecast", "text": "`city` is required"});
-    assert_eq!(report(&run)["changes"], json!([change]));
-    let run = check(&city, &json!(["city"]), &breaking[..3]).ended_with(0);
-    assert_eq!(report(&run)["changes"], json!([]));
-    for (file, text, why) in [
-        ("empty.json", r#"{"servers":{}}"#, "has no server `fake`"),
-        ("other.json", "[]", "has no saved lists"),
-    ] {
-        project.write(file, text);
-        let run = check(&city, &json!([]), &["--against", file]).ended_with(1);
-        assert!(run.stderr.contains(why), "{}", run.stderr);
-    }
 }
 
 #[test]

@@ -13,7 +13,7 @@ use crate::jsonrpc::{
     Reply, splice,
 };
 use crate::lock::locked;
-use crate::mcp::{Era, Method, tasks};
+use crate::mcp::{Era, tasks};
 
 impl Connection {
     /// Takes the two ends of an unreadable message. If it was a request, the server gets an error; if it was a
@@ -58,7 +58,7 @@ impl Connection {
             return Ok(());
         };
         let number = id.lenient_number();
-        let (request, is_known) = {
+        let (request, is_known, former_tools) = {
             let mut pending = locked(&self.pending);
             let is_known = number.is_some_and(|number| (1..=pending.newest).contains(&number));
             if let Some(round) =
@@ -68,7 +68,10 @@ impl Connection {
                 self.client.request_input(self, round);
                 return Ok(());
             }
-            (number.and_then(|number| pending.take(number)), is_known)
+            let former_tools =
+                (!pending.former_tools.is_empty()).then(|| pending.former_tools.clone());
+            let request = number.and_then(|number| pending.take(number));
+            (request, is_known, former_tools)
         };
         match request {
             Some((
@@ -78,7 +81,8 @@ impl Connection {
                 last,
             )) => {
                 self.record_task(&call, envelope);
-                let explained = self.explained(&call, line, envelope);
+                let explained = former_tools
+                    .and_then(|tools| tools.explained(&call, line, envelope, Instant::now()));
                 let text = explained.as_deref().unwrap_or(line);
                 let tagged = call
                     .tag_tasks
@@ -111,16 +115,6 @@ impl Connection {
             }
             None => Err(StrayKind::Answer),
         }
-    }
-
-    /// Returns the response with an explanation if the arguments of the failed call fit only a former definition of the
-    /// tool.
-    fn explained(&self, call: &Call, line: &str, envelope: &Envelope<'_>) -> Option<String> {
-        if call.line.is_none() || call.method != Method::CallTool {
-            return None;
-        }
-        let former_tools = locked(&self.pending).former_tools.clone();
-        former_tools.explained(call, line, envelope, Instant::now())
     }
 
     /// Records tasks, which keep a process running. A remote server keeps its tasks without the link.

@@ -215,6 +215,13 @@ mod tests {
     use crate::transport::test_support::{TAG, sh, tag, until_living};
 
     #[test]
+    fn only_starts_of_whole_trees_differ_in_their_environment() {
+        let reaper = Reaper::absent();
+        assert_eq!(reaper.mark(false), reaper.mark(false));
+        assert_ne!(reaper.mark(true), reaper.mark(true));
+    }
+
+    #[test]
     fn unfinished_groups_and_directories_are_read() {
         let lines =
             b"+100\n+200\n*7-a-1\n+300\n-200\n=/tmp/x y\n+200\n-100\nnoise\n\n+1\n+0\n+-5\n=\n*\n-400\n";
