@@ -22,11 +22,19 @@ pub(crate) fn refuse(call: &Call, server: &str, failure: &Failure) {
 
 /// Answers `call` that was held longer than `max_wait`; the message names the reason for the hold.
 pub(crate) fn hold_timed_out(call: &Call, server: &str, what: &str, max_wait: Duration) {
-    let message = format!(
+    answer(
+        call,
+        &explain_hold(server, what, max_wait),
+        "reload_timeout",
+    );
+}
+
+/// Returns the explanation for a call that `server` could not take within `max_wait`; it names the reason for the hold.
+pub(crate) fn explain_hold(server: &str, what: &str, max_wait: Duration) -> String {
+    format!(
         "`{server}` was not ready within {} s: the call waited for {what}. The call was not sent; retry it.",
         max_wait.as_secs_f64()
-    );
-    answer(call, &message, "reload_timeout");
+    )
 }
 
 /// Answers `call` that was rejected because more than `limit` bytes of requests were queued before it.

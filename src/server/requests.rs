@@ -7,6 +7,7 @@ use tokio::sync::oneshot;
 use super::ServerHandle;
 use super::call::{Call, ResponseSink};
 use super::connection::Connection;
+use super::error_replies;
 use super::gate::GateStatus;
 use super::report::Command;
 use crate::event::Failure;
@@ -45,6 +46,15 @@ impl ServerHandle {
     /// Returns true if requests are held, in consideration of all saves so far.
     pub(crate) fn is_held(&self) -> bool {
         *self.shared.gate.status().borrow() == GateStatus::Held
+    }
+
+    /// Returns the explanation for a request that waited as long as a call may, if requests are still held.
+    pub(crate) fn explain_hold(&self) -> Option<String> {
+        let spec = self.spec();
+        self.is_held().then(|| {
+            let reason = self.shared.gate.hold_reason();
+            error_replies::explain_hold(&spec.name, &reason, spec.timeouts.hold)
+        })
     }
 
     /// Returns the reason if requests are refused.

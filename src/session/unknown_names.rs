@@ -6,9 +6,10 @@ use tokio::time::Instant;
 
 use super::Session;
 use super::route::{Request, route};
+use crate::bridge::tool_error;
 use crate::config::ServerSpec;
 use crate::fleet::{Catalog, Fleet, nearest};
-use crate::jsonrpc::{ErrorObject, INVALID_PARAMS, METHOD_NOT_FOUND};
+use crate::jsonrpc::{ErrorObject, INTERNAL_ERROR, INVALID_PARAMS, METHOD_NOT_FOUND};
 use crate::mcp::Method;
 use crate::meta_tools::{CALL, OfferedMetaTools};
 use crate::server::ServerHandle;
@@ -56,7 +57,7 @@ impl Session {
     }
 
     /// Answers a request for an entry that no server lists. If only a server whose code does not run can have it, that
-    /// server's gate gives the reason.
+    /// server's gate gives the reason; if a server that has not become ready in time may have it, the error says so.
     pub(super) fn refuse_unlisted(
         &self,
         catalog: &Catalog,
@@ -73,6 +74,19 @@ impl Session {
             return self.submit(server, None, request);
         }
         let invalid = |message| ErrorObject::new(INVALID_PARAMS, message);
+        let is_named = matches!(request.method, Method::CallTool | Method::GetPrompt);
+        let mut owners = catalog
+            .servers
+            .iter()
+            .filter(|server| is_named && name.starts_with(&server.spec().prefix));
+        if let Some(message) = owners.find_map(ServerHandle::explain_hold) {
+            return match request.method {
+                Method::CallTool => {
+                    self.answer_result(request.id, &tool_error(&message, request.era));
+                }
+                _ => self.answer_error(request.id, &ErrorObject::new(INTERNAL_ERROR, message)),
+            };
+        }
         let error = match request.method {
             Method::CallTool => unknown_tool(&self.fleet, catalog, name, &self.meta_tools),
             Method::GetPrompt => invalid(format!("no loaded server has the prompt `{name}`")),

@@ -247,6 +247,34 @@ fn a_build_that_writes_another_file_each_time_is_named() {
     );
 }
 
+/// Of several servers, the one whose build is not over has listed nothing yet; a call of its tool says so.
+#[test]
+fn a_first_build_that_takes_longer_than_a_call_may_wait_is_named() {
+    let project = Project::new();
+    project.write(SOURCE, &marked("v0"));
+    let fake = example("fake_server");
+    let server = format!("command = '{}'\nargs = ['{SOURCE}']", fake.display());
+    let text = format!(
+        "[proxy]\nhold_timeout = '1s'\nstartup_wait = '100ms'\n[servers.fake]\n{server}\n\
+         [servers.slow]\n{server}\nbuild = 'while ! test -e go; do sleep 0.1; done'\n"
+    );
+    project.write("mcp-proxy.toml", &text);
+    let peer = Proxy::configured("dev").within(&project).spawn();
+    peer.initialize(&crate::harness::initialize_params());
+    let answer = peer.call("slow__mark", &json!({}));
+    assert_eq!(answer.result()["isError"], true, "{}", answer.line);
+    let text = answer.tool_text();
+    assert!(
+        text.contains("`slow` was not ready within 1 s") && text.contains("build"),
+        "{text}"
+    );
+    project.write("go", "");
+    eventually(DEADLINE, || {
+        let answer = peer.call("slow__mark", &json!({})).result();
+        answer["structuredContent"]["mark"] == "v0"
+    });
+}
+
 /// A server that nobody can start twice: it listens on a port for as long as it lives.
 const OWNS_A_PORT: &str = "
 import socket, subprocess, sys

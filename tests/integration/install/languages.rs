@@ -278,7 +278,8 @@ fn go_and_a_save_of_what_was_installed() {
     install(&world, &["go"], &[], 0);
     let installed: Value = serde_json::from_str(&world.project.read("out")).unwrap();
     let source = Path::new(installed["folder"].as_str().unwrap()).join("main.go");
-    let mut dev = world.command(&["dev"]);
+    // On a busy machine the compiler takes longer than a call waits by default.
+    let mut dev = world.command(&["dev", "--hold-timeout", "5m"]);
     // Its build names the tool by its place.
     find(&mut dev, &world, &["go"]);
     let client = Peer::spawn_command(dev);
