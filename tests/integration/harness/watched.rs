@@ -129,6 +129,13 @@ impl Watched {
             .map(|files| files.iter().map(ToString::to_string).collect())
             .collect();
         wanted.push(vec![SENTINEL.to_owned()]);
+        // A temporary file that outlives a look at the tree, as on a loaded machine, is a change of its own.
+        let is_temporary = |file: &String| {
+            !wanted.iter().flatten().any(|name| name == file) && !self.project.path(file).exists()
+        };
+        for files in &mut changed {
+            files.retain(|file| !is_temporary(file));
+        }
         assert_eq!(changed, wanted, "{}", self.log.text());
         let total = expected + 1;
         assert_eq!(self.events("reloaded").len(), total, "{}", self.log.text());
