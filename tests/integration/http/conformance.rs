@@ -60,7 +60,7 @@ fn try_timed(through: &mut BTreeSet<Check>, revision: &str, site: impl FnOnce() 
     }
 }
 
-fn behind_a_pipe(revision: &str, saves: bool) {
+fn behind_a_pipe(revision: &str) {
     let (project, command) = everything_project();
     let start = |startup_wait: &str| {
         let proxy = Proxy::dev(command.clone())
@@ -73,22 +73,21 @@ fn behind_a_pipe(revision: &str, saves: bool) {
     let site = start("2m");
     let source = project.read("server.py");
     let save = |why: &str| project.save("server.py", &format!("{source}\n# {why}\n"));
-    let saves: Saves<'_> = saves.then_some(("spawned", &save));
-    let mut through = checks_that_pass(&site, revision, saves);
+    let mut through = checks_while_saved(&site, revision, "spawned", &save);
     try_timed(&mut through, revision, || start("1s"));
     same(&through, revision, &OF_A_PIPE);
 }
 
-/// An event that begins a server, and how to save that server, with any text that was not there before.
-type Saves<'a> = Option<(&'a str, &'a (dyn Fn(&str) + Sync))>;
-
-/// Returns the checks that pass through the proxy, also while the server is saved: before each scenario, and while each
-/// session begins, since few last long.
+/// Returns the checks that pass through the proxy while the server is saved by `save`, with any text that was not there
+/// before: before every third scenario, and while every second session begins, since few last long. `begins` names the
+/// event that begins a server.
 #[track_caller]
-fn checks_that_pass(site: &Site, revision: &str, saves: Saves<'_>) -> BTreeSet<Check> {
-    let Some((begins, save)) = saves else {
-        return passing(&site.url, revision, |_| {});
-    };
+fn checks_while_saved(
+    site: &Site,
+    revision: &str,
+    begins: &str,
+    save: &(dyn Fn(&str) + Sync),
+) -> BTreeSet<Check> {
     let over = AtomicBool::new(false);
     let through = thread::scope(|scope| {
         scope.spawn(|| {
@@ -96,14 +95,20 @@ fn checks_that_pass(site: &Site, revision: &str, saves: Saves<'_>) -> BTreeSet<C
             while !over.load(Ordering::Relaxed) {
                 let events = site.log.events(begins);
                 let begun = events.iter().filter(|it| it["generation"] == 1).count();
-                if begun > seen {
-                    seen = begun;
+                if begun / 2 > seen / 2 {
                     save(&format!("start {begun}"));
                 }
+                seen = begun;
                 thread::sleep(Duration::from_millis(5));
             }
         });
-        let through = passing(&site.url, revision, save);
+        let mut scenarios = 0;
+        let through = passing(&site.url, revision, |scenario| {
+            scenarios += 1;
+            if scenarios % 3 == 0 {
+                save(scenario);
+            }
+        });
         over.store(true, Ordering::Relaxed);
         through
     });
@@ -112,8 +117,8 @@ fn checks_that_pass(site: &Site, revision: &str, saves: Saves<'_>) -> BTreeSet<C
     through
 }
 
-/// The same server behind an address of its own; `saves` edits its definition, so that it is connected to anew.
-fn behind_an_address(revision: &str, saves: bool) {
+/// The same server behind an address of its own; a save edits its definition, so that it is connected to anew.
+fn behind_an_address(revision: &str) {
     let server = Everything::start();
     let project = Project::new();
     let define = |round: &str| {
@@ -129,48 +134,28 @@ fn behind_an_address(revision: &str, saves: bool) {
         .options(BUSY)
         .within(&project);
     let site = Site::start(proxy);
-    let saves: Saves<'_> = saves.then_some(("connecting", &define));
-    same(&checks_that_pass(&site, revision, saves), revision, &[]);
-}
-
-#[test]
-fn sessions_with_a_server_behind_an_address() {
-    behind_an_address("2025-11-25", false);
+    let through = checks_while_saved(&site, revision, "connecting", &define);
+    same(&through, revision, &[]);
 }
 
 #[test]
 fn sessions_with_a_server_that_is_connected_to_anew() {
-    behind_an_address("2025-11-25", true);
-}
-
-#[test]
-fn requests_to_a_server_behind_an_address() {
-    behind_an_address("2026-07-28", false);
+    behind_an_address("2025-11-25");
 }
 
 #[test]
 fn requests_to_a_server_that_is_connected_to_anew() {
-    behind_an_address("2026-07-28", true);
-}
-
-#[test]
-fn sessions_with_a_server_behind_a_pipe() {
-    behind_a_pipe("2025-11-25", false);
+    behind_an_address("2026-07-28");
 }
 
 #[test]
 fn sessions_with_a_server_that_is_saved() {
-    behind_a_pipe("2025-11-25", true);
-}
-
-#[test]
-fn requests_to_a_server_behind_a_pipe() {
-    behind_a_pipe("2026-07-28", false);
+    behind_a_pipe("2025-11-25");
 }
 
 #[test]
 fn requests_to_a_server_that_is_saved() {
-    behind_a_pipe("2026-07-28", true);
+    behind_a_pipe("2026-07-28");
 }
 
 /// A client of `revision` before a server to which the proxy speaks `era`, its other one: no check is lost but those

@@ -32,9 +32,9 @@ fn servers(warmed: &Warmed) -> usize {
 }
 
 #[test]
-fn two_hundred_saves_are_never_answered_by_older_code() {
+fn no_save_is_answered_by_older_code() {
     let warmed = warmed();
-    for round in 1..=200 {
+    for round in 1..=60 {
         if round % 2 == 0 {
             warmed.until_prepared();
         }
