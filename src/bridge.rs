@@ -1,8 +1,8 @@
 //! Translates between the eras, with pure functions on the texts of messages.
 //!
 //! A request is translated when it is sent to a server of the other era, and its response when it comes back. A modern
-//! server's request for input becomes requests to a legacy client. A legacy server's own request to a modern client is
-//! not translated: it results in an error that says so.
+//! server's request for input becomes requests to a legacy client. A legacy server's own requests become a result that
+//! requests input from a modern client.
 
 #![cfg_attr(not(test), deny(clippy::disallowed_methods))]
 
@@ -19,8 +19,8 @@ use crate::mcp::{Era, LATEST_LEGACY, MODERN, Method, generous, legacy_version, m
 
 pub(crate) use era_advice::with_era_advice;
 pub(crate) use input::{
-    InputError, InputRequest, InputRequired, MAX_ROUNDS, has_request_state, invalid_state,
-    shows_forms,
+    InputError, InputRequest, InputRequired, MAX_ROUNDS, RETRY_MEMBERS, input_capabilities,
+    input_required, invalid_state, request_state, shows_forms,
 };
 
 /// Error code of legacy servers for a resource that does not exist; the modern era forbids it.
@@ -92,9 +92,11 @@ impl Identity {
     /// Returns the params of an `initialize` request that introduce this client to a legacy server.
     pub(crate) fn initialize_params(&self) -> String {
         let mut capabilities = Members::of(&self.capabilities);
-        // A legacy server would send requests that a modern client does not know.
-        for asking in ["roots", "sampling", "elicitation"] {
-            capabilities.remove(asking);
+        let mut roots = capabilities.object("roots");
+        // A modern client does not notify of changed roots.
+        if roots.remove("listChanged") {
+            let rest = roots.to_string();
+            capabilities.set("roots", rest);
         }
         let capabilities = without_tasks(&capabilities.to_string());
         let unknown = format!(
@@ -131,7 +133,7 @@ pub(crate) fn without_task_extension(capabilities: &str) -> String {
 pub(crate) fn request(line: &str, id: RawId<'_>, to: Era, identity: &Identity) -> String {
     let mut message = Members::of(line);
     let params = message.get("params").unwrap_or("{}").to_owned();
-    let method = message.text("method").map(|name| Method::of(&name));
+    let method = Method::of(&message.text("method").unwrap_or_default());
     message.set("id", id.as_str());
     message.set(
         "params",
@@ -140,22 +142,18 @@ pub(crate) fn request(line: &str, id: RawId<'_>, to: Era, identity: &Identity) -
                 let level = identity.log_level.as_ref().map(OwnedJson::as_raw);
                 identity.identify(&params, level)
             }
-            Era::Legacy => {
-                let has_input = method.is_some_and(Method::may_request_input);
-                legacy_params(&params, has_input)
-            }
+            Era::Legacy => legacy_params(&params, method),
         },
     );
     message.to_string()
 }
 
-/// Returns `params` without the members that only a modern server understands. `has_input` is true if they may contain
-/// the client's input.
-fn legacy_params(params: &str, has_input: bool) -> String {
+/// Returns `params` of a request of this method without the members that only a modern server understands.
+fn legacy_params(params: &str, method: Method) -> String {
     let mut params = Members::of(params);
-    if has_input {
+    if method.may_request_input() {
         // A legacy server has not requested input by a result.
-        for member in input::CLIENT_MEMBERS {
+        for member in RETRY_MEMBERS {
             params.remove(member);
         }
     }

@@ -84,8 +84,11 @@
 //! delay other messages.
 //!
 //! A request for input: a modern server asks its client by the result of a call. For a legacy client, the connection
-//! keeps the call, so that its generation does not stop; the session sends the client the requests in that result, and the
-//! connection sends the server the call again with the client's results.
+//! keeps the call, so that its generation does not stop; the session sends the client the requests in that result, and
+//! the connection sends the server the call again with the client's results. A legacy server asks by requests of its
+//! own: the modern client gets them as the result of its call, which stays open at the server, parked, with a receiver
+//! in the client's place. The client's repetition of the call takes that place, and its input answers the server's
+//! requests.
 //!
 //! A save: `watcher` sees a touched path, on its own thread or on that of a gate, and reports *suspect*: the gate holds
 //! requests → the watcher's thread compares contents and reports *changed* or *unchanged* → the server's supervisor
@@ -131,12 +134,13 @@
 //!   have few senders; backpressure comes from not reading. Only events may be dropped, and they are counted then: a
 //!   client that does not read stderr must not stop the protocol.
 //! * **Architecture Invariant:** locks nest only in this order: state of a session, state of its fleet, receivers of
-//!   the watcher's notices, gate, identity of a connection, and last the client's open batches, its `Delivery` or an
-//!   `Outbox`. The watcher's `NoticeDispatcher` may precede the receivers, and nothing is called back with it held but
-//!   them; so a gate asks for saves before it locks. Other locks are taken alone, or as the second of two:
-//!   `SessionStreams` after `LegacySessions`, the phase of an HTTP connection and the progress of a transfer after the
-//!   table that lists it, `Reaper` after `StandbyPool`, definition and settings of a server after the fleet. Only a
-//!   shared build is locked across an `await`.
+//!   the watcher's notices, gate, requests of a connection, its identity, and last the client's open batches, its
+//!   `Delivery` or an `Outbox`. The watcher's `NoticeDispatcher` may precede the receivers, and nothing is called back
+//!   with it held but them; so a gate asks for saves before it locks. Other locks are taken alone, or as the second of
+//!   two: `SessionStreams` after `LegacySessions`, the response to a parked call after the state of its session, the
+//!   phase of an HTTP connection and the progress of a transfer after the table that lists it, `Reaper` after
+//!   `StandbyPool`, definition and settings of a server after the fleet. Only a shared build is locked across an
+//!   `await`.
 //! * **Architecture Invariant:** there is no `unsafe`.
 //!
 //! # Cross-cutting concerns

@@ -18,6 +18,7 @@ mod gate;
 mod generation;
 mod handshake;
 mod http_process;
+mod input_requests;
 mod installed_copy;
 mod link;
 mod link_reader;
@@ -50,7 +51,7 @@ use std::time::Duration;
 use tokio::sync::mpsc::{self, UnboundedSender};
 use tokio::sync::{oneshot, watch};
 
-pub(crate) use call::{Call, CallProgress, ResponseSink};
+pub(crate) use call::{Call, CallProgress, InputGrant, ResponseSink};
 pub(crate) use connection::{Client, Connection, InputRound, SiteExchange};
 pub(crate) use error_replies::explain;
 pub(crate) use gate::SaveProbe;

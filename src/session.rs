@@ -16,6 +16,7 @@ mod input;
 mod listen;
 mod outbound;
 mod own_responses;
+mod parked;
 mod requests_to_client;
 mod route;
 mod routing;
@@ -26,6 +27,7 @@ mod tools;
 mod unknown_names;
 
 use std::collections::HashMap;
+use std::hash::RandomState;
 use std::sync::{Arc, Mutex, MutexGuard, Weak};
 use std::time::Duration;
 
@@ -37,13 +39,14 @@ use crate::event::{Event, EventSender};
 use crate::fleet::Fleet;
 use crate::jsonrpc::{Envelope, ErrorObject, Members, RawId, Reply, RequestId};
 use crate::lock::locked;
-use crate::mcp::Era;
+use crate::mcp::{Era, union};
 use crate::meta_tools::OfferedMetaTools;
 use crate::server::{ClientHello, ResponseSink};
 use batches::OpenBatches;
 pub(crate) use delivery::{Delivery, RelatedRequest, Undelivered};
 use early_messages::EarlyMessages;
 pub(crate) use factory::SessionFactory;
+use parked::ParkedCalls;
 use requests_to_client::RequestsToClient;
 use subscriptions::Subscriptions;
 
@@ -64,6 +67,8 @@ pub(crate) struct Session {
     events: EventSender,
     state: Mutex<SessionState>,
     batches: OpenBatches,
+    /// Keys for the digests of requests.
+    digest_keys: RandomState,
     /// Tasks that will send a response.
     tasks: TaskTracker,
 }
@@ -71,6 +76,8 @@ pub(crate) struct Session {
 #[derive(Debug, Default)]
 struct SessionState {
     hello: ClientHello,
+    /// Capabilities that the newest request of a shared session declares.
+    newest_capabilities: String,
     /// Number of the newest introduction; 0 before the first.
     hello_number: u64,
     /// Messages held back until a legacy client's handshake is over.
@@ -82,6 +89,8 @@ struct SessionState {
     running_calls: HashMap<RequestId, CancellationToken>,
     /// Requests that the client has not answered.
     requests_to_client: RequestsToClient,
+    /// Calls that the client must repeat with the input that their servers request.
+    parked_calls: ParkedCalls,
 }
 
 impl Session {
@@ -102,6 +111,7 @@ impl Session {
             events,
             state: Mutex::default(),
             batches: OpenBatches::default(),
+            digest_keys: RandomState::new(),
             tasks: TaskTracker::new(),
         })
     }
@@ -126,8 +136,9 @@ impl Session {
         }
     }
 
-    /// Waits until every request is answered.
+    /// Waits until every request is answered. The client must have left, so that no parked call is continued.
     pub(crate) async fn wait_until_idle(&self) {
+        self.end_parked_calls();
         self.tasks.close();
         self.tasks.wait().await;
         for server in &self.fleet.catalog().servers {
@@ -192,11 +203,28 @@ impl Session {
         let meta = &envelope.params.meta;
         let mut state = self.state();
         let first = state.hello_number == 0;
-        // No client represents the others: each request identifies its own client.
-        if self.is_shared && !first {
-            return;
+        let capabilities = meta.client_capabilities.unwrap_or("{}");
+        if self.is_shared {
+            if !first && state.newest_capabilities == capabilities {
+                return;
+            }
+            capabilities.clone_into(&mut state.newest_capabilities);
         }
         let identity = &mut state.hello.identity;
+        if self.is_shared {
+            // No client represents the others: each request identifies its own client. But a legacy server is told only
+            // at its start that clients can give input.
+            let declared = bridge::input_capabilities(capabilities);
+            let all = union(&[&identity.capabilities, &declared]);
+            let is_known = all == identity.capabilities;
+            identity.capabilities = all;
+            if !first && !is_known {
+                self.fleet.update_identity(identity);
+            }
+            if !first {
+                return;
+            }
+        }
         let known = meta.protocol_version == Some(identity.protocol_version.as_raw())
             && meta.client_info == identity.client_info.as_deref()
             && meta
@@ -208,14 +236,12 @@ impl Session {
         if let Some(version) = meta.protocol_version {
             identity.protocol_version = version.into();
         }
-        identity.client_info = if self.is_shared {
-            Some(bridge::own_info())
+        if self.is_shared {
+            identity.client_info = Some(bridge::own_info());
         } else {
-            meta.client_info.map(ToOwned::to_owned)
-        };
-        meta.client_capabilities
-            .unwrap_or("{}")
-            .clone_into(&mut identity.capabilities);
+            identity.client_info = meta.client_info.map(ToOwned::to_owned);
+            capabilities.clone_into(&mut identity.capabilities);
+        }
         let info = meta.client_info.unwrap_or("{}").to_owned();
         let hello = state.hello.clone();
         if !first {

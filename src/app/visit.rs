@@ -14,7 +14,7 @@ use super::AppError;
 use crate::bridge::{self, Identity};
 use crate::config::{EraChoice, ServerSpec};
 use crate::event::{EventSender, Failure};
-use crate::jsonrpc::{Members, quoted};
+use crate::jsonrpc::quoted;
 use crate::mcp::{Era, meta};
 use crate::server::{
     ClientHello, Connection, Handshake, ProxyResources, RawResponse, ServerHandle, Snapshot,
@@ -189,14 +189,11 @@ fn introduction(era: Option<Era>, declares_input: bool) -> ClientHello {
         client_info: Some(bridge::own_info()),
         ..Identity::default()
     };
-    let plain = identity.initialize_params();
-    let mut params = Members::of(&plain);
     if declares_input {
         INPUT_CAPABILITIES.clone_into(&mut identity.capabilities);
-        params.set("capabilities", INPUT_CAPABILITIES);
     }
     ClientHello {
-        initialize: (era != Some(Era::Modern)).then(|| params.to_string()),
+        initialize: (era != Some(Era::Modern)).then(|| identity.initialize_params()),
         identity,
     }
 }

@@ -1,16 +1,20 @@
-//! Requests for input in the results of modern servers, for legacy clients: each becomes a request to the client, and
-//! the server gets the responses with its own request again.
+//! Requests of servers for input from a client of the other era. Those in the result of a modern server become requests
+//! to a legacy client, and the server gets the responses with its own request again. Those of a legacy server become a
+//! result for a modern client, whose next request brings the responses.
 
 use std::borrow::Cow;
 
 use serde_json::{Value, json};
 
-use super::{TranslatedResponse, tool_error};
-use crate::jsonrpc::{ErrorObject, INTERNAL_ERROR, INVALID_PARAMS, Members, quoted, unquoted};
-use crate::mcp::{Era, MISSING_CAPABILITY, Method};
+use super::{TranslatedResponse, modern_result, tool_error};
+use crate::jsonrpc::{
+    ErrorObject, INTERNAL_ERROR, INVALID_PARAMS, INVALID_REQUEST, METHOD_NOT_FOUND, Members,
+    quoted, unquoted,
+};
+use crate::mcp::{Era, MISSING_CAPABILITY, Method, union};
 
-/// Members of a request that carry the client's input, and the state of the server that requested it.
-pub(super) const CLIENT_MEMBERS: [&str; 2] = ["inputResponses", "requestState"];
+/// Members of params that a repeated request adds: the client's input, and the state that came with the request for it.
+pub(crate) const RETRY_MEMBERS: [&str; 2] = ["inputResponses", "requestState"];
 
 /// Maximum number of times that a server may request input for one call.
 pub(crate) const MAX_ROUNDS: u8 = 8;
@@ -24,10 +28,10 @@ pub(crate) struct InputRequired {
     state: Option<String>,
 }
 
-/// Request for the client of an [`InputRequired`].
+/// One request for input from the client.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct InputRequest {
-    /// Server's name of the request, as a raw string.
+    /// Name of the request among those of one result, as a raw string.
     key: String,
     /// Method of the request.
     pub(crate) method: String,
@@ -61,6 +65,30 @@ pub(crate) enum InputError {
         text = message_of(.2)
     )]
     Refused(String, String, String),
+    /// Method of a legacy server that has no counterpart in the modern era.
+    #[error(
+        "`{0}` cannot be forwarded: the client uses revision 2026-07-28, in which servers request input by an \
+         `input_required` result"
+    )]
+    NoCounterpart(String),
+    #[error(
+        "`{0}` requested input from the client by `{1}` outside of a request: a client of revision 2026-07-28 gives input \
+         only during `tools/call`, `prompts/get` and `resources/read`"
+    )]
+    NoRequest(String, String),
+    #[error(
+        "`{0}` requested input by `{1}` while it answers several requests, and does not say to which of them that \
+         belongs; it may not ask the wrong client"
+    )]
+    Ambiguous(String, String),
+    #[error(
+        "`{0}` requested input from the client, but too many requests wait for their clients' input already"
+    )]
+    TooManyWaiting(String),
+    #[error("`{0}` requested input from the client, but the client has disconnected")]
+    ClientGone(String),
+    #[error("`{0}` requested input for a request that has ended meanwhile")]
+    RequestEnded(String),
 }
 
 impl InputRequired {
@@ -92,17 +120,8 @@ impl InputRequired {
         if self.requests.is_empty() && self.state.is_none() {
             return Err(InputError::Empty(server.to_owned()));
         }
-        let declared = Members::of(capabilities);
-        for request in &self.requests {
-            let method = request.method.clone();
-            let Some(required) = request.required() else {
-                return Err(InputError::UnknownMethod(server.to_owned(), method));
-            };
-            if !is_declared(&declared, request) {
-                return Err(InputError::Undeclared(server.to_owned(), method, required));
-            }
-        }
-        Ok(())
+        let mut requests = self.requests.iter();
+        requests.try_for_each(|request| request.check(server, capabilities))
     }
 
     /// Returns the request in `line` with the client's `results`, which are raw and in the order of the requests.
@@ -110,7 +129,7 @@ impl InputRequired {
         let mut message = Members::of(line);
         let old = message.get("params").unwrap_or("{}").to_owned();
         let mut params = Members::of(&old);
-        for member in CLIENT_MEMBERS {
+        for member in RETRY_MEMBERS {
             params.remove(member);
         }
         if !self.requests.is_empty() {
@@ -128,6 +147,61 @@ impl InputRequired {
 }
 
 impl InputRequest {
+    /// Creates it from a legacy server's own request. `number` must be unique among the requests of the server.
+    pub(crate) fn of_legacy(
+        number: u64,
+        method: &str,
+        params: Option<&str>,
+    ) -> Result<Self, InputError> {
+        let request = Self {
+            key: format!("\"{number}\""),
+            method: method.to_owned(),
+            params: params.map(ToOwned::to_owned),
+        };
+        match request.required() {
+            Some(_) => Ok(request),
+            None => Err(InputError::NoCounterpart(request.method)),
+        }
+    }
+
+    /// Checks that a client with these `capabilities` can give the input, which `server` requests.
+    pub(crate) fn check(&self, server: &str, capabilities: &str) -> Result<(), InputError> {
+        let (server, method) = (server.to_owned(), self.method.clone());
+        let Some(required) = self.required() else {
+            return Err(InputError::UnknownMethod(server, method));
+        };
+        if is_declared(&Members::of(capabilities), self) {
+            Ok(())
+        } else {
+            Err(InputError::Undeclared(server, method, required))
+        }
+    }
+
+    /// Returns the client's response in `responses`, the `inputResponses` of its request: a raw object.
+    pub(crate) fn response<'a>(&self, responses: &'a Members<'_>) -> Option<&'a str> {
+        let response = responses.get(&unquoted(&self.key)?)?;
+        response.starts_with('{').then_some(response)
+    }
+
+    /// Returns the request in the form of the modern era, without the members that only the legacy era has.
+    fn modern(&self) -> String {
+        let mut params = Members::of(self.params.as_deref().unwrap_or("{}"));
+        params.remove("_meta");
+        params.remove("task");
+        if self.method == "elicitation/create" {
+            params.remove("elicitationId");
+            if params.get("mode").is_none() {
+                params.set("mode", r#""form""#);
+            }
+        }
+        let method = quoted(&self.method);
+        if params.is_empty() {
+            format!(r#"{{"method":{method}}}"#)
+        } else {
+            format!(r#"{{"method":{method},"params":{params}}}"#)
+        }
+    }
+
     /// Returns the params for a legacy client. Its requests for a URL have an id: `new_id`, if the server gave none.
     pub(crate) fn legacy_params(&self, new_id: impl FnOnce() -> String) -> Option<Cow<'_, str>> {
         let raw = self.params.as_deref()?;
@@ -164,6 +238,52 @@ impl InputRequest {
     }
 }
 
+/// Returns the result that requests input from a modern client. The client repeats its request with the responses and
+/// `state`; `info` is the object with the server's name and version.
+pub(crate) fn input_required(requests: &[InputRequest], state: &str, info: Option<&str>) -> String {
+    let pairs = requests
+        .iter()
+        .map(|it| format!("{}:{}", it.key, it.modern()));
+    let (requests, state) = (pairs.collect::<Vec<_>>().join(","), quoted(state));
+    let result = format!(
+        r#"{{"resultType":"input_required","inputRequests":{{{requests}}},"requestState":{state}}}"#
+    );
+    modern_result(&result, false, info)
+}
+
+/// Returns the raw state of an earlier request for input if the request in `line` has it, so that it continues a call.
+pub(crate) fn request_state(line: &str) -> Option<&str> {
+    // A request may be long, and most of them have none.
+    memchr::memmem::find(line.as_bytes(), b"requestState")?;
+    let params = Members::of(line).original("params")?;
+    let state = Members::of(params).original("requestState")?;
+    (state != "null").then_some(state)
+}
+
+/// Returns the error for a state that belongs to no call, as official servers word it.
+pub(crate) fn invalid_state() -> ErrorObject {
+    ErrorObject {
+        data: Some(json!({ "reason": "invalid_request_state" })),
+        ..ErrorObject::new(INVALID_PARAMS, "Invalid or expired requestState")
+    }
+}
+
+/// Returns those of the `capabilities` of a client that let a server request input, with their known members only: the
+/// union over any number of clients stays small.
+pub(crate) fn input_capabilities(capabilities: &str) -> String {
+    let declared = Members::of(capabilities);
+    let has = |kind: &str, member: &str| declared.object(kind).get(member).is_some();
+    let known = [
+        (shows_forms(&declared), r#"{"elicitation":{"form":{}}}"#),
+        (has("elicitation", "url"), r#"{"elicitation":{"url":{}}}"#),
+        (is_object(declared.get("sampling")), r#"{"sampling":{}}"#),
+        (has("sampling", "tools"), r#"{"sampling":{"tools":{}}}"#),
+        (is_object(declared.get("roots")), r#"{"roots":{}}"#),
+    ];
+    let declared = known.into_iter().filter(|(is_declared, _)| *is_declared);
+    union(&declared.map(|(_, raw)| raw).collect::<Vec<_>>())
+}
+
 /// Returns true if a client with the capabilities `declared` supports the request.
 fn is_declared(declared: &Members<'_>, request: &InputRequest) -> bool {
     let has = |kind: &str, member: &str| declared.object(kind).get(member).is_some();
@@ -173,24 +293,6 @@ fn is_declared(declared: &Members<'_>, request: &InputRequest) -> bool {
         "sampling/createMessage" if request.has_tools() => has("sampling", "tools"),
         "sampling/createMessage" => is_object(declared.get("sampling")),
         _ => is_object(declared.get("roots")),
-    }
-}
-
-/// Returns true if the request in `line` has the state of an earlier request for input, so that it continues a call.
-pub(crate) fn has_request_state(line: &str) -> bool {
-    // A request may be long, and most of them have none.
-    memchr::memmem::find(line.as_bytes(), b"requestState").is_some()
-        && Members::of(line)
-            .object("params")
-            .get("requestState")
-            .is_some_and(|state| state != "null")
-}
-
-/// Returns the error for a state that no request for input of the server has given, as official servers word it.
-pub(crate) fn invalid_state() -> ErrorObject {
-    ErrorObject {
-        data: Some(json!({ "reason": "invalid_request_state" })),
-        ..ErrorObject::new(INVALID_PARAMS, "Invalid or expired requestState")
     }
 }
 
@@ -214,15 +316,28 @@ impl InputError {
             // A model reads only results.
             return TranslatedResponse::Result(tool_error(&message, Era::Legacy));
         }
-        let error = match self {
-            Self::Refused(.., error) => return TranslatedResponse::Error(error.clone()),
-            Self::Undeclared(.., required) => ErrorObject {
-                data: Some(json!({ "requiredCapabilities": required })),
-                ..ErrorObject::new(MISSING_CAPABILITY, message)
-            },
-            _ => ErrorObject::new(INTERNAL_ERROR, message),
+        match self {
+            Self::Refused(.., error) => TranslatedResponse::Error(error.clone()),
+            _ => TranslatedResponse::Error(self.object().to_string()),
+        }
+    }
+
+    /// Returns the error object for the server or the client that gets no input.
+    pub(crate) fn object(&self) -> ErrorObject {
+        let code = match self {
+            Self::Undeclared(..) => MISSING_CAPABILITY,
+            Self::NoCounterpart(_) => METHOD_NOT_FOUND,
+            Self::NoRequest(..) | Self::Ambiguous(..) => INVALID_REQUEST,
+            _ => INTERNAL_ERROR,
         };
-        TranslatedResponse::Error(error.to_string())
+        let data = match self {
+            Self::Undeclared(.., required) => Some(json!({ "requiredCapabilities": required })),
+            _ => None,
+        };
+        ErrorObject {
+            data,
+            ..ErrorObject::new(code, self.to_string())
+        }
     }
 }
 

@@ -80,8 +80,13 @@ fn a_request_for_a_legacy_server_has_nothing_of_the_modern_era() {
             r#"{"id":7,"method":"vendor/x","params":{"inputResponses":{"k":{}},"requestState":"s"}}"#,
         ),
         (
-            r#"{"id":1,"method":"x","params":{"a":1}}"#,
-            r#"{"id":7,"method":"x","params":{"a":1}}"#,
+            r#"{"id":1,"method":"x","params":{"a":1,"requestState":"s"}}"#,
+            r#"{"id":7,"method":"x","params":{"a":1,"requestState":"s"}}"#,
+        ),
+        // A legacy server may take these for arguments.
+        (
+            r#"{"id":1,"method":"prompts/get","params":{"inputResponses":{},"name":"p","request\u0053tate":"s"}}"#,
+            r#"{"id":7,"method":"prompts/get","params":{"name":"p"}}"#,
         ),
     ] {
         let sent = request(&long(line), "7".into(), Era::Legacy, &identity());
@@ -340,8 +345,8 @@ fn a_modern_client_is_introduced_to_a_legacy_server() {
     for (info, capabilities, expected) in [
         (
             Some(r#"{"name":"c"}"#),
-            r#"{"sampling":{},"elicitation":{},"x":-0,"extensions":{"@tasks":{},"@ui":{"a": 1E5}}}"#,
-            r#"{"protocolVersion":"2025-11-25","capabilities":{"x":-0,"extensions":{"@ui":{"a": 1E5}}},"clientInfo":{"name":"c"}}"#,
+            r#"{"sampling":{ },"elicitation":{"url":{}},"roots":{"listChanged":true,"y":1},"x":-0,"extensions":{"@tasks":{},"@ui":{"a": 1E5}}}"#,
+            r#"{"protocolVersion":"2025-11-25","capabilities":{"sampling":{ },"elicitation":{"url":{}},"roots":{"y":1},"x":-0,"extensions":{"@ui":{"a": 1E5}}},"clientInfo":{"name":"c"}}"#,
         ),
         (
             None,

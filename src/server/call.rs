@@ -26,17 +26,19 @@ pub(crate) struct Call {
     pub(crate) fetched_task: Option<Box<str>>,
     /// True if task ids in the response must be tagged, to distinguish them from the ids of other servers.
     pub(crate) tag_tasks: bool,
-    /// Progress of the call, if the proxy changes its notifications and the client wants to know it.
+    /// Progress of the call, if the client wants to know it and the server gets another token.
     pub(crate) progress: Option<Box<CallProgress>>,
-    /// Request line, as long as a retry after a crash is allowed.
-    pub(crate) retry_line: Option<Box<str>>,
-    /// Request line, kept where it may be sent again, since the server may turn out not to have processed it or may
-    /// request input, and where its failure may have to be explained.
+    /// Request line, kept where it may be sent again, since a retry is allowed, the server may turn out not to have
+    /// processed it, or it may request input, and where its failure may have to be explained.
     pub(crate) line: Option<Box<str>>,
+    /// True if a retry is allowed although the server may have processed it, such as after a crash.
+    pub(crate) may_retry: bool,
     /// Number of retries because the server did not process it.
     pub(crate) resends: u8,
     /// Number of times that the server has requested input for it.
     pub(crate) input_rounds: u8,
+    /// Input that a legacy server may request from the modern client of this request; None if the server may not.
+    pub(crate) input: Option<Box<InputGrant>>,
     /// Sender of the request.
     pub(crate) sink: Arc<dyn ResponseSink>,
 }
@@ -53,7 +55,7 @@ impl Call {
     /// Reports that the request, a subscription to a resource, failed.
     fn refuse_subscription(&self) {
         // Without the line, the client has cancelled the request.
-        let envelope = self.retry_line.as_deref().map(Envelope::parse);
+        let envelope = self.line.as_deref().map(Envelope::parse);
         if let Some(Ok(envelope)) = envelope
             && let Some(uri) = envelope.params.uri.and_then(RawJson::text)
         {
@@ -62,31 +64,25 @@ impl Call {
     }
 }
 
-/// Progress of a call. The server reports it anew whenever it gets the call again with the client's input.
+/// Progress of a call, under another token at the server: several clients may use the same, and a call may go on under
+/// another token of its client. A server reports it anew whenever it gets the call again with the client's input.
 #[derive(Debug)]
 pub(crate) struct CallProgress {
     /// Progress token of the client.
     pub(crate) token: OwnedJson,
-    /// True if the server gets another token: several clients may use the same.
-    pub(crate) is_replaced: bool,
     /// Highest value that the client was sent.
     highest: f64,
 }
 
 impl CallProgress {
-    /// Creates the progress of a call of which nothing was reported yet; `is_replaced` is true if the server gets
-    /// another token.
-    pub(crate) fn new(token: RawJson<'_>, is_replaced: bool) -> Self {
-        Self {
+    /// Creates the progress of the call in `envelope`, of which nothing was reported yet; None if its client does not
+    /// want to know it.
+    pub(crate) fn of(envelope: &Envelope<'_>) -> Option<Box<Self>> {
+        let token = envelope.params.meta.progress_token?;
+        Some(Box::new(Self {
             token: token.into(),
-            is_replaced,
             highest: f64::NEG_INFINITY,
-        }
-    }
-
-    /// Returns true if the client knows the progress under the raw `token`.
-    pub(crate) fn is_of(&self, token: &str) -> bool {
-        self.token.as_raw().as_str() == token
+        }))
     }
 
     /// Records the raw `value` of a notification. Returns false if the client must not get it: its server began anew,
@@ -101,6 +97,43 @@ impl CallProgress {
         self.highest = self.highest.max(value);
         true
     }
+}
+
+/// Permission to request input from a modern client, whose request ends with that and is repeated with the input.
+#[derive(Debug)]
+pub(crate) struct InputGrant {
+    /// The client's line of the request, by which its repetition is recognized. Parsed only if the server requests input;
+    /// empty while the call is parked.
+    pub(crate) line: Box<str>,
+    pub(crate) phase: InputPhase,
+}
+
+impl InputGrant {
+    /// Creates the permission for the request in the client's `line`.
+    pub(crate) fn of(line: &str) -> Self {
+        Self {
+            line: line.into(),
+            phase: InputPhase::Idle,
+        }
+    }
+
+    /// Returns the capabilities that the client declares with its request.
+    pub(crate) fn capabilities(&self) -> &str {
+        let envelope = Envelope::parse(&self.line).ok();
+        let declared = envelope.and_then(|it| it.params.meta.client_capabilities);
+        declared.unwrap_or("{}")
+    }
+}
+
+/// State of a legacy server's requests for input during one request of a modern client.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum InputPhase {
+    /// The server has requested nothing.
+    Idle,
+    /// The server has requested input, and may be about to request more.
+    Collecting,
+    /// The client has been told what the server requests, and has not repeated its request.
+    Parked,
 }
 
 /// Receiver of responses.
@@ -124,7 +157,8 @@ mod tests {
 
     #[test]
     fn progress_goes_back_only_in_the_first_round() {
-        let mut progress = CallProgress::new("\"t\"".into(), false);
+        let line = r#"{"method":"x","params":{"_meta":{"progressToken":"t"}}}"#;
+        let mut progress = CallProgress::of(&Envelope::parse(line).unwrap()).unwrap();
         for (value, began_anew, expected) in [
             ("2", false, true),
             // The server's own fault.
@@ -137,6 +171,6 @@ mod tests {
         ] {
             assert_eq!(progress.advance(value, began_anew), expected, "{value}");
         }
-        assert!(progress.is_of("\"t\"") && !progress.is_of("t"));
+        assert_eq!(progress.token.as_raw().as_str(), "\"t\"");
     }
 }

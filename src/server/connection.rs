@@ -6,6 +6,7 @@
 
 mod answers;
 mod input;
+mod parked;
 mod related;
 mod sending;
 mod site_exchange;
@@ -22,8 +23,8 @@ use tokio_util::sync::CancellationToken;
 use super::call::ResponseSink;
 use super::former_tools::FormerTools;
 use super::link::Link;
-use super::pending_requests::{PendingRequest, PendingRequests, RawResponse};
-use crate::bridge::Identity;
+use super::pending_requests::{CallEnd, PendingRequest, PendingRequests, RawResponse};
+use crate::bridge::{Identity, InputError};
 use crate::event::StrayKind;
 use crate::jsonrpc::{
     Envelope, ErrorObject, InvalidMessage, Members, MessageKind, RawId, RequestId, elements,
@@ -239,7 +240,7 @@ impl Connection {
 
     /// Cancels the client's request `id` and notifies the server. Returns false if no such request is in flight here.
     pub(crate) fn cancel(&self, sink: &Arc<dyn ResponseSink>, id: RawId<'_>, params: &str) -> bool {
-        let (number, last) = {
+        let (number, end) = {
             let mut pending = locked(&self.pending);
             let found = pending
                 .requests
@@ -252,24 +253,24 @@ impl Connection {
                     }
                     _ => None,
                 });
-            if let Some((_, last)) = found.and_then(|number| pending.take_awaiting(number)) {
+            if let Some((_, end)) = found.and_then(|number| pending.take_awaiting(number)) {
                 // The server has nothing to cancel.
                 drop(pending);
-                self.notify_idle_if(last);
+                self.settled(end);
                 return true;
             }
             let removed = found.and_then(|number| Some((number, pending.take(number)?)));
-            let Some((number, (PendingRequest::Client(mut call), last))) = removed else {
+            let Some((number, (PendingRequest::Client(mut call), end))) = removed else {
                 return false;
             };
-            call.retry_line = None;
+            call.line = None;
             // Only a client on a pipe can still receive a late response.
             if call.sink.pipe().is_some() {
                 pending.keep_cancelled(number, call);
             }
-            (number, last)
+            (number, end)
         };
-        self.notify_idle_if(last);
+        self.settled(end);
         let mut params = Members::of(params);
         params.set("requestId", number.to_string());
         self.send_notification("notifications/cancelled", Some(&params.to_string()));
@@ -362,9 +363,14 @@ impl Connection {
         Ok(())
     }
 
-    /// Wakes the tasks that wait in [`Self::idle`] or [`Self::finished`] if the `last` call is settled.
-    fn notify_idle_if(&self, last: bool) {
-        if last {
+    /// Handles the end of a client's request: refuses the server's requests for input during it, and wakes the tasks
+    /// that wait in [`Self::idle`] or [`Self::finished`] if it was the last one.
+    fn settled(&self, end: CallEnd) {
+        for id in end.input_requests {
+            let error = InputError::RequestEnded(self.server.to_string());
+            self.refuse(id.as_raw(), &error.object());
+        }
+        if end.is_last {
             self.idle.notify_waiters();
         }
     }

@@ -6,9 +6,11 @@ use std::time::Instant;
 use tokio::sync::oneshot;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use super::call::Call;
+use super::call::{Call, InputPhase};
 use super::former_tools::FormerTools;
+use super::input_requests::InputRequests;
 use super::tasks::Tasks;
+use crate::jsonrpc::RequestId;
 
 /// Number of cancelled requests that are remembered. A late response to an older one is dropped.
 const CANCELLED: usize = 256;
@@ -54,6 +56,8 @@ pub(super) struct PendingRequests {
     pub(super) former_tools: FormerTools,
     /// Tasks that the generation runs for clients.
     pub(super) tasks: Tasks,
+    /// Server's own requests for input from modern clients.
+    pub(super) input_requests: InputRequests,
     /// Number of clients' calls in `requests`, including those that wait for input.
     pub(super) call_count: usize,
     /// Number of requests for the rest of the server's site that are being answered.
@@ -64,6 +68,15 @@ pub(super) struct PendingRequests {
     pub(super) idle_since: Option<Instant>,
     /// True if the generation has ended; nothing more is sent.
     pub(super) closed: bool,
+}
+
+/// End of a client's request.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct CallEnd {
+    /// True if no other client waits for a response.
+    pub(super) is_last: bool,
+    /// Server's own requests for input that belonged to it and will not get any.
+    pub(super) input_requests: Vec<RequestId>,
 }
 
 impl PendingRequests {
@@ -101,19 +114,12 @@ impl PendingRequests {
         }
     }
 
-    /// Records the progress `value` of the call that its client knows under `token`; returns false if the client must
-    /// not get it.
-    pub(super) fn advance(&mut self, token: &str, value: &str) -> bool {
-        let calls = self.requests.values_mut().filter_map(|it| match it {
+    /// Returns the client's request of that number, also while it waits for input.
+    pub(super) fn open_call(&mut self, number: u64) -> Option<&mut Call> {
+        match self.requests.get_mut(&number)? {
             PendingRequest::Client(call) | PendingRequest::AwaitsInput { call, .. } => Some(call),
             PendingRequest::Cancelled(_) | PendingRequest::Own(_) => None,
-        });
-        let mut tracked = calls.filter_map(|call| {
-            let began_anew = call.input_rounds > 0;
-            Some((call.progress.as_mut()?, began_anew))
-        });
-        let found = tracked.find(|(progress, _)| progress.is_of(token));
-        found.is_none_or(|(progress, began_anew)| progress.advance(value, began_anew))
+        }
     }
 
     /// Adds a client's request.
@@ -134,7 +140,7 @@ impl PendingRequests {
         };
         call.input_rounds = call.input_rounds.saturating_add(1);
         // The next generation would ask the client the same again.
-        call.retry_line = None;
+        call.may_retry = false;
         let token = CancellationToken::new();
         let waiting = PendingRequest::AwaitsInput {
             call,
@@ -144,11 +150,10 @@ impl PendingRequests {
         Some(token)
     }
 
-    /// Removes the request of that number, which waits for input; also returns true if it was the last one that a
-    /// client waited for.
-    pub(super) fn take_awaiting(&mut self, number: u64) -> Option<(Call, bool)> {
+    /// Removes the request of that number, which waits for input.
+    pub(super) fn take_awaiting(&mut self, number: u64) -> Option<(Call, CallEnd)> {
         match self.requests.remove(&number)? {
-            PendingRequest::AwaitsInput { call, .. } => Some((call, self.settle_call())),
+            PendingRequest::AwaitsInput { call, .. } => Some((call, self.settle_call(number))),
             other => {
                 self.requests.insert(number, other);
                 None
@@ -156,13 +161,33 @@ impl PendingRequests {
         }
     }
 
-    /// Counts a client's request as settled; returns true if it was the last one that a client waited for.
-    fn settle_call(&mut self) -> bool {
+    /// Counts a client's request, which was removed, as settled.
+    fn settle_call(&mut self, number: u64) -> CallEnd {
         self.call_count -= 1;
         if self.call_count == 0 {
             self.idle_since = Some(Instant::now());
         }
-        self.call_count == 0
+        let is_last = self.call_count == 0;
+        let input_requests = if self.input_requests.is_empty() {
+            Vec::new()
+        } else {
+            let has_other = self.calls_with_input().next().is_some();
+            self.input_requests.end_call(number, has_other)
+        };
+        CallEnd {
+            is_last,
+            input_requests,
+        }
+    }
+
+    /// Returns the clients' requests during which the server may request input, with their numbers.
+    pub(super) fn calls_with_input(&self) -> impl Iterator<Item = (u64, InputPhase)> {
+        self.requests.iter().filter_map(|(number, request)| {
+            let PendingRequest::Client(call) = request else {
+                return None;
+            };
+            Some((*number, call.input.as_ref()?.phase))
+        })
     }
 
     /// Returns the client's request in flight, if there is exactly one.
@@ -173,9 +198,8 @@ impl PendingRequests {
         self.requests.keys().find_map(|number| self.call(*number))
     }
 
-    /// Removes the request of that number from the table, unless it waits for input; also returns true if it was the
-    /// last one that a client waited for.
-    pub(super) fn take(&mut self, number: u64) -> Option<(PendingRequest, bool)> {
+    /// Removes the request of that number from the table, unless it waits for input.
+    pub(super) fn take(&mut self, number: u64) -> Option<(PendingRequest, CallEnd)> {
         let hash_map::Entry::Occupied(entry) = self.requests.entry(number) else {
             return None;
         };
@@ -183,8 +207,11 @@ impl PendingRequests {
             return None;
         }
         let request = entry.remove();
-        let is_last = matches!(request, PendingRequest::Client(_)) && self.settle_call();
-        Some((request, is_last))
+        let end = match request {
+            PendingRequest::Client(_) => self.settle_call(number),
+            _ => CallEnd::default(),
+        };
+        Some((request, end))
     }
 }
 
@@ -198,16 +225,16 @@ mod tests {
         let (client, _reader) = client();
         let mut table = PendingRequests::default();
         let number = table.insert_call(Call {
-            retry_line: Some("{}".into()),
+            may_retry: true,
             ..call(client, "1")
         });
         let waiting = table.await_input(number).unwrap();
         assert!(table.take(number).is_none() && table.call(number).is_none());
         assert!(table.await_input(number).is_none());
         assert!(table.call_count == 1 && !waiting.is_cancelled());
-        let (call, is_last) = table.take_awaiting(number).unwrap();
-        assert!(is_last && waiting.is_cancelled());
-        assert!(call.input_rounds == 1 && call.retry_line.is_none());
+        let (call, end) = table.take_awaiting(number).unwrap();
+        assert!(end.is_last && waiting.is_cancelled());
+        assert!(call.input_rounds == 1 && !call.may_retry);
         assert!(table.take_awaiting(number).is_none());
         // A call in flight does not await input.
         let number = table.insert_call(call);

@@ -400,7 +400,7 @@ impl Supervisor {
     fn hold_reason(&self) -> Cow<'static, str> {
         let reason = match self.machine.state() {
             State::Building(_) => return self.build_hold_reason(),
-            State::MakingRoom(_) => "the old generation to drain",
+            State::MakingRoom(_) => self.drain_reason(),
             State::Broken { .. } | State::Restarting { .. }
                 if self.context.spec.remote.is_some() =>
             {

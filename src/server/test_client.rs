@@ -59,10 +59,11 @@ pub(in crate::server) fn call(sink: Arc<dyn ResponseSink>, id: &str) -> Call {
         fetched_task: None,
         tag_tasks: false,
         progress: None,
-        retry_line: None,
         line: None,
+        may_retry: false,
         resends: 0,
         input_rounds: 0,
+        input: None,
         sink,
     }
 }

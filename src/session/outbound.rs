@@ -10,8 +10,8 @@ use super::subscriptions::untagged;
 use super::{RelatedRequest, Session, Undelivered};
 use crate::fleet::FleetClient;
 use crate::jsonrpc::{
-    Envelope, ErrorObject, INTERNAL_ERROR, METHOD_NOT_FOUND, Members, OwnedJson, RawId, RawJson,
-    Reply, RequestId, notification, request, splice,
+    Envelope, ErrorObject, INTERNAL_ERROR, Members, OwnedJson, RawId, RawJson, Reply, RequestId,
+    notification, request, splice,
 };
 use crate::mcp::{Era, ListKind, tasks};
 use crate::server::{Client, Connection, InputRound, ResponseSink};
@@ -52,15 +52,10 @@ impl Client for Session {
         envelope: &Envelope<'_>,
         related_number: Option<u64>,
     ) {
-        let id = envelope.id.unwrap_or(RawId::NULL);
         if !self.is_legacy() {
-            let method = envelope.method.as_deref().unwrap_or_default();
-            let message = format!(
-                "`{method}` cannot be forwarded: the client uses revision 2026-07-28, in which servers request input \
-                 by an `input_required` result"
-            );
-            return from.refuse(id, &ErrorObject::new(METHOD_NOT_FOUND, message));
+            return self.take_input_request(from, line, envelope, related_number);
         }
+        let id = envelope.id.unwrap_or(RawId::NULL);
         // Several servers may use the same token at the same time.
         let token = envelope
             .params
@@ -104,7 +99,10 @@ impl Client for Session {
             }
             // Progress that arrives after the response has a token of the proxy, which the client does not know.
             "notifications/progress"
-                if related_number.is_none() && self.delivery.pipe().is_none() => {}
+                if related_number.is_none()
+                    && (self.delivery.pipe().is_none() || self.is_translated(from)) => {}
+            // The modern era has no such notification.
+            "notifications/elicitation/complete" if self.is_translated(from) => {}
             "notifications/progress" | "notifications/message" => {
                 let related_id = self.related(from, envelope, related_number);
                 let _ = self
@@ -177,6 +175,11 @@ impl FleetClient for Session {
 }
 
 impl Session {
+    /// Returns true if a server's messages are those of the legacy era and the client knows only the modern one.
+    fn is_translated(&self, from: &Connection) -> bool {
+        from.era() == Era::Legacy && !self.is_legacy()
+    }
+
     /// Returns the client's request that a server's message belongs to, where that matters.
     fn related(
         &self,
@@ -284,6 +287,8 @@ impl Session {
         if let Some((number, request)) = withdrawn {
             let line = splice(line, &mut [(id.as_str(), &number.to_string())]);
             self.send_notification(line, RelatedRequest::of(request.related_id.as_ref()));
+        } else {
+            from.withdraw_input_request(id);
         }
     }
 }

@@ -12,6 +12,8 @@ use crate::server::ServerHandle;
 #[derive(Clone, Copy)]
 pub(super) struct Request<'a> {
     pub(super) line: &'a str,
+    /// The line as the client sent it: a meta-tool's call has another one for the server.
+    pub(super) client_line: &'a str,
     pub(super) envelope: &'a Envelope<'a>,
     pub(super) id: RawId<'a>,
     pub(super) era: Era,
@@ -28,10 +30,19 @@ impl<'a> Request<'a> {
         };
         Self {
             line,
+            client_line: line,
             envelope,
             id,
             era,
             method,
+        }
+    }
+
+    /// Returns the request with another line for the server, which `envelope` was parsed from.
+    pub(super) fn rewritten(self, line: &'a str, envelope: &'a Envelope<'a>) -> Self {
+        Self {
+            client_line: self.client_line,
+            ..Self::new(line, envelope, self.id, self.era)
         }
     }
 

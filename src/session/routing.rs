@@ -17,7 +17,7 @@ use crate::jsonrpc::{
     Reply, RequestId, ambiguity, is_plain_name,
 };
 use crate::mcp::{Era, Method, severity, tasks};
-use crate::server::{Call, CallProgress, ResponseSink, ServerHandle};
+use crate::server::{Call, CallProgress, InputGrant, ResponseSink, ServerHandle};
 use crate::transport::stream::MAX_UNREAD;
 
 /// Error for a request whose handling panicked.
@@ -28,6 +28,9 @@ impl Session {
     /// Sends a request to its destination. A request for an entry that no server lists waits for the servers that may
     /// have it: those that are starting, and those that may run now.
     pub(super) fn forward(&self, request: Request<'_>) {
+        if self.resume(request) {
+            return;
+        }
         let catalog = self.fleet.catalog();
         let mut destination = route(&catalog, &self.meta_tools, request);
         if let Destination::Listed(server, _) = destination
@@ -145,8 +148,7 @@ impl Session {
     /// Sends `line`, which replaces the line of `request`, to `server`.
     pub(super) fn submit_line(&self, server: &ServerHandle, line: &str, request: Request<'_>) {
         if let Ok(envelope) = Envelope::parse(line) {
-            let request = Request::new(line, &envelope, request.id, request.era);
-            self.submit(server, None, request);
+            self.submit(server, None, request.rewritten(line, &envelope));
         }
     }
 
@@ -168,51 +170,61 @@ impl Session {
         rename: Option<OwnedJson>,
         request: Request<'_>,
     ) {
-        let Request {
-            line,
-            envelope,
-            id,
-            era,
-            method,
-        } = request;
         if server.is_filtered()
             && let Some(error) = ambiguity_error(server, request)
         {
-            return sink.answer(id, Reply::Error(&error.to_string()));
+            return sink.answer(request.id, Reply::Error(&error.to_string()));
         }
         self.store_settings(Some(server), request);
         let several = !self.fleet.is_transparent();
         // A single client of a single server is slowed down by not being read; any other client gets an error.
         let has_backpressure = !several && self.delivery.pipe().is_some();
         if !has_backpressure && let Some(error) = congestion_error(server) {
-            return sink.answer(id, Reply::Error(&error.to_string()));
+            return sink.answer(request.id, Reply::Error(&error.to_string()));
         }
-        let call = Call {
-            id: id.into(),
+        let mut call = self.new_call(sink, request);
+        call.rename = rename;
+        call.may_retry = request.method.repeatable();
+        call.line = call.may_retry.then(|| request.line.into());
+        if self.delivery.pipe().is_none() {
+            call.progress = CallProgress::of(request.envelope);
+        }
+        // Only a legacy server requests input from a modern client by requests of its own.
+        if request.era == Era::Modern
+            && request.method.may_request_input()
+            && server.handshake().is_none_or(|it| it.era == Era::Legacy)
+        {
+            call.input = Some(Box::new(InputGrant::of(request.client_line)));
+        }
+        server.submit(call, request.line, request.envelope);
+    }
+
+    /// Creates the call of a request that is sent once and whose response goes to `sink`.
+    pub(super) fn new_call(&self, sink: Arc<dyn ResponseSink>, request: Request<'_>) -> Call {
+        let Request {
+            envelope,
             era,
             method,
-            min_severity: envelope
-                .params
-                .meta
-                .log_level
-                .and_then(RawJson::text)
-                .map(|level| severity(&level)),
+            ..
+        } = request;
+        let level = envelope.params.meta.log_level.and_then(RawJson::text);
+        Call {
+            id: request.id.into(),
+            era,
+            method,
+            min_severity: level.map(|level| severity(&level)),
             no_cache: self.fleet.watches() && era == Era::Modern && method == Method::ReadResource,
-            rename,
+            rename: None,
             fetched_task: fetched_task(envelope),
-            tag_tasks: several,
-            progress: {
-                let token = envelope.params.meta.progress_token;
-                let token = token.filter(|_| self.delivery.pipe().is_none());
-                token.map(|token| Box::new(CallProgress::new(token, true)))
-            },
-            retry_line: method.repeatable().then(|| line.into()),
+            tag_tasks: !self.fleet.is_transparent(),
+            progress: None,
             line: None,
+            may_retry: false,
             resends: 0,
             input_rounds: 0,
+            input: None,
             sink,
-        };
-        server.submit(call, line, envelope);
+        }
     }
 
     /// Stores the settings that every later generation must get too: subscriptions and log level.

@@ -1,6 +1,7 @@
 //! Sessions with servers that are never started; their messages go to files.
 
 mod asked;
+mod parked;
 mod receiving;
 mod routing;
 
@@ -57,10 +58,25 @@ pub(super) struct Stage {
 impl Stage {
     /// Creates a session with these servers, whose gates are open. No task of theirs runs before the test waits.
     pub(super) fn new(servers: &[&str], is_transparent: bool, set: Set) -> Self {
+        Self::of(servers, is_transparent, set, false)
+    }
+
+    /// Creates a session that several modern clients share.
+    pub(super) fn shared(servers: &[&str]) -> Self {
+        Self::of(servers, true, Set::None, true)
+    }
+
+    fn of(servers: &[&str], is_transparent: bool, set: Set, is_shared: bool) -> Self {
         let fleet = Fleet::loaded_with(servers, is_transparent);
         let client = Arc::<Recorder>::default();
         let offer = OfferedMetaTools::new(set, !is_transparent, None, false);
-        let session = Session::new(client.clone(), false, fleet, offer, EventSender::silent());
+        let session = Session::new(
+            client.clone(),
+            is_shared,
+            fleet,
+            offer,
+            EventSender::silent(),
+        );
         let dir = tempfile::tempdir().unwrap();
         let stage = Self {
             session,

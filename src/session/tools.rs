@@ -149,8 +149,7 @@ impl Session {
     ) -> Result<(), Value> {
         let (tool, line) = call.line(request.line, server, &self.fleet.catalog())?;
         if let Ok(envelope) = Envelope::parse(&line) {
-            let request = Request::new(&line, &envelope, request.id, request.era);
-            self.call_tool_of(server, &tool, request);
+            self.call_tool_of(server, &tool, request.rewritten(&line, &envelope));
         }
         Ok(())
     }

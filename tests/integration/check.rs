@@ -358,7 +358,7 @@ fn faults_are_in_the_json_if_no_server_is_left() {
 fn both_eras_are_compared_by_the_calls_that_work() {
     let ask = json!({"method": "elicitation/create", "params": {"message": "?"}});
     let script = json!({"tools": [
-        {"name": "pushes", "inputSchema": {"type": "object"}, "x-push": ask},
+        {"name": "pushes", "inputSchema": {"type": "object"}, "x-push": [[ask]]},
         {"name": "returns", "inputSchema": {"type": "object"}, "x-ask": ask},
         {"name": "plain", "inputSchema": {"type": "object"}},
     ]});

@@ -4,6 +4,7 @@ mod backward;
 mod choosing;
 mod forward;
 mod input;
+mod parked;
 
 use serde_json::{Value, json};
 

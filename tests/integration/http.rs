@@ -16,6 +16,7 @@ mod load;
 #[cfg(unix)]
 mod local;
 mod modern;
+mod parked;
 #[cfg(unix)]
 mod sessions;
 

@@ -8,6 +8,7 @@ mod legacy;
 mod loss;
 mod modern;
 mod old;
+mod parked;
 #[cfg(unix)]
 mod peers;
 mod refusals;

@@ -54,13 +54,14 @@ fn results_of_the_client_go_back_under_the_servers_names() {
 fn only_a_request_with_a_state_continues_another() {
     for (line, expected) in [
         (r#"{"params":{"requestState":"s"}}"#, true),
+        (r#"{"params":{"requestState":""}}"#, true),
         (r#"{"params":{"requestState":1}}"#, true),
         (r#"{"params":{"requestState":null}}"#, false),
         (r#"{"params":{"arguments":{"requestState":"s"}}}"#, false),
         (r#"{"requestState":"s","params":["requestState"]}"#, false),
         (r#"{"params":{"inputResponses":{}}}"#, false),
     ] {
-        assert_eq!(has_request_state(line), expected, "{line}");
+        assert_eq!(request_state(line).is_some(), expected, "{line}");
     }
     let expected = r#"{"code":-32602,"message":"Invalid or expired requestState","data":{"reason":"invalid_request_state"}}"#;
     assert_eq!(invalid_state().to_string(), expected);
@@ -214,5 +215,93 @@ fn a_client_shows_forms_unless_it_has_only_another_way() {
     ] {
         let members = Members::of(capabilities);
         assert_eq!(shows_forms(&members), expected, "{capabilities}");
+    }
+}
+
+/// Returns a legacy server's own request.
+fn legacy(method: &str, params: Option<&str>) -> Result<InputRequest, InputError> {
+    InputRequest::of_legacy(7, method, params)
+}
+
+#[test]
+fn requests_of_a_legacy_server_lose_what_only_their_era_has() {
+    for (method, params, expected) in [
+        ("roots/list", None, r#""7":{"method":"roots/list"}"#),
+        (
+            "roots/list",
+            Some(r#"{"_meta":{"progressToken":4}}"#),
+            r#""7":{"method":"roots/list"}"#,
+        ),
+        (
+            "sampling/createMessage",
+            Some(
+                r#"{"_meta":{"progressToken":4},"maxTokens":1.0,"task":{"ttl":1},"x":[ "\ud83d" ]}"#,
+            ),
+            r#""7":{"method":"sampling/createMessage","params":{"maxTokens":1.0,"x":[ "\ud83d" ]}}"#,
+        ),
+        (
+            "elicitation/create",
+            Some(r#"{"message":"é","requestedSchema":{"maximum":1E5}}"#),
+            r#""7":{"method":"elicitation/create","params":{"message":"é","requestedSchema":{"maximum":1E5},"mode":"form"}}"#,
+        ),
+        (
+            "elicitation/create",
+            Some(r#"{"mode":"url","url":"u","elicitationId":"el-1","task":{}}"#),
+            r#""7":{"method":"elicitation/create","params":{"mode":"url","url":"u"}}"#,
+        ),
+    ] {
+        let request = legacy(method, params).unwrap();
+        let result = input_required(&[request], "s\"", Some(r#"{"name":"n"}"#));
+        let expected = format!(
+            r#"{{"resultType":"input_required","inputRequests":{{{expected}}},"requestState":"s\"","_meta":{{"io.modelcontextprotocol/serverInfo":{{"name":"n"}}}}}}"#
+        );
+        assert_eq!(result, expected);
+    }
+    let error = legacy("vendor/x", None).unwrap_err().object();
+    assert_eq!(error.code, -32601);
+    assert!(error.message.contains("2026-07-28"), "{}", error.message);
+}
+
+#[test]
+fn only_an_object_is_a_response() {
+    let request = legacy("roots/list", None).unwrap();
+    for (responses, expected) in [
+        (r#"{"\u0037":{"roots":[1E5]}}"#, Some(r#"{"roots":[1E5]}"#)),
+        (r#"{"7":null}"#, None),
+        (r#"{"7":"x"}"#, None),
+        (r#"{"70":{}}"#, None),
+        ("{}", None),
+    ] {
+        assert_eq!(request.response(&Members::of(responses)), expected);
+    }
+}
+
+#[test]
+fn a_server_learns_the_code_of_the_capability_that_its_client_lacks() {
+    let request = legacy("elicitation/create", Some(r#"{"mode":"url"}"#)).unwrap();
+    let error = request.check("a", r#"{"elicitation":{}}"#).unwrap_err();
+    let error = error.object();
+    assert_eq!(error.code, -32021);
+    let expected = json!({"requiredCapabilities": {"elicitation": {"url": {}}}});
+    assert_eq!(error.data, Some(expected));
+    for error in [InputError::NoRequest, InputError::Ambiguous] {
+        let error = error("a".to_owned(), "roots/list".to_owned()).object();
+        assert_eq!(error.code, -32600);
+        assert!(error.message.contains("`a`"), "{}", error.message);
+    }
+}
+
+#[test]
+fn the_capabilities_to_give_input_are_reduced_to_the_known_ones() {
+    for (declared, expected) in [
+        ("{}", "{}"),
+        (r#"{"elicitation":{}}"#, r#"{"elicitation":{"form":{}}}"#),
+        (
+            r#"{"elicitation":{"url":{"x":1}},"sampling":{"tools":{},"x":1},"roots":{"listChanged":true},"y":1}"#,
+            r#"{"elicitation":{"url":{}},"sampling":{"tools":{}},"roots":{}}"#,
+        ),
+        (r#"{"sampling":true,"roots":[]}"#, "{}"),
+    ] {
+        assert_eq!(input_capabilities(declared), expected);
     }
 }

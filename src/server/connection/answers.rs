@@ -26,7 +26,7 @@ impl Connection {
             let message = format!("the request `{method}` {why}");
             return self.refuse(id, &ErrorObject::new(INVALID_REQUEST, message));
         }
-        let Some((request, last)) = id
+        let Some((request, end)) = id
             .lenient_number()
             .and_then(|number| locked(&self.pending).take(number))
         else {
@@ -41,7 +41,7 @@ impl Connection {
                     locked(&self.pending).tasks.forget(id);
                 }
                 call.reply(Reply::Error(&error.to_string()));
-                self.notify_idle_if(last);
+                self.settled(end);
             }
             PendingRequest::Own(sender) => drop(sender.send(RawResponse::Error(error.to_string()))),
         }
@@ -78,7 +78,7 @@ impl Connection {
                 PendingRequest::Client(call)
                 | PendingRequest::AwaitsInput { call, .. }
                 | PendingRequest::Cancelled(call),
-                last,
+                end,
             )) => {
                 self.record_task(&call, envelope);
                 let explained = former_tools
@@ -95,7 +95,7 @@ impl Connection {
                     }
                     _ => self.deliver(&call, line, envelope, id),
                 }
-                self.notify_idle_if(last);
+                self.settled(end);
                 Ok(())
             }
             Some((PendingRequest::Own(sender), _)) => {

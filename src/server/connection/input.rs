@@ -85,9 +85,9 @@ impl Connection {
     /// the call does not wait any more.
     pub(crate) fn refuse_input(&self, number: u64, error: &InputError) {
         let taken = locked(&self.pending).take_awaiting(number);
-        if let Some((call, last)) = taken {
+        if let Some((call, end)) = taken {
             call.reply(error.response(call.method).reply());
-            self.notify_idle_if(last);
+            self.settled(end);
         }
     }
 }

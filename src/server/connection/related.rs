@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::Connection;
 use crate::jsonrpc::{Envelope, Members, RawJson, RequestId, request_number, splice};
 use crate::lock::locked;
-use crate::mcp::{Era, severity};
+use crate::mcp::severity;
 
 impl Connection {
     /// Delivers progress to the client, under the client's own token.
@@ -20,39 +20,32 @@ impl Connection {
             .original("progressToken")
             .unwrap_or_default();
         let known = request_number(token).and_then(|number| {
-            let pending = locked(&self.pending);
-            let progress = pending.call(number)?.progress.as_ref()?;
-            progress
-                .is_replaced
-                .then(|| (number, progress.token.clone()))
+            let mut pending = locked(&self.pending);
+            let call = pending.open_call(number)?;
+            let (is_translated, began_anew) = (call.era != self.era(), call.input_rounds > 0);
+            let Some(progress) = &mut call.progress else {
+                // The tokens of these calls are always replaced.
+                return is_translated.then_some((number, None));
+            };
+            let value = Members::of(params).original("progress").unwrap_or_default();
+            let is_new = progress.advance(value, began_anew);
+            Some((number, is_new.then(|| progress.token.clone())))
         });
-        let client_token = known
-            .as_ref()
-            .map_or(token, |(_, own)| own.as_raw().as_str());
-        if !self.advances(client_token, params) {
-            return;
-        }
-        let Some((number, own)) = known else {
-            return self
-                .client
-                .deliver_notification(self, line, envelope, related_number);
+        let (number, own) = match known {
+            Some((number, Some(own))) => (number, own),
+            // The client has had more, does not want progress, or has yet to repeat its request.
+            Some((_, None)) => return,
+            None => {
+                return self
+                    .client
+                    .deliver_notification(self, line, envelope, related_number);
+            }
         };
         let line = splice(line, &mut [(token, own.as_raw().as_str())]);
         if let Ok(envelope) = Envelope::parse(&line) {
             self.client
                 .deliver_notification(self, &line, &envelope, Some(number));
         }
-    }
-
-    /// Records the progress of a call, which its client knows under `token`; returns false if the client must not get
-    /// it.
-    fn advances(&self, token: &str, params: &str) -> bool {
-        // A legacy server gets each call once.
-        if self.era() == Era::Legacy {
-            return true;
-        }
-        let value = Members::of(params).original("progress").unwrap_or_default();
-        locked(&self.pending).advance(token, value)
     }
 
     /// Returns the client's id of the request that a message of the server belongs to: the request

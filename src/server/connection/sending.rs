@@ -23,10 +23,9 @@ impl<'a> Rewrites<'a> {
     /// Returns the parts of the request in `envelope`.
     pub(super) fn of(call: &Call, envelope: &Envelope<'a>) -> Self {
         let token = envelope.params.meta.progress_token;
-        let is_replaced = call.progress.as_ref().is_some_and(|it| it.is_replaced);
         Self {
             rename: call.rename.clone().zip(envelope.params.name),
-            token: token.filter(|_| is_replaced),
+            token: token.filter(|_| call.progress.is_some()),
         }
     }
 }
@@ -56,12 +55,8 @@ impl Connection {
             call.reply(Reply::Error(&error.to_string()));
             return Ok(());
         }
-        if self.may_request_input(&call) && call.progress.is_none() {
-            let token = envelope.params.meta.progress_token;
-            call.progress = token.map(|token| Box::new(CallProgress::new(token, false)));
-        }
-        if self.is_http() || self.may_request_input(&call) {
-            call.line = Some(line.into());
+        if !same_era && call.progress.is_none() {
+            call.progress = CallProgress::of(envelope);
         }
         let rewrites = Rewrites::of(&call, envelope);
         let number = {
@@ -69,8 +64,10 @@ impl Connection {
             if pending.closed {
                 return Err(call);
             }
-            let is_tool = call.method == Method::CallTool;
-            if is_tool && call.line.is_none() && !pending.former_tools.is_empty() {
+            let may_need_line = self.is_http()
+                || self.may_request_input(&call)
+                || call.method == Method::CallTool && !pending.former_tools.is_empty();
+            if may_need_line && call.line.is_none() {
                 call.line = Some(line.into());
             }
             pending.insert_call(call)
@@ -146,7 +143,8 @@ fn refusal_of_modern(call: &Call, line: &str, envelope: &Envelope<'_>) -> Option
         let message = format!("revision 2026-07-28 has no `{method}`");
         return Some(ErrorObject::new(METHOD_NOT_FOUND, message));
     }
-    // The server would execute the call anew, without the input that its client believes to have given.
-    let is_continued = call.method.may_request_input() && bridge::has_request_state(line);
+    // A request with the state of a parked call does not come here. With any other state the server would execute the
+    // call anew, without the input that its client believes to have given.
+    let is_continued = call.method.may_request_input() && bridge::request_state(line).is_some();
     is_continued.then(bridge::invalid_state)
 }

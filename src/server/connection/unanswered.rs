@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::super::call::Call;
+use super::super::input_requests::InputRequests;
 use super::super::link::Link;
 use super::super::pending_requests::PendingRequest;
 use super::{Connection, ConnectionNotice};
@@ -41,6 +42,7 @@ impl Connection {
             let mut pending = locked(&self.pending);
             pending.closed = true;
             pending.call_count = 0;
+            pending.input_requests = InputRequests::default();
             std::mem::take(&mut pending.requests)
         };
         self.link.close();
@@ -59,8 +61,8 @@ impl Connection {
     /// Removes the request `number`, which gets no response. Returns a client's call; a request of the proxy itself
     /// ends with [`ConnectionLost`](super::ConnectionLost).
     pub(crate) fn take_unanswered(&self, number: u64) -> Option<Call> {
-        let (request, last) = locked(&self.pending).take(number)?;
-        self.notify_idle_if(last);
+        let (request, end) = locked(&self.pending).take(number)?;
+        self.settled(end);
         match request {
             PendingRequest::Client(call) | PendingRequest::AwaitsInput { call, .. } => Some(call),
             PendingRequest::Cancelled(_) | PendingRequest::Own(_) => None,
@@ -79,12 +81,12 @@ impl Connection {
             return None;
         }
         let may_resend = |call: &Call| call.method == Method::CallTool && call.resends == 0;
-        let (request, last) = {
+        let (request, end) = {
             let mut pending = locked(&self.pending);
             pending.call(number).filter(|call| may_resend(call))?;
             pending.take(number)?
         };
-        self.notify_idle_if(last);
+        self.settled(end);
         let PendingRequest::Client(mut call) = request else {
             return None;
         };

@@ -166,7 +166,7 @@ impl Supervisor {
         match fate {
             Fate::Refused => error_replies::refused(&call, server, how),
             Fate::Unknown => self.retry(call, how, stderr),
-            Fate::Unsent => match call.line.take() {
+            Fate::Unsent => match call.line.clone() {
                 Some(line)
                     if call.resends < MAX_RESENDS && self.machine.state() != State::Stopped =>
                 {
@@ -189,8 +189,11 @@ impl Supervisor {
 
     /// Sends a call again that may have been executed, if that is allowed; otherwise answers it with an error.
     fn retry(&mut self, mut call: Call, how: &str, stderr: &[String]) {
-        match call.retry_line.take() {
-            Some(line) if self.machine.state() != State::Stopped => self.submit(call, &line),
+        match call.line.take().filter(|_| call.may_retry) {
+            Some(line) if self.machine.state() != State::Stopped => {
+                call.may_retry = false;
+                self.submit(call, &line);
+            }
             _ => error_replies::ended(&call, &self.context.spec.name, how, stderr),
         }
     }

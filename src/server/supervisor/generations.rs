@@ -68,6 +68,21 @@ impl Supervisor {
         })
     }
 
+    /// Returns the reason for holding requests while an old generation must end first.
+    pub(super) fn drain_reason(&self) -> &'static str {
+        // The state machine may have given up a generation that does not drain yet.
+        let has_parked = |generation: &Generation| match generation {
+            Generation::Active(active) => active.running.connection.parked_calls() > 0,
+            Generation::Draining(connection) => connection.parked_calls() > 0,
+            Generation::Starting(_) | Generation::Proven(_) => false,
+        };
+        if self.generations.values().any(has_parked) {
+            "the old generation to drain, which waits for input from the client"
+        } else {
+            "the old generation to drain"
+        }
+    }
+
     /// Returns the connections of all generations that may have requests in flight.
     pub(super) fn connections(&self) -> impl Iterator<Item = &Arc<Connection>> {
         let active = self.active().map(|it| &it.running.connection);

@@ -30,6 +30,7 @@ impl Supervisor {
         let draining = Generation::Draining(running.connection.clone());
         self.generations.insert(number, draining);
         self.shared.gate.add_draining(running.connection.clone());
+        self.report_parked_calls(&running, max_wait);
         let shared = self.shared.clone();
         let is_stopped = self.machine.state() == State::Stopped;
         // No generation answers until this one has made room, so its tasks are not awaited.
@@ -85,6 +86,24 @@ impl Supervisor {
                 generation: number,
             });
             context.reports.send(Report::Gone { number });
+        });
+    }
+
+    /// Reports that a retired generation runs on because clients have not sent the input that it requests.
+    fn report_parked_calls(&self, running: &RunningGeneration, max_wait: Duration) {
+        let number = running.connection.generation;
+        let parked = running.connection.parked_calls();
+        if parked == 0 || max_wait.is_zero() {
+            return;
+        }
+        let calls = if parked == 1 { "call" } else { "calls" };
+        let wait = max_wait.as_secs_f64();
+        self.context.resources.events.send(Event::WatchNote {
+            server: self.name(),
+            message: format!(
+                "generation {number} runs for up to {wait} s more: the client has not sent the input for {parked} \
+                 {calls} yet"
+            ),
         });
     }
 

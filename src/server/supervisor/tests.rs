@@ -153,7 +153,8 @@ impl TestSupervisor {
     fn read(&self, id: &str) {
         let line = format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"resources/read"}}"#);
         let call = Call {
-            retry_line: Some(line.clone().into()),
+            line: Some(line.clone().into()),
+            may_retry: true,
             ..call(self.client.clone(), id)
         };
         let gate = &self.supervisor.shared.gate;

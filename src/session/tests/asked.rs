@@ -125,7 +125,7 @@ async fn requests_of_a_server_that_ended_are_withdrawn() {
 
 #[tokio::test]
 async fn a_server_hears_that_its_client_cannot_be_asked() {
-    for (is_legacy, is_deaf, code) in [(false, false, "-32601"), (true, true, "-32603")] {
+    for (is_legacy, is_deaf, code) in [(false, false, "-32600"), (true, true, "-32603")] {
         let stage = Stage::new(&["a"], true, Set::Dev);
         if is_legacy {
             stage.greet();

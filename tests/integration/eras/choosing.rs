@@ -8,7 +8,7 @@ use crate::harness::initialize_params;
 /// A server whose tool `t` sends its client a request, which fails in the modern era in this way.
 fn pushing(refusal: &Value) -> Value {
     let push = json!({"method": "elicitation/create", "params": {"message": "?"}});
-    let mut extra = json!({ "x-push": push });
+    let mut extra = json!({ "x-push": [[push]] });
     if let Some(raw) = refusal.as_str() {
         extra["x-raw"] = raw.into();
     }
@@ -77,6 +77,18 @@ fn the_legacy_era_lets_the_server_send_its_request() {
     let asked = peer.expect_request("elicitation/create");
     peer.respond(&asked, &json!({"action": "accept"}));
     let answer = peer.await_response(call).result();
-    let answered = &answer["structuredContent"]["answer"]["result"]["action"];
+    let answered = &answer["structuredContent"]["answers"][0]["result"]["action"];
+    assert_eq!(answered, "accept");
+
+    // A modern client as well, by the result of its call.
+    let pair = Pair::start(&script, &["--era", "legacy"]);
+    let params = json!({"name": "t", "arguments": {}});
+    let asked = pair.peer.modern("tools/call", params.clone()).result();
+    assert_eq!(asked["resultType"], "input_required", "{asked}");
+    let mut again = params;
+    again["inputResponses"] = json!({"1": {"action": "accept"}});
+    again["requestState"] = asked["requestState"].clone();
+    let answer = pair.peer.modern("tools/call", again).result();
+    let answered = &answer["structuredContent"]["answers"][0]["result"]["action"];
     assert_eq!(answered, "accept");
 }

@@ -92,10 +92,9 @@ fn a_modern_server_is_told_who_the_legacy_client_is() {
         meta["io.modelcontextprotocol/clientInfo"],
         initialize_params()["clientInfo"]
     );
-    assert_eq!(
-        (&meta["progressToken"], &meta["vendor/x"]),
-        (&json!(1), &json!(2))
-    );
+    // The server may report the progress of several rounds.
+    assert!(meta["progressToken"].is_u64(), "{meta}");
+    assert_eq!(meta["vendor/x"], 2);
     assert_eq!(heard[1]["method"], "notifications/vendor");
 }
 

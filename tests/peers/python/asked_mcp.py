@@ -15,7 +15,8 @@ mode, command, *args = sys.argv[1:]
 
 
 async def elicit(context, params):
-    return ElicitResult(action="accept", content={"name": "Ada"})
+    schema = params.model_dump(by_alias=True)["requestedSchema"]
+    return ElicitResult(action="accept", content={name: "Ada" for name in schema["properties"]})
 
 
 async def roots(context):

@@ -1,0 +1,268 @@
+//! Calls of modern clients during which a legacy server requests input. The client is answered by a result that
+//! requests the input; the call stays open at the server, parked, until the client repeats it with the responses.
+
+use std::sync::Arc;
+
+use super::super::call::{Call, InputGrant, InputPhase, ResponseSink};
+use super::super::pending_requests::{PendingRequest, PendingRequests};
+use super::Connection;
+use crate::bridge::{self, InputError, InputRequest};
+use crate::jsonrpc::{Envelope, Members, RawId, Reply, RequestId, result_response};
+use crate::lock::locked;
+
+/// Requests of a legacy server for input, to be sent to a modern client.
+#[derive(Debug)]
+pub(crate) struct ParkedRound {
+    /// The client's call, which ends with these requests.
+    call: Call,
+    requests: Vec<InputRequest>,
+    /// Object with the name and version of the server.
+    server_info: Option<String>,
+}
+
+impl ParkedRound {
+    /// Returns the client's id of the call.
+    pub(crate) fn id(&self) -> &RequestId {
+        &self.call.id
+    }
+
+    /// Returns the client's line of the call.
+    pub(crate) fn line(&self) -> &str {
+        self.call.input.as_ref().map_or("", |input| &input.line)
+    }
+
+    /// Answers the call with the requests; `state` identifies its repetition.
+    pub(crate) fn send(self, state: &str) {
+        let info = self.server_info.as_deref();
+        let result = bridge::input_required(&self.requests, state, info);
+        self.call.reply(Reply::Result(&result));
+    }
+}
+
+impl Connection {
+    /// Takes a request of the server for input from a modern client. Returns the number of the client's call that must
+    /// be parked after the time for further requests; None if it is parked, or if that is already known. If
+    /// `has_several_clients`, only the call of one certain client gets the request.
+    pub(crate) fn add_input_request(
+        &self,
+        line: &str,
+        envelope: &Envelope<'_>,
+        related_number: Option<u64>,
+        has_several_clients: bool,
+    ) -> Result<Option<u64>, InputError> {
+        let method = envelope.method.as_deref().unwrap_or_default();
+        let params = Members::of(line).original("params");
+        let id = envelope.id.unwrap_or(RawId::NULL).into();
+        let mut pending = locked(&self.pending);
+        // Checked first, so that a server that asks without end costs little.
+        let number = pending.input_requests.next_number(&self.server)?;
+        let request = InputRequest::of_legacy(number, method, params)?;
+        let owner = pending
+            .owner_of_input(related_number, has_several_clients)
+            .map_err(|error| error(self.server.to_string(), method.to_owned()))?;
+        let (owner, phase) = match owner {
+            Some((number, phase)) => (Some(number), phase),
+            None => (None, InputPhase::Parked),
+        };
+        pending.input_requests.add(id, request, owner);
+        if phase != InputPhase::Idle {
+            return Ok(None);
+        }
+        if let Some(number) = owner {
+            pending.set_input_phase(number, InputPhase::Collecting);
+        }
+        Ok(owner)
+    }
+
+    /// Parks the call `number`, during which the server has requested input: its response goes to `sink` from now on.
+    /// Refuses the requests that the client cannot answer; returns None if none is left or the call has ended.
+    pub(crate) fn park(&self, number: u64, sink: Arc<dyn ResponseSink>) -> Option<ParkedRound> {
+        let mut pending = locked(&self.pending);
+        let pending = &mut *pending;
+        let Some(PendingRequest::Client(call)) = pending.requests.get_mut(&number) else {
+            return None;
+        };
+        let input = call.input.as_mut()?;
+        // A call that was continued has been parked since, or waits for another time for requests.
+        if input.phase != InputPhase::Collecting {
+            return None;
+        }
+        let capabilities = input.capabilities();
+        let check = |request: &InputRequest| request.check(&self.server, capabilities);
+        let (requests, refused) = pending.input_requests.checked(number, check);
+        for (id, error) in refused {
+            self.refuse(id.as_raw(), &error.object());
+        }
+        if requests.is_empty() {
+            input.phase = InputPhase::Idle;
+            return None;
+        }
+        let parked = Call {
+            id: call.id.clone(),
+            era: call.era,
+            method: call.method,
+            // There is no open request that could get messages.
+            min_severity: None,
+            no_cache: call.no_cache,
+            rename: call.rename.take(),
+            fetched_task: None,
+            tag_tasks: call.tag_tasks,
+            progress: None,
+            line: call.line.take(),
+            // The next generation would ask the client the same again.
+            may_retry: false,
+            resends: u8::MAX,
+            input_rounds: call.input_rounds,
+            input: Some(Box::new(InputGrant {
+                line: Box::default(),
+                phase: InputPhase::Parked,
+            })),
+            sink,
+        };
+        let negotiated = self.negotiated.get();
+        Some(ParkedRound {
+            call: std::mem::replace(call, parked),
+            requests,
+            server_info: negotiated.and_then(|it| it.server_info.clone()),
+        })
+    }
+
+    /// Continues the parked call `number` as `call`, the client's repetition of it, and answers the server's requests
+    /// from `responses`. Returns true if the call must be parked again because requests are left; returns `call` if the
+    /// parked one has ended.
+    pub(crate) fn adopt(
+        &self,
+        number: u64,
+        mut call: Call,
+        responses: &Members<'_>,
+    ) -> Result<bool, Call> {
+        let (answered, has_more) = {
+            let mut pending = locked(&self.pending);
+            let pending = &mut *pending;
+            let Some(PendingRequest::Client(parked)) = pending.requests.get_mut(&number) else {
+                return Err(call);
+            };
+            let (answered, has_more) = pending.input_requests.take_answered(number, responses);
+            if let Some(input) = &mut call.input {
+                input.phase = if has_more {
+                    InputPhase::Collecting
+                } else {
+                    InputPhase::Idle
+                };
+            }
+            (call.rename, call.line) = (parked.rename.take(), parked.line.take());
+            *parked = call;
+            (answered, has_more)
+        };
+        for (id, result) in answered {
+            self.write(&result_response(id.as_raw(), &result));
+        }
+        Ok(has_more)
+    }
+
+    /// Refuses all requests of the server for input during the call `number`.
+    pub(crate) fn refuse_input_requests(&self, number: u64, error: &InputError) {
+        let mut pending = locked(&self.pending);
+        pending.set_input_phase(number, InputPhase::Idle);
+        let (_, refused) = pending
+            .input_requests
+            .checked(number, |_| Err(error.clone()));
+        drop(pending);
+        for (id, error) in refused {
+            self.refuse(id.as_raw(), &error.object());
+        }
+    }
+
+    /// Removes the request `id` for input, which the server has withdrawn.
+    pub(crate) fn withdraw_input_request(&self, id: RawId<'_>) {
+        locked(&self.pending).input_requests.withdraw(id.as_str());
+    }
+
+    /// Returns the number of parked calls.
+    pub(crate) fn parked_calls(&self) -> usize {
+        let pending = locked(&self.pending);
+        let calls = pending.calls_with_input();
+        calls
+            .filter(|(_, phase)| *phase == InputPhase::Parked)
+            .count()
+    }
+}
+
+/// Creates the error for the server with that name, whose request has that method.
+type OwnerError = fn(String, String) -> InputError;
+
+impl PendingRequests {
+    /// Returns the client's call that a request of the server for input belongs to: the call `related`, or the one that
+    /// has been open longest. Returns None if that is the next call to be repeated, since all are parked.
+    fn owner_of_input(
+        &self,
+        related: Option<u64>,
+        has_several_clients: bool,
+    ) -> Result<Option<(u64, InputPhase)>, OwnerError> {
+        let mut calls: Vec<_> = self.calls_with_input().collect();
+        calls.sort_unstable_by_key(|(number, _)| *number);
+        if let Some(related) = related {
+            calls.retain(|(number, _)| *number == related);
+        }
+        match calls.as_slice() {
+            [] => Err(InputError::NoRequest),
+            [_, _, ..] if has_several_clients => Err(InputError::Ambiguous),
+            [only] if related.is_some() || has_several_clients => Ok(Some(*only)),
+            all => Ok(all
+                .iter()
+                .find(|(_, phase)| *phase != InputPhase::Parked)
+                .copied()),
+        }
+    }
+
+    /// Sets the state of the requests for input during the client's call `number`.
+    fn set_input_phase(&mut self, number: u64, phase: InputPhase) {
+        if let Some(PendingRequest::Client(call)) = self.requests.get_mut(&number)
+            && let Some(input) = &mut call.input
+        {
+            input.phase = phase;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::super::test_client::{call, client};
+    use super::*;
+    use crate::jsonrpc::OwnedJson;
+    use crate::mcp::{Era, Method};
+
+    /// The definition of the tool may have changed, which explains a failure.
+    #[tokio::test]
+    async fn a_call_that_goes_on_keeps_the_line_that_explains_its_failure() {
+        let (client, _reader) = client();
+        let connection = Connection::to(client.outbox.clone(), "a", client.clone());
+        let line = r#"{"id":1,"method":"tools/call","params":{"name":"b","arguments":{}}}"#;
+        let client_line = r#"{"method":"tools/call","params":{"_meta":{"io.modelcontextprotocol/clientCapabilities":{"roots":{}}}}}"#;
+        let create = |id: &str| Call {
+            era: Era::Modern,
+            method: Method::CallTool,
+            input: Some(Box::new(InputGrant::of(client_line))),
+            ..call(client.clone(), id)
+        };
+        let begun = Call {
+            rename: Some(OwnedJson::from("\"t\"")),
+            line: Some(line.into()),
+            ..create("1")
+        };
+        let envelope = Envelope::parse(line).unwrap();
+        assert!(connection.call(begun, line, &envelope).is_ok());
+        let ask = r#"{"id":7,"method":"roots/list"}"#;
+        let envelope = Envelope::parse(ask).unwrap();
+        let added = connection.add_input_request(ask, &envelope, None, false);
+        let number = added.unwrap().unwrap();
+        assert!(connection.park(number, client.clone()).is_some());
+        let responses = Members::of(r#"{"1":{"roots":[]}}"#);
+        let adopted = connection.adopt(number, create("2"), &responses);
+        assert!(adopted.is_ok_and(|has_more| !has_more));
+        let [goes_on]: [Call; 1] = connection.close().try_into().unwrap();
+        assert_eq!(goes_on.id, RequestId::from("2"));
+        assert_eq!(goes_on.line.as_deref(), Some(line));
+        assert!(goes_on.rename.is_some() && !goes_on.may_retry);
+    }
+}
