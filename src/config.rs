@@ -62,8 +62,8 @@ pub(crate) use secrets::{guarded, line as shown_line, shown_words};
 pub(crate) use section::{NAME_ADVICE, is_name_char};
 pub(crate) use show::{ConfigDisplay, ServerOutline};
 pub(crate) use spec::{
-    CompiledToolFilter, EraChoice, MetaToolSet, OnBroken, ReloadMode, ServerSpec, StandbyMode,
-    Timeouts,
+    CompiledToolFilter, EraChoice, MetaToolSet, OnBadTool, OnBroken, ReloadMode, ServerSpec,
+    StandbyMode, Timeouts,
 };
 pub(crate) use units::{parse_duration, parse_size};
 pub(crate) use written_entry::{WrittenEntry, written_entry};

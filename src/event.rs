@@ -151,13 +151,13 @@ pub(crate) enum Event {
         name: String,
         holder: String,
     },
-    /// A tool of a remote server is not offered: the header parameters in its definition are invalid.
+    /// A tool is not offered: its header parameters are invalid, or the client would drop others with it.
     ToolLeftOut {
         server: String,
         tool: String,
         reason: String,
     },
-    /// The connected client rejects tools of the server; `places` says which, where and why.
+    /// The connected client rejects tools that it is offered; `places` says which, where and why.
     ToolsRejected {
         server: String,
         client: String,
@@ -223,6 +223,8 @@ pub(crate) struct ToolDiff {
     pub(crate) changed: Vec<(String, Vec<String>)>,
     /// Changes of tools, prompts and resources that concern callers, the gravest first.
     pub(crate) contract: Vec<ContractChange>,
+    /// Names of the tools that the connected client is not offered, because it would drop others with them.
+    pub(crate) left_out: Vec<String>,
 }
 
 /// Change of one entry of a list that concerns callers.

@@ -118,10 +118,11 @@ impl Fleet {
     /// Creates a fleet without loaded servers.
     pub(crate) fn new(
         setup: FleetSetup,
-        resources: ProxyResources,
+        mut resources: ProxyResources,
         subscriptions: Option<Arc<WatchSubscriptions>>,
         tool_cache: Option<Arc<ToolCache>>,
     ) -> Self {
+        resources.renames_tools = !setup.is_transparent;
         let reported = setup.faults.iter().filter(|_| setup.faults_reported);
         let state = FleetState {
             config: Arc::new(setup.config),

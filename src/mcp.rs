@@ -15,7 +15,7 @@ pub(crate) use era::{
     Era, HEADER_MISMATCH, LATEST_LEGACY, MISSING_CAPABILITY, MODERN, UNSUPPORTED_REVISION,
     WITH_BATCHES, is_legacy_version, legacy_version,
 };
-pub(crate) use list::{Entry, List, ListKind, diff};
+pub(crate) use list::{Entry, List, ListKind, WithheldEntry, diff};
 pub(crate) use method::{Method, severity};
 pub(crate) use template::Template;
 

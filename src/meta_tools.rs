@@ -234,5 +234,11 @@ fn diff_value(diff: &ToolDiff) -> Value {
         .iter()
         .map(|it| json!({ "class": it.class(), "kind": it.kind, "name": it.name, "text": it.text }))
         .collect();
-    json!({ "added": diff.added, "removed": diff.removed, "changed": changed, "contract": contract })
+    json!({
+        "added": diff.added,
+        "removed": diff.removed,
+        "changed": changed,
+        "contract": contract,
+        "left_out": diff.left_out,
+    })
 }

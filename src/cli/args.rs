@@ -11,8 +11,8 @@ use serde_json::value::RawValue;
 use super::{CliError, usage_hints};
 use crate::command_line::CommandLine;
 use crate::config::{
-    EraChoice, NAME_ADVICE, OnBroken, ProcessAddress, ReloadMode, ServerSpec, is_name_char,
-    parse_duration, parse_size,
+    EraChoice, NAME_ADVICE, OnBadTool, OnBroken, ProcessAddress, ReloadMode, ServerSpec,
+    is_name_char, parse_duration, parse_size,
 };
 use crate::meta_tools::Set;
 use crate::state::RunOptions;
@@ -78,6 +78,20 @@ impl ValueEnum for OnBroken {
             Self::ServeLastGood => {
                 PossibleValue::new("serve-last-good").help("By the last code that ran")
             }
+        })
+    }
+}
+
+impl ValueEnum for OnBadTool {
+    fn value_variants<'a>() -> &'a [Self] {
+        &[Self::Report, Self::LeaveOut]
+    }
+
+    fn to_possible_value(&self) -> Option<PossibleValue> {
+        Some(match self {
+            Self::Report => PossibleValue::new("report").help("Report the tool"),
+            Self::LeaveOut => PossibleValue::new("leave-out")
+                .help("Report the tool, and leave it out of the list for this client"),
         })
     }
 }

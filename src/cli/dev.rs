@@ -12,8 +12,8 @@ use super::selection::{NO_FILE, check_known};
 use super::{CliError, EXIT_INTERRUPTED, EXIT_OK, Global, config};
 use crate::app::{self, AppError, EndReason, ServeOptions};
 use crate::config::{
-    Config, ConfigContext, LoadedConfig, OnBroken, ReloadMode, ServerSpec, StandbyMode, Timeouts,
-    parse_duration,
+    Config, ConfigContext, LoadedConfig, OnBadTool, OnBroken, ReloadMode, ServerSpec, StandbyMode,
+    Timeouts, parse_duration,
 };
 use crate::error_chain::with_causes;
 use crate::event::Event;
@@ -48,6 +48,9 @@ pub(crate) struct DevArgs {
     /// How calls are answered while the saved code does not run [default: report]
     #[arg(long, value_name = "WHAT", value_enum)]
     pub(crate) on_broken: Option<OnBroken>,
+    /// Treatment of a tool for which the client would drop all tools of the server [default: report]
+    #[arg(long, value_name = "WHAT", value_enum)]
+    pub(crate) on_bad_tool: Option<OnBadTool>,
     /// The proxy's own tools to offer [default: dev]
     #[arg(long, value_name = "WHICH", value_enum)]
     pub(crate) meta_tools: Option<Set>,
@@ -148,6 +151,7 @@ impl DevArgs {
         spec.build = self.build.clone().or(spec.build.take());
         spec.reload = self.reload.unwrap_or(spec.reload);
         spec.on_broken = self.on_broken.unwrap_or(spec.on_broken);
+        spec.on_bad_tool = self.on_bad_tool.unwrap_or(spec.on_bad_tool);
         if self.no_warm {
             spec.warm = StandbyMode::Off;
         }

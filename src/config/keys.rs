@@ -127,7 +127,7 @@ pub(super) static INSTALL: [Key; 4] = [
 ];
 
 #[rustfmt::skip] // A table.
-pub(super) static SERVER: [Key; 20] = [
+pub(super) static SERVER: [Key; 21] = [
     key("command", Text, None,
         "The program; may contain ${VAR} and ${VAR:-default}, as args, env, env_file, cwd, url and headers may"),
     key("args", Texts, None, "Arguments of the program"),
@@ -146,6 +146,8 @@ pub(super) static SERVER: [Key; 20] = [
         "Order of start and stop when the new code replaces the old"),
     key("on_broken", Choice(&["report", "serve-last-good"]), Some("\"report\""),
         "Answer to calls while the saved code does not run"),
+    key("on_bad_tool", Choice(&["report", "leave-out"]), Some("\"report\""),
+        "Treatment of a tool for which the connected client would drop all tools of the server"),
     key("warm", Choice(&["auto", "off"]), Some("\"auto\""),
         "Whether to keep a standby process, with packages loaded, for the next save"),
     key("era", Choice(&["auto", "legacy", "modern"]), Some("\"auto\""),

@@ -17,7 +17,8 @@ use super::pipes::{self, PipeReader, is_pipe};
 use super::secrets::{self, shown_words};
 use super::section::{NAME_ADVICE, Section, is_name_char};
 use super::spec::{
-    EraChoice, MetaToolSet, OnBroken, ReloadMode, ServerSpec, StandbyMode, Timeouts, ToolFilter,
+    EraChoice, MetaToolSet, OnBadTool, OnBroken, ReloadMode, ServerSpec, StandbyMode, Timeouts,
+    ToolFilter,
 };
 use super::{Config, ConfigContext, HiddenValues, InstallPolicy, LoadedConfig, WatchSettings};
 
@@ -208,6 +209,10 @@ impl<'a> Resolver<'a> {
             on_broken: match section.choice("on_broken") {
                 Some((&"serve-last-good", _)) => OnBroken::ServeLastGood,
                 _ => OnBroken::Report,
+            },
+            on_bad_tool: match section.choice("on_bad_tool") {
+                Some((&"leave-out", _)) => OnBadTool::LeaveOut,
+                _ => OnBadTool::Report,
             },
             timeouts: timeouts(section, common),
             prefix,

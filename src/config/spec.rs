@@ -41,6 +41,8 @@ pub(crate) struct ServerSpec {
     pub(crate) era: EraChoice,
     /// Response to calls while the saved code does not run.
     pub(crate) on_broken: OnBroken,
+    /// Treatment of tools that would cost the client other tools.
+    pub(crate) on_bad_tool: OnBadTool,
     /// Maximum durations of starts, reloads and drains.
     pub(crate) timeouts: Timeouts,
     /// Prefix of tool names if there are several servers.
@@ -84,6 +86,7 @@ impl ServerSpec {
             reload: ReloadMode::default(),
             era: EraChoice::default(),
             on_broken: OnBroken::default(),
+            on_bad_tool: OnBadTool::default(),
             timeouts: Timeouts::default(),
             autostart: true,
             tools: ToolFilter::default(),
@@ -186,6 +189,16 @@ pub(crate) enum OnBroken {
     Report,
     /// Response of the last generation that worked.
     ServeLastGood,
+}
+
+/// Treatment of a tool for which the connected client drops all tools of the server, or fails altogether.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum OnBadTool {
+    /// The tool is reported.
+    #[default]
+    Report,
+    /// The tool is reported, and left out of the list.
+    LeaveOut,
 }
 
 /// When to keep a standby, a process with the server's packages loaded, for the next save.

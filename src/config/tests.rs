@@ -87,6 +87,7 @@ build = "make ${A}"
 reload = "stop-first"
 era = "legacy"
 on_broken = "serve-last-good"
+on_bad_tool = "leave-out"
 prefix = ""
 autostart = false
 hold_timeout = "9s"
@@ -128,6 +129,7 @@ fn every_setting_reaches_what_is_in_force() {
         reload: ReloadMode::StopFirst,
         era: EraChoice::Legacy,
         on_broken: OnBroken::ServeLastGood,
+        on_bad_tool: OnBadTool::LeaveOut,
         timeouts: times(9),
         prefix: String::new(),
         autostart: false,

@@ -59,7 +59,7 @@ pub(crate) struct Change {
 pub(crate) fn changes(kind: ListKind, old: &List, new: &List) -> Vec<Change> {
     let (before, after) = (old.by_name(), new.by_name());
     let mut changes = Vec::new();
-    for entry in &old.entries {
+    for entry in old.all() {
         let found: Vec<(Class, String)> = match after.get(&*entry.name) {
             Some(after) if after.raw == entry.raw => continue,
             Some(after) => changed(kind, &entry.raw, &after.raw),
@@ -72,10 +72,7 @@ pub(crate) fn changes(kind: ListKind, old: &List, new: &List) -> Vec<Change> {
             text,
         }));
     }
-    let added = new
-        .entries
-        .iter()
-        .filter(|it| !before.contains_key(&*it.name));
+    let added = new.all().filter(|it| !before.contains_key(&*it.name));
     changes.extend(added.map(|entry| Change {
         kind,
         name: entry.name.clone(),
@@ -121,7 +118,7 @@ fn gone(
     let is_same = |new: &&Entry| {
         !before.contains_key(&*new.name) && former.is_some() && arguments(new) == former
     };
-    let text = match new.entries.iter().find(is_same) {
+    let text = match new.all().find(is_same) {
         Some(renamed) => format!("is gone; `{}` has the same arguments", renamed.name),
         None => "is gone".to_owned(),
     };

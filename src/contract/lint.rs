@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::client::ClientVersion;
-use super::rules::{Find, ParsedTool, Place, RULES, Rule};
+use super::rules::{Find, ParsedTool, Place, RULES, Rule, costs_other_tools};
 use super::schema::nodes;
 use crate::mcp::List;
 
@@ -44,6 +44,26 @@ pub(crate) struct LintFinding {
     pub(crate) level: LintLevel,
     /// The harmed clients with the effects on them.
     pub(crate) clients: Vec<(ClientVersion, LintLevel, &'static str)>,
+}
+
+impl LintFinding {
+    /// Returns the place of the condition and the condition, as a sentence fragment about the tool.
+    pub(crate) fn place(&self) -> String {
+        match &*self.pointer {
+            "" => self.text.clone(),
+            pointer => format!("at {pointer}: {}", self.text),
+        }
+    }
+
+    /// Returns the effect that costs a client more than this tool: all tools of the server, or each request to its
+    /// model. Returns `None` without such an effect, and for a finding about the list as a whole.
+    pub(crate) fn effect_on_other_tools(&self) -> Option<&'static str> {
+        let effects = self.clients.iter().map(|(_, _, effect)| *effect);
+        let is_of_tool = matches!(self.rule.find, Find::Tool(_));
+        effects
+            .filter(|_| is_of_tool)
+            .find(|it| costs_other_tools(it))
+    }
 }
 
 /// Rule with its effects on the clients of a lint.

@@ -114,6 +114,11 @@ const fn before(until: Version, effect: ClientEffect) -> ClientEffect {
     }
 }
 
+/// Returns true if a client that suffers this effect loses more than the one tool.
+pub(super) fn costs_other_tools(effect: &str) -> bool {
+    [ALL, REQUEST].contains(&effect)
+}
+
 const ALL: &str = "rejects the whole list, so that no tool of the server is left";
 const TOOL: &str = "leaves the tool out";
 const REQUEST: &str = "fails with every request that offers the tool";

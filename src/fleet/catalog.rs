@@ -1,12 +1,13 @@
 //! Entries that the loaded servers offer together, and the server that each entry belongs to.
 
+mod unlisted;
+
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::collections::hash_map;
 use std::sync::Arc;
 
 use super::catalog_part::CatalogPart;
-use super::names::public_name;
 use crate::jsonrpc::OwnedJson;
 use crate::mcp::{Entry, ListKind, Template, headers};
 use crate::server::ServerHandle;
@@ -230,32 +231,6 @@ impl Catalog {
     pub(crate) fn own_names(&self) -> impl Iterator<Item = (&str, Cow<'_, str>)> {
         self.tool_names()
             .filter_map(|name| Some((name, self.own_name(name)?.1)))
-    }
-
-    /// Returns the server that lost the tool with that name in its last reload, and its own name for the tool.
-    pub(crate) fn removed_tool(&self, name: &str) -> Option<(&ServerHandle, String)> {
-        self.servers.iter().find_map(|server| {
-            let (snapshot, spec) = (server.snapshot(), server.spec());
-            let mut removed = snapshot.diff.removed.iter();
-            let own = removed.find(|own| public_name(&spec.prefix, own, self.max_name) == name)?;
-            Some((server, own.clone()))
-        })
-    }
-
-    /// Returns the servers whose filter in the configuration leaves out the tool that clients would see under that name
-    /// or that has that own name, each with its own name for it.
-    pub(crate) fn left_out(&self, name: &str) -> impl Iterator<Item = (&ServerHandle, String)> {
-        self.servers.iter().filter_map(move |server| {
-            let (snapshot, prefix) = (server.snapshot(), &server.spec().prefix);
-            let is_match =
-                |own: &&String| *own == name || public_name(prefix, own, self.max_name) == name;
-            let own = snapshot
-                .list(ListKind::Tools)?
-                .left_out()
-                .iter()
-                .find(is_match)?;
-            Some((server, own.clone()))
-        })
     }
 
     /// Returns the location of the prompt with that name.

@@ -145,6 +145,14 @@ impl Entry {
     }
 }
 
+/// Entry that the client is not offered, because its definition would cost the client other entries.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct WithheldEntry {
+    pub(crate) entry: Entry,
+    /// Reason, as a sentence without its period.
+    pub(crate) reason: String,
+}
+
 /// Error for a result that is not a list of this kind, as a sentence fragment about the server.
 #[derive(Debug, thiserror::Error)]
 #[error("answered `{}` with a result without the array `{}`", .0.method(), .0.member())]
@@ -164,6 +172,8 @@ pub(crate) struct List {
     left_out: Vec<String>,
     /// Names of entries that [`Self::leave_out_twins`] removed.
     twins: Vec<String>,
+    /// Entries that [`Self::withhold`] removed.
+    withheld: Vec<WithheldEntry>,
 }
 
 impl List {
@@ -224,16 +234,46 @@ impl List {
         &self.twins
     }
 
-    /// Returns the entries by name; of equal names the first, as [`Self::find`] does.
+    /// Removes the entry with that name, for `reason`. Callers still find it. Returns false if there is none.
+    pub(crate) fn withhold(&mut self, name: &str, reason: &str) -> bool {
+        let Some(at) = self.entries.iter().position(|it| it.name == name) else {
+            return false;
+        };
+        self.withheld.push(WithheldEntry {
+            entry: self.entries.remove(at),
+            reason: reason.to_owned(),
+        });
+        self.filtered = true;
+        true
+    }
+
+    /// Returns the entries that were withheld.
+    pub(crate) fn withheld(&self) -> &[WithheldEntry] {
+        &self.withheld
+    }
+
+    /// Returns the reason for which the entry with that name was withheld.
+    pub(crate) fn reason_withheld(&self, name: &str) -> Option<&str> {
+        let withheld = self.withheld.iter().find(|it| it.entry.name == name)?;
+        Some(&withheld.reason)
+    }
+
+    /// Returns all entries that can be called, offered or withheld.
+    pub(crate) fn all(&self) -> impl DoubleEndedIterator<Item = &Entry> {
+        let withheld = self.withheld.iter().map(|it| &it.entry);
+        self.entries.iter().chain(withheld)
+    }
+
+    /// Returns all entries by name; of equal names the first, as [`Self::find`] does.
     pub(crate) fn by_name(&self) -> HashMap<&str, &Entry> {
         // The last collected entry of a name wins, so the reverse order keeps the first.
-        let entries = self.entries.iter().rev();
+        let entries = self.all().rev();
         entries.map(|entry| (&*entry.name, entry)).collect()
     }
 
-    /// Returns the entry with that name.
+    /// Returns the entry with that name, offered or withheld.
     pub(crate) fn find(&self, name: &str) -> Option<&Entry> {
-        self.entries.iter().find(|entry| entry.name == name)
+        self.all().find(|entry| entry.name == name)
     }
 
     /// Returns the result to answer with: all entries and `extra` on one page, and the other members of the server's
@@ -263,11 +303,15 @@ impl List {
     }
 }
 
-/// Returns the differences of the tools `new` from `old`.
+/// Returns the differences of the tools `new` from `old`, whether they are offered or withheld.
 pub(crate) fn diff(old: &List, new: &List) -> ToolDiff {
     let (before, after) = (old.by_name(), new.by_name());
-    let mut diff = ToolDiff::default();
-    for entry in &new.entries {
+    let withheld = new.withheld.iter().map(|it| it.entry.name.clone());
+    let mut diff = ToolDiff {
+        left_out: withheld.collect(),
+        ..ToolDiff::default()
+    };
+    for entry in new.all() {
         match before.get(&*entry.name) {
             None => diff.added.push(entry.name.clone()),
             Some(before) if before.raw != entry.raw => {
@@ -280,8 +324,7 @@ pub(crate) fn diff(old: &List, new: &List) -> ToolDiff {
         }
     }
     diff.removed = old
-        .entries
-        .iter()
+        .all()
         .filter(|entry| !after.contains_key(&*entry.name))
         .map(|entry| entry.name.clone())
         .collect();

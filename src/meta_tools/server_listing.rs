@@ -11,6 +11,7 @@ use crate::config::ProcessAddress;
 use crate::event::ToolDiff;
 use crate::fleet::Fleet;
 use crate::lock::locked;
+use crate::mcp::{List, ListKind};
 use crate::server::ServerHandle;
 
 pub(super) fn loaded(fleet: &Fleet) -> Value {
@@ -46,6 +47,14 @@ fn loaded_server(server: &ServerHandle) -> Value {
         "watch": watched.as_ref().map_or_else(|| spec.watch.clone(), |watched| locked(&watched.globs).clone()),
         "watched_files": watched.as_ref().map(|watched| watched.count.load(Ordering::Relaxed)),
     });
+    let list = snapshot.list(ListKind::Tools);
+    let withheld = list.map_or(&[][..], List::withheld).iter();
+    let left_out: Vec<Value> = withheld
+        .map(|it| json!({ "tool": it.entry.name, "reason": it.reason }))
+        .collect();
+    if !left_out.is_empty() {
+        value["left_out"] = left_out.into();
+    }
     if let Some(hint) = status.hint {
         value["hint"] = hint.into();
     }

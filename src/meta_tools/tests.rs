@@ -70,6 +70,7 @@ fn differences_are_named() {
             is_breaking: true,
             text: "`x` is required".into(),
         }],
+        left_out: vec!["c".into()],
     };
     assert_eq!(
         diff_value(&diff),
@@ -77,6 +78,7 @@ fn differences_are_named() {
             "added": ["a"], "removed": ["b"],
             "changed": [{ "name": "c", "changed": ["description"] }],
             "contract": [{ "class": "breaking", "kind": "tool", "name": "c", "text": "`x` is required" }],
+            "left_out": ["c"],
         })
     );
 }

@@ -205,16 +205,16 @@ pub(super) async fn info(
         _ => find(&name, &catalog, server.as_ref())?,
     };
     if let Some((server, own)) = found {
-        let snapshot = server.snapshot();
-        let entry = snapshot
-            .list(ListKind::Tools)
-            .and_then(|tools| tools.find(&own));
-        let described =
-            entry.map(|entry| describe(&server.spec().name, entry, Some(snapshot.generation)));
+        let (snapshot, spec) = (server.snapshot(), server.spec());
+        let described = snapshot.list(ListKind::Tools).and_then(|tools| {
+            let generation = Some(snapshot.generation);
+            let reason = tools.reason_withheld(&own);
+            Some(describe(&spec.name, tools.find(&own)?, generation, reason))
+        });
         return described.ok_or_else(|| json!({ "error": format!("Tool '{name}' not found") }));
     }
     if let Some((server, entry)) = remembered(&name, fleet, given.as_deref())? {
-        return Ok(describe(&server, &entry, None));
+        return Ok(describe(&server, &entry, None, None));
     }
     Err(match given.filter(|_| server.is_none()) {
         Some(given) if leaves_out(fleet, &given, &name) => left_out(&name, &given),
@@ -234,8 +234,14 @@ fn leaves_out(fleet: &Fleet, server: &str, tool: &str) -> bool {
     spec.is_some_and(|spec| !spec.tools.compile().admits(tool))
 }
 
-/// Returns `entry` with its server and an example call; without a generation the server is not loaded.
-fn describe(server: &str, entry: &Entry, generation: Option<u64>) -> String {
+/// Returns `entry` with its server, an example call and the reason why clients are not offered it, if they are not;
+/// without a generation the server is not loaded.
+fn describe(
+    server: &str,
+    entry: &Entry,
+    generation: Option<u64>,
+    left_out: Option<&str>,
+) -> String {
     let mut tool = Members::of(&entry.raw);
     tool.set("server", quoted(server));
     if tool.get("description").is_none() {
@@ -250,8 +256,11 @@ fn describe(server: &str, entry: &Entry, generation: Option<u64>) -> String {
         Some(generation) => format!(r#""generation":{generation}"#),
         None => r#""loaded":false"#.to_owned(),
     };
+    let left_out = left_out.map_or_else(String::new, |reason| {
+        format!(r#","left_out":{}"#, quoted(reason))
+    });
     format!(
-        r#"{{"tool":{tool},{state},"call_with":{}}}"#,
+        r#"{{"tool":{tool},{state},"call_with":{}{left_out}}}"#,
         quoted(&call_with)
     )
 }

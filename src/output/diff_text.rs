@@ -1,8 +1,13 @@
 //! Formats differences of lists for people.
 
+use std::fmt::Write as _;
+
 use super::palette::{BAD, GOOD, WARN};
 use super::text::{clean, list};
 use crate::event::ToolDiff;
+
+/// Maximum number of names in each part.
+const MAX_NAMES: usize = 8;
 
 /// Formats a difference: `+ forecast  ~ alerts (schema)  - old; breaking: alerts: `city` is required (+1 more)`.
 pub(super) fn diff_text(diff: &ToolDiff) -> String {
@@ -15,7 +20,12 @@ pub(super) fn diff_text(diff: &ToolDiff) -> String {
     if text.is_empty() {
         text.push_str("tools unchanged");
     }
-    text + &contract_text(diff)
+    text += &contract_text(diff);
+    if !diff.left_out.is_empty() {
+        let names = list(diff.left_out.iter().map(Into::into), MAX_NAMES);
+        let _ = write!(text, "; {WARN}left out:{WARN:#} {names}");
+    }
+    text
 }
 
 /// Formats the gravest change that concerns callers, and the number of the others; empty without any.
@@ -42,9 +52,8 @@ fn contract_text(diff: &ToolDiff) -> String {
 
 /// Formats added, changed and removed names; empty without any.
 pub(super) fn names_text(added: &[String], changed: &[String], removed: &[String]) -> String {
-    const MOST: usize = 8;
     let [added, changed, removed] =
-        [added, changed, removed].map(|names| list(names.iter().map(Into::into), MOST));
+        [added, changed, removed].map(|names| list(names.iter().map(Into::into), MAX_NAMES));
     let parts: Vec<String> = [
         (GOOD, '+', added),
         (WARN, '~', changed),

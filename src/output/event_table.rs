@@ -33,6 +33,7 @@ fn diff() -> ToolDiff {
             contract("tool", "alerts", true),
             contract("prompt", "greet", false),
         ],
+        left_out: words("alerts"),
     }
 }
 
@@ -120,14 +121,14 @@ fn starts_and_ends() -> Vec<(Event, String, &'static str)> {
          "weather  ready in 1.3 s (generation 1, legacy): 1 tool, 2 prompts\n".into(),
          r#""ready","generation":1,"took_ms":1349,"era":"legacy","tools":1,"prompts":2,"resources":0}"#),
         (Event::Reloaded { server: weather(), generation: 3, took: ms(412), diff: diff() },
-         "weather  reloaded in 412 ms (generation 3): + forecast  ~ alerts (schema, description)  - old; breaking: alerts: `city` is required (+1 more)\n".into(),
-         r#""reloaded","generation":3,"took_ms":412,"diff":{"added":["forecast"],"removed":["old"],"changed":[{"tool":"alerts","members":["inputSchema","description"]}],"contract":[{"class":"breaking","kind":"tool","name":"alerts","text":"`city` is required"},{"class":"look","kind":"prompt","name":"greet","text":"`city` is required"}]}}"#),
+         "weather  reloaded in 412 ms (generation 3): + forecast  ~ alerts (schema, description)  - old; breaking: alerts: `city` is required (+1 more); left out: alerts\n".into(),
+         r#""reloaded","generation":3,"took_ms":412,"diff":{"added":["forecast"],"removed":["old"],"changed":[{"tool":"alerts","members":["inputSchema","description"]}],"contract":[{"class":"breaking","kind":"tool","name":"alerts","text":"`city` is required"},{"class":"look","kind":"prompt","name":"greet","text":"`city` is required"}],"left_out":["alerts"]}}"#),
         (Event::Reloaded { server: weather(), generation: 3, took: ms(412), diff: ToolDiff::default() },
          "weather  reloaded in 412 ms (generation 3): tools unchanged\n".into(),
-         r#""reloaded","generation":3,"took_ms":412,"diff":{"added":[],"removed":[],"changed":[],"contract":[]}}"#),
+         r#""reloaded","generation":3,"took_ms":412,"diff":{"added":[],"removed":[],"changed":[],"contract":[],"left_out":[]}}"#),
         (Event::Reloaded { server: weather(), generation: 3, took: ms(412), diff: look() },
          "weather  reloaded in 412 ms (generation 3): tools unchanged; worth a look: prompt greet: `city` is required\n".into(),
-         r#""reloaded","generation":3,"took_ms":412,"diff":{"added":[],"removed":[],"changed":[],"contract":[{"class":"look","kind":"prompt","name":"greet","text":"`city` is required"}]}}"#),
+         r#""reloaded","generation":3,"took_ms":412,"diff":{"added":[],"removed":[],"changed":[],"contract":[{"class":"look","kind":"prompt","name":"greet","text":"`city` is required"}],"left_out":[]}}"#),
         (Event::Broken { server: weather(), failure: failure(), serving_last_good: false },
          "weather  does not start (generation 3): exited with status 1 before it answered \"initialize\"\n  | Traceback\n  |   SyntaxError: x\n  \
           changed: src/a.py, src/b.py (+2 more)\n  advice: fix the file and save it\n".into(),
@@ -192,8 +193,8 @@ fn messages_of_servers() -> Vec<(Event, String, &'static str)> {
          "weather  skipped: message longer than 9 bytes\n".into(),
          r#""stray","generation":2,"line":"message longer than 9 bytes","count":1}"#),
         (Event::ListsChanged { server: weather(), diff: diff() },
-         "weather  lists changed: + forecast  ~ alerts (schema, description)  - old; breaking: alerts: `city` is required (+1 more)\n".into(),
-         r#""lists_changed","diff":{"added":["forecast"],"removed":["old"],"changed":[{"tool":"alerts","members":["inputSchema","description"]}],"contract":[{"class":"breaking","kind":"tool","name":"alerts","text":"`city` is required"},{"class":"look","kind":"prompt","name":"greet","text":"`city` is required"}]}}"#),
+         "weather  lists changed: + forecast  ~ alerts (schema, description)  - old; breaking: alerts: `city` is required (+1 more); left out: alerts\n".into(),
+         r#""lists_changed","diff":{"added":["forecast"],"removed":["old"],"changed":[{"tool":"alerts","members":["inputSchema","description"]}],"contract":[{"class":"breaking","kind":"tool","name":"alerts","text":"`city` is required"},{"class":"look","kind":"prompt","name":"greet","text":"`city` is required"}],"left_out":["alerts"]}}"#),
         (Event::Progress { server: weather(), text: "3/10 fetching\u{7}".into() },
          "weather  progress 3/10 fetching\n".into(),
          r#""progress","text":"3/10 fetching\u0007"}"#),

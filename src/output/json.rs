@@ -120,7 +120,13 @@ fn diff(diff: &ToolDiff) -> Value {
         |it| json!({ "class": it.class(), "kind": it.kind, "name": it.name, "text": it.text }),
     );
     let contract: Vec<Value> = contract.collect();
-    json!({ "added": diff.added, "removed": diff.removed, "changed": changed, "contract": contract })
+    json!({
+        "added": diff.added,
+        "removed": diff.removed,
+        "changed": changed,
+        "contract": contract,
+        "left_out": diff.left_out,
+    })
 }
 
 fn failure(failure: &Failure) -> Value {

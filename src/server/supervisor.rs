@@ -9,6 +9,7 @@ mod client;
 mod commit;
 mod failing;
 mod generations;
+mod judging;
 mod lists;
 mod retiring;
 mod saving;
@@ -93,7 +94,7 @@ pub(crate) struct Supervisor {
     is_era_reported: bool,
     /// Names reported as duplicates in a list.
     duplicates: HashSet<(ListKind, String)>,
-    /// Places in tools for which the connected client rejects them, as reported.
+    /// Errors of the connected client in the tools, as reported.
     rejected: HashSet<String>,
     /// Tools whose arguments changed incompatibly.
     former_tools: FormerTools,

@@ -10,7 +10,7 @@ use crate::bridge::tool_error;
 use crate::config::ServerSpec;
 use crate::fleet::{Catalog, Fleet, nearest};
 use crate::jsonrpc::{ErrorObject, INTERNAL_ERROR, INVALID_PARAMS, METHOD_NOT_FOUND};
-use crate::mcp::Method;
+use crate::mcp::{Method, WithheldEntry};
 use crate::meta_tools::{CALL, OfferedMetaTools};
 use crate::server::ServerHandle;
 
@@ -114,6 +114,9 @@ fn unknown_tool(
     if let Some((server, own)) = catalog.left_out(name).next() {
         return left_out(&own, &server.spec().name);
     }
+    if let Some((server, withheld)) = catalog.withheld(name) {
+        return withheld_error(&withheld, &server.spec().name, offered);
+    }
     let mut message = format!("no loaded server has the tool `{name}`");
     if let Some(reason) = fleet.without_servers() {
         let _ = write!(message, ": {reason}");
@@ -171,6 +174,21 @@ fn unknown_tool(
 pub(super) fn left_out(tool: &str, server: &str) -> ErrorObject {
     let message =
         format!("tool `{tool}` is excluded by `tools` of `{server}` in the configuration");
+    ErrorObject::new(INVALID_PARAMS, message)
+}
+
+/// Returns the error for a tool of `server` that the client is not offered.
+fn withheld_error(tool: &WithheldEntry, server: &str, offered: &OfferedMetaTools) -> ErrorObject {
+    let way = if offered.has(CALL) {
+        "; `call_dynamic_server_tool` still calls it"
+    } else {
+        ""
+    };
+    let WithheldEntry { entry, reason } = tool;
+    let message = format!(
+        "tool `{}` of `{server}` is left out: {reason}{way}",
+        entry.name
+    );
     ErrorObject::new(INVALID_PARAMS, message)
 }
 

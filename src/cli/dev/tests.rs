@@ -43,12 +43,13 @@ fn the_defaults_are_those_of_the_configuration() {
 #[test]
 fn options_reach_the_specification() {
     let line = "--watch a --watch !b --reload stop-first --build make --on-broken serve-last-good \
-        --name w --cwd / --env A=1 --hold-timeout 2s -- srv -x";
+        --on-bad-tool leave-out --name w --cwd / --env A=1 --hold-timeout 2s -- srv -x";
     let (_, spec) = mission(&line.split_whitespace().collect::<Vec<_>>()).unwrap();
     assert_eq!(spec.watch, ["a", "!b"]);
     assert_eq!(spec.reload, ReloadMode::StopFirst);
     assert_eq!(spec.build.as_deref(), Some("make"));
     assert_eq!(spec.on_broken, OnBroken::ServeLastGood);
+    assert_eq!(spec.on_bad_tool, OnBadTool::LeaveOut);
     assert_eq!((spec.name.as_str(), spec.cwd.to_str()), ("w", Some("/")));
     assert_eq!(spec.env, [("A".into(), "1".into())]);
     assert_eq!((spec.program, spec.args), ("srv".into(), vec!["-x".into()]));

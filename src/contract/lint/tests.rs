@@ -44,6 +44,30 @@ fn assert_found(client: &str, rule: &'static str, tool: &Value, pointer: &str) {
     assert!(found.contains(&expected), "{}", message());
 }
 
+#[test]
+fn a_finding_says_whether_it_costs_other_tools() {
+    let tuple = parsed(r#"{"a":{"type":"array","items":[{}]}}"#);
+    let nameless = json!({ "name": "t", "description": "Does it." });
+    let many = vec![with(&json!({})); 129];
+    let first = |client: &str, tools: &[Value]| {
+        let findings = lint("srv", &list(tools), &[client.parse().unwrap()]);
+        let first = findings.into_iter().next().unwrap();
+        (first.place(), first.effect_on_other_tools().is_some())
+    };
+    let place =
+        "at /inputSchema/properties/a/items: is an array of schemas, the old form of a tuple";
+    for (client, tools, expected) in [
+        ("codex", &[with(&tuple)][..], (place, false)),
+        ("anthropic-api", &[with(&tuple)][..], (place, true)),
+        ("codex", &[nameless][..], ("`inputSchema` is missing", true)),
+        // No single tool is at fault.
+        ("vscode", &many[..], ("the server has 129 tools", false)),
+    ] {
+        let (place, costs) = first(client, tools);
+        assert_eq!((&*place, costs), expected, "{client}");
+    }
+}
+
 fn parsed(text: &str) -> Value {
     serde_json::from_str(text).unwrap()
 }

@@ -121,9 +121,37 @@ fn tells_what_changed() {
             added: vec!["c".into()],
             removed: vec!["b".into()],
             changed: vec![("a".into(), vec!["description".into(), "title".into()])],
-            contract: Vec::new(),
+            ..ToolDiff::default()
         }
     );
+}
+
+#[test]
+fn a_withheld_entry_is_not_offered_but_known() {
+    let [old, mut new] = [1, 2].map(|x| {
+        let page = format!(r#"{{"x":1,"tools":[{{"name":"a","x":{x}}},{{ "name":"b"}}]}}"#);
+        tools(&[&page])
+    });
+    assert!(new.withhold("a", "it is odd") && !new.withhold("a", "it is odd"));
+    assert_eq!(
+        new.result(ListKind::Tools, &[]),
+        r#"{"x":1,"tools":[{ "name":"b"}]}"#
+    );
+    assert_eq!(new.find("a").unwrap().raw, r#"{"name":"a","x":2}"#);
+    let [withheld] = new.withheld() else {
+        panic!("{new:?}")
+    };
+    assert_eq!(
+        (&*withheld.entry.name, &*withheld.reason),
+        ("a", "it is odd")
+    );
+    let left_out = ToolDiff {
+        changed: vec![("a".into(), vec!["x".into()])],
+        left_out: vec!["a".into()],
+        ..ToolDiff::default()
+    };
+    assert_eq!(diff(&old, &new), left_out);
+    assert_eq!(diff(&new, &List::default()).removed, ["b", "a"]);
 }
 
 #[test]

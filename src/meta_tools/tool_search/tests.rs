@@ -26,19 +26,28 @@ fn a_tool_is_described_in_the_bytes_of_its_server() {
         name: "t".into(),
         raw: raw.into(),
     };
-    for (raw, generation, expected) in [
+    for (raw, generation, left_out, expected) in [
         (
             r#"{"name":"t","description":"\ud83d","inputSchema":{"properties":{"a":{"default":1E400},"b":{}}},"x":-0}"#,
             Some(3),
+            None,
             r#"{"tool":{"name":"t","description":"\ud83d","inputSchema":{"properties":{"a":{"default":1E400},"b":{}}},"x":-0,"server":"s"},"generation":3,"call_with":"call_dynamic_server_tool(server_name='s', tool_name='t', parameters={a, b})"}"#,
         ),
         (
             r#"{"name":"t"}"#,
             None,
+            None,
             r#"{"tool":{"name":"t","server":"s","description":""},"loaded":false,"call_with":"call_dynamic_server_tool(server_name='s', tool_name='t', parameters={})"}"#,
         ),
+        (
+            r#"{"name":"t","description":""}"#,
+            Some(1),
+            Some("\"x\" is odd"),
+            r#"{"tool":{"name":"t","description":"","server":"s"},"generation":1,"call_with":"call_dynamic_server_tool(server_name='s', tool_name='t', parameters={})","left_out":"\"x\" is odd"}"#,
+        ),
     ] {
-        assert_eq!(describe("s", &entry(raw), generation), expected, "{raw}");
+        let described = describe("s", &entry(raw), generation, left_out);
+        assert_eq!(described, expected, "{raw}");
     }
 }
 

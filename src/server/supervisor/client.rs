@@ -7,6 +7,7 @@ use super::super::handshake::ClientHello;
 use super::super::state::Input;
 use super::Supervisor;
 use crate::bridge::Identity;
+use crate::mcp::ListKind;
 
 impl Supervisor {
     pub(super) fn on_hello(
@@ -25,8 +26,13 @@ impl Supervisor {
     }
 
     pub(super) fn on_identity(&mut self, identity: Identity) {
+        let before = self.known_client();
         self.hello.identity = identity;
         self.send_identity();
+        if self.known_client() != before {
+            // The other client may reject other tools.
+            self.relist(ListKind::Tools);
+        }
     }
 
     /// Passes the client's identity to the active generation.

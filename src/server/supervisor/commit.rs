@@ -40,10 +40,11 @@ impl Supervisor {
         } = *proof;
         let ProofResults {
             handshake,
-            lists,
+            mut lists,
             stream,
             sent_settings,
         } = results;
+        let judgement = self.judge_tools(&mut lists);
         let before = self.shared.snapshot.borrow().clone();
         // A remote server that is reachable again may run newer code.
         let announced = match cause {
@@ -65,7 +66,7 @@ impl Supervisor {
         });
         let is_first = before.generation == 0 || cause == StartCause::Client;
         self.report_commit(&snapshot, handshake.era, is_first);
-        self.report_rejected(&snapshot.lists);
+        self.send_events(judgement);
         running.connection.go_live();
         self.warn_of_missed_port(&running);
         let stream = stream.map(|stream| self.watch_listen_stream(number, stream));

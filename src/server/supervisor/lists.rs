@@ -14,9 +14,8 @@ use super::super::lists::{Lists, fetch_list, lists_diff};
 use super::super::pending_requests::RawResponse;
 use super::super::report::{RelistResult, Report};
 use super::Supervisor;
-use crate::contract::{ClientVersion, LintLevel, lint};
 use crate::event::{Event, ToolDiff};
-use crate::jsonrpc::{Members, quoted};
+use crate::jsonrpc::quoted;
 use crate::mcp::{Era, ListKind};
 
 /// Minimum interval between opening a stream and opening it again after the server has ended it.
@@ -175,6 +174,10 @@ impl Supervisor {
                 lists[kind.index()] = list;
             }
         }
+        let judgement = match kind {
+            ListKind::Tools => self.judge_tools(&mut lists),
+            _ => Vec::new(),
+        };
         let differ = lists != snapshot.lists;
         if differ {
             let diff = lists_diff(&snapshot.lists, &lists);
@@ -186,12 +189,12 @@ impl Supervisor {
                 server: self.name(),
                 diff,
             });
-            self.report_rejected(&lists);
             self.publish(Arc::new(Snapshot {
                 lists,
                 ..(*snapshot).clone()
             }));
         }
+        self.send_events(judgement);
         let backoff = self.list_backoffs.entry(kind).or_default();
         if backoff.read(differ, Instant::now()) {
             self.context.resources.events.send(Event::ListUnchanged {
@@ -208,38 +211,6 @@ impl Supervisor {
             self.relist(kind);
         }
         self.confirm_lists();
-    }
-
-    /// Reports once which tools the connected client rejects.
-    pub(super) fn report_rejected(&mut self, lists: &Lists) {
-        let (Ok(tools), Some(info)) = (
-            &lists[ListKind::Tools.index()],
-            &self.hello.identity.client_info,
-        ) else {
-            return;
-        };
-        let info = Members::of(info);
-        let [name, version] = ["name", "version"].map(|it| info.text(it).unwrap_or_default());
-        let Some(client) = ClientVersion::of_info(&name, &version) else {
-            return;
-        };
-        let findings = lint(&self.context.spec.name, tools, &[client]).into_iter();
-        let errors = findings.filter(|it| it.level == LintLevel::Error);
-        let places = errors.map(|it| format!("{} at {}: {}", it.tool, it.pointer, it.text));
-        let places: Vec<String> = places.collect();
-        let new = places
-            .iter()
-            .filter(|it| !self.rejected.contains(*it))
-            .cloned();
-        let new: Vec<String> = new.collect();
-        self.rejected = places.into_iter().collect();
-        if !new.is_empty() {
-            self.context.resources.events.send(Event::ToolsRejected {
-                server: self.name(),
-                client: client.to_string(),
-                places: new,
-            });
-        }
     }
 
     /// Records the tools whose arguments changed incompatibly, for the calls on `connection`.

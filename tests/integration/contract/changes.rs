@@ -2,9 +2,9 @@
 
 use serde_json::{Value, json};
 
-use super::RELOAD;
 use super::client::{Client, Era};
 use super::one_server::in_both_eras;
+use super::{CALL, INFO, RELOAD};
 use crate::harness::{Project, Proxy, example, initialize_params};
 
 #[test]
@@ -66,4 +66,72 @@ fn a_call_by_the_former_definition_is_told_of_the_change() {
         );
         assert_eq!(content(&json!({"city": "Oslo"})).len(), 1);
     });
+}
+
+#[test]
+fn a_tool_that_costs_the_client_all_others_is_left_out_if_configured() {
+    let tool = |name: &str, schema: &Value| json!({"name": name, "inputSchema": schema, "x-reply": "works"});
+    let (sound, rootless) = (json!({"type": "object"}), json!({"properties": {}}));
+    let script = |bad: &Value| json!({"tools": [tool("good", &sound), tool("bad", bad)]});
+    let project = Project::new();
+    project.write("script.json", &script(&rootless).to_string());
+    let server =
+        [example("fake_server").as_os_str(), "script.json".as_ref()].map(ToOwned::to_owned);
+    let options = ["--name", "fake", "--no-watch", "--on-bad-tool", "leave-out"];
+    let open = |client: &str| {
+        let peer = Proxy::dev(server.clone())
+            .options(options)
+            .within(&project)
+            .spawn();
+        let mut params = initialize_params();
+        params["clientInfo"] = json!({"name": client, "version": "2.1.330"});
+        peer.initialize(&params).result();
+        let era = Era::Legacy;
+        Client { peer, era }
+    };
+    let names = |client: &Client| {
+        let tools = client.tools().into_iter().map(|it| it["name"].clone());
+        tools
+            .filter(|name| name == "good" || name == "bad")
+            .collect::<Vec<_>>()
+    };
+    let client = open("claude-code");
+    assert_eq!(names(&client), ["good"]);
+    let reason = "at /inputSchema: `type` is missing, must be \"object\"; claude-code 2.1.330 rejects the whole list, \
+                  so that no tool of the server is left";
+    client
+        .peer
+        .expect_stderr(&format!("tool `bad` is not offered: {reason}"));
+    let left_out = json!([{"tool": "bad", "reason": reason}]);
+    assert_eq!(client.loaded("fake")["left_out"], left_out);
+    // A model that knows of the tool can still read and call it.
+    let info = client.success(INFO, &json!({"tool_name": "bad"}));
+    assert_eq!(
+        (&info["left_out"], &info["tool"]["name"]),
+        (&json!(reason), &json!("bad"))
+    );
+    let call = json!({"tool_name": "bad", "parameters": {}});
+    assert_eq!(client.call(CALL, &call).tool_text(), "works");
+
+    project.save("script.json", &script(&sound).to_string());
+    let diff = client.success(RELOAD, &json!({}))["diff"].take();
+    assert_eq!(
+        diff["changed"],
+        json!([{"name": "bad", "changed": ["inputSchema"]}])
+    );
+    assert_eq!(
+        (&diff["left_out"], &diff["removed"]),
+        (&json!([]), &json!([]))
+    );
+    assert_eq!(names(&client), ["good", "bad"]);
+    assert_eq!(client.loaded("fake")["left_out"], Value::Null);
+    project.save("script.json", &script(&rootless).to_string());
+    assert_eq!(
+        client.success(RELOAD, &json!({}))["diff"]["left_out"],
+        json!(["bad"])
+    );
+    client.peer.expect_stderr("; left out: bad");
+    assert_eq!(names(&client), ["good"]);
+    // Another client may accept the tool.
+    assert_eq!(names(&open("codex")), ["good", "bad"]);
 }

@@ -248,7 +248,8 @@ fn a_fresh_load_tells_of_no_reload() {
     let stage = Stage::new([("a", json!({"tools": [tool("x", &json!({}))]}))]);
     let client = stage.serve();
     client.success(LOAD, &of("a"));
-    let nothing = json!({"added": [], "removed": [], "changed": [], "contract": []});
+    let nothing =
+        json!({"added": [], "removed": [], "changed": [], "contract": [], "left_out": []});
     for _ in 0..2 {
         let loaded = client.loaded("a");
         assert_eq!(loaded["reloads"], 0);

@@ -113,7 +113,7 @@ fn a_reload_without_a_change_gives_an_empty_difference() {
             assert!(said["start_ms"].is_u64());
             assert_eq!(
                 said["diff"],
-                json!({"added": [], "removed": [], "changed": [], "contract": []})
+                json!({"added": [], "removed": [], "changed": [], "contract": [], "left_out": []})
             );
             assert_eq!(said["tool_count"], 12);
             assert_ne!(client.pid(), before);

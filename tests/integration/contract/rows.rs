@@ -225,6 +225,7 @@ fn reload(client: &Real, stage: &Stage) {
         json!({
             "added": ["storms"], "removed": ["alerts"], "changed": [],
             "contract": [{"class": "breaking", "kind": "tool", "name": "alerts", "text": "is gone"}],
+            "left_out": [],
         })
     );
     let tools = client.list();
