@@ -86,6 +86,18 @@ pub(crate) fn runtime() -> io::Result<Runtime> {
     runtime::Builder::new_current_thread().enable_all().build()
 }
 
+/// Runs `work`, which may block, on a thread of its own. Returns `None` after a signal, once `work` has ended.
+pub(crate) fn interruptible<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<Option<T>, AppError> {
+    runtime()?.block_on(async {
+        let shutdown = Shutdown::listen()?;
+        let done = tokio::task::spawn_blocking(work).await;
+        let done = done.map_err(io::Error::from)?;
+        Ok((!shutdown.requested.is_cancelled()).then_some(done))
+    })
+}
+
 async fn serve_clients(
     mut options: ServeOptions,
     events: &EventSender,

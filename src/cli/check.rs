@@ -4,8 +4,9 @@ mod baseline;
 mod eras;
 mod lint;
 mod report;
+mod revision;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Args;
@@ -48,9 +49,12 @@ pub(crate) struct CheckArgs {
     /// Save the lists of the servers to FILE, for --against
     #[arg(long, value_name = "FILE")]
     save: Option<PathBuf>,
-    /// Class the changes of the lists since FILE was saved; the check fails if one breaks callers
-    #[arg(long, value_name = "FILE")]
-    against: Option<PathBuf>,
+    /// Class the changes of the lists since FILE was saved, or since a commit; the check fails if one breaks callers
+    ///
+    /// A commit is named as git names it: main, v1.2, HEAD~1. Its files are written to a temporary directory, where the
+    /// servers are started with this configuration.
+    #[arg(long, value_name = "FILE|REF")]
+    against: Option<String>,
     /// Configuration file [default: `MCP_PROXY_CONFIG`, or the nearest mcp-proxy.toml and .mcp.json]
     #[arg(long, value_name = "FILE", conflicts_with = "command")]
     config: Option<PathBuf>,
@@ -114,7 +118,14 @@ pub(crate) fn run(args: &CheckArgs, global: &Global) -> Result<u8, CliError> {
     if args.both_eras {
         return eras::run(args, &calls, &chosen, global);
     }
-    let baseline = args.against.as_deref().map(Baseline::read).transpose()?;
+    let baseline = match &args.against {
+        None => None,
+        Some(name) if is_file(name) => Some(Baseline::read(name.as_ref())?),
+        Some(name) => match revision::baseline(name, args, &chosen, global)? {
+            Some(baseline) => Some(baseline),
+            None => return Ok(EXIT_INTERRUPTED),
+        },
+    };
     let visit = visit(args, &chosen, calls, args.server.era);
     let Some(visited) = run_visit(visit, global)? else {
         return Ok(EXIT_INTERRUPTED);
@@ -131,6 +142,12 @@ pub(crate) fn run(args: &CheckArgs, global: &Global) -> Result<u8, CliError> {
         Some(error) => Err(error),
         None => Ok(if all_ok { EXIT_OK } else { EXIT_FAILURE }),
     }
+}
+
+/// Returns true if a file has this name; it may be a pipe.
+fn is_file(name: &str) -> bool {
+    let path = Path::new(name);
+    path.exists() && !path.is_dir()
 }
 
 /// Returns the visit of the chosen servers in `era`. A comparison of the eras declares that the client can be asked.
@@ -177,7 +194,8 @@ fn print_report(
             _ => format!("{HEAD}{}{HEAD:#}\n", clean(report.name())),
         };
         let lint = report.lint().map(|it| lint::lines(it, with_hints));
-        let changes = report.changes().map(baseline::lines);
+        let since = args.against.as_deref().unwrap_or_default();
+        let changes = report.changes().map(|it| baseline::lines(it, since));
         let parts = [lint, changes].into_iter().flatten();
         let parts = parts.map(|part| format!("\n{head}{part}"));
         parts.collect::<Vec<_>>().concat()

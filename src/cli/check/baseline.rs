@@ -1,4 +1,4 @@
-//! `check --save` and `--against`: lists of servers in a file, and their changes since.
+//! `check --save` and `--against`: lists of servers as saved in a file, and their changes since.
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -12,6 +12,7 @@ use crate::app::visit::{ServerVisit, VisitOutcome};
 use crate::contract::{Change, Class, changes};
 use crate::jsonrpc::{Members, quoted};
 use crate::mcp::{List, ListKind};
+use crate::output::clean;
 use crate::output::palette::{BAD, GOOD, WARN};
 
 /// Lists of servers as they were saved.
@@ -30,6 +31,11 @@ impl Baseline {
                 "{name} has no saved lists; `mcp-proxy check --save` writes them"
             ))),
         }
+    }
+
+    /// Returns the lists of servers that were visited.
+    pub(super) fn of(visited: &[ServerVisit]) -> Self {
+        Self(saved(visited))
     }
 
     /// Returns the changes of a server's lists since, the gravest first; `None` if the file lacks the server. A list
@@ -53,8 +59,14 @@ impl Baseline {
     }
 }
 
-/// Writes the lists of servers that started to a file, one entry per line.
+/// Writes the lists of servers that started to a file.
 pub(super) fn save(file: &Path, visited: &[ServerVisit]) -> Result<(), CliError> {
+    std::fs::write(file, saved(visited))
+        .map_err(|error| CliError::Failure(format!("cannot write {}: {error}", file.display())))
+}
+
+/// Returns the lists of servers that started as JSON, one entry per line.
+fn saved(visited: &[ServerVisit]) -> String {
     let mut servers = Vec::new();
     for visit in visited {
         let VisitOutcome::Started { snapshot, .. } = &visit.outcome else {
@@ -80,9 +92,7 @@ pub(super) fn save(file: &Path, visited: &[ServerVisit]) -> Result<(), CliError>
             lists.join(",\n")
         ));
     }
-    let text = format!("{{\"servers\": {{\n{}\n}}}}\n", servers.join(",\n"));
-    std::fs::write(file, text)
-        .map_err(|error| CliError::Failure(format!("cannot write {}: {error}", file.display())))
+    format!("{{\"servers\": {{\n{}\n}}}}\n", servers.join(",\n"))
 }
 
 /// Change as a JSON object.
@@ -124,11 +134,12 @@ pub(super) fn breaking(changes: &[FoundChange]) -> Option<String> {
     }
 }
 
-/// Returns a coloured table of the changes.
-pub(super) fn lines(changes: &[FoundChange]) -> String {
+/// Returns a coloured table of the changes since the state named `since`.
+pub(super) fn lines(changes: &[FoundChange], since: &str) -> String {
     let mut text = String::new();
     if changes.is_empty() {
-        let _ = writeln!(text, "  {GOOD}✓{GOOD:#} no changes since the saved lists");
+        let since = clean(since);
+        let _ = writeln!(text, "  {GOOD}✓{GOOD:#} no changes since {since}");
         return text;
     }
     let mut table = TextTable::new(["CLASS", "KIND", "NAME", "CHANGE"]);

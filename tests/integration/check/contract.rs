@@ -85,3 +85,100 @@ fn changes_since_the_saved_lists_are_classed() {
         assert!(run.stderr.contains(why), "{}", run.stderr);
     }
 }
+
+#[test]
+fn changes_since_a_commit_are_classed() {
+    let project = Project::new();
+    let git = |args: &[&str]| {
+        let identity = ["-c", "user.name=a", "-c", "user.email=a@b.c"];
+        let mut git = std::process::Command::new("git");
+        git.current_dir(project.root()).args(identity).args(args);
+        assert!(git.status().unwrap().success(), "{args:?}");
+    };
+    let tools = |required: &Value| {
+        let schema = json!({"type": "object", "properties": {"city": {}}, "required": required});
+        json!({"tools": [{"name": "forecast", "inputSchema": schema}]}).to_string()
+    };
+    let server = |script: &str| [example("fake_server").into_os_string(), script.into()];
+    project.write("tmp/keep", "");
+    // The path of this tree leads to that of the commit.
+    let script = project.path("srv/script.json");
+    let proxy = |options: &[&str]| {
+        let proxy = Proxy::check(server(script.to_str().unwrap()));
+        let proxy = proxy
+            .options(["--name", "fake", "--cwd", "srv"])
+            .options(options.iter().copied());
+        proxy.env("TMPDIR", project.path("tmp")).within(&project)
+    };
+    let check = |options: &[&str]| Run::of(proxy(options).command());
+    let temporary = || {
+        let entries = std::fs::read_dir(project.path("tmp")).unwrap().flatten();
+        let names = entries.map(|it| it.file_name().to_string_lossy().into_owned());
+        names
+            .filter(|it| it.starts_with("mcp-proxy-check-"))
+            .count()
+    };
+    project.write("srv/script.json", &tools(&json!([])));
+    let run = check(&["--against", "HEAD"]).ended_with(1);
+    assert!(
+        run.stderr
+            .contains("is in the working tree of no git repository"),
+        "{}",
+        run.stderr
+    );
+
+    git(&["init", "--quiet", "--initial-branch=main"]);
+    git(&["add", "srv"]);
+    git(&["commit", "--quiet", "--message=1"]);
+    project.write("srv/script.json", &tools(&json!(["city"])));
+    let run = check(&["--json", "--against", "main"]).ended_with(1);
+    let change = json!({"class": "breaking", "kind": "tool", "name": "forecast", "text": "`city` is required"});
+    assert_eq!(report(&run)["changes"], json!([change]));
+    assert_eq!(project.read("srv/script.json"), tools(&json!(["city"])));
+    git(&["commit", "--quiet", "--all", "--message=2"]);
+    let run = check(&["--against", "HEAD"]).ended_with(0);
+    assert!(
+        run.stdout.contains("no changes since HEAD"),
+        "{}",
+        run.stdout
+    );
+    check(&["--against", "HEAD~1"]).ended_with(1);
+
+    project.write(".gitignore", "dist\n");
+    project.write("dist/x", "");
+    let dies = json!({"exit_at_start": {"code": 3, "stderr": "no dist here"}});
+    project.write("srv/script.json", &dies.to_string());
+    git(&["commit", "--quiet", "--all", "--message=3"]);
+    let run = check(&["--against", "HEAD"]).ended_with(4);
+    let said = "`fake` does not start from the files of this commit: exited with status 3";
+    for part in [
+        said,
+        "no dist here",
+        "git ignores dist, which the commit therefore lacks",
+    ] {
+        assert!(run.stderr.contains(part), "{part}: {}", run.stderr);
+    }
+    let run = check(&["--against", "mian"]).ended_with(1);
+    assert!(
+        run.stderr.contains("did you mean `main`?"),
+        "{}",
+        run.stderr
+    );
+    assert_eq!(temporary(), 0);
+
+    project.write(
+        "srv/script.json",
+        &json!({"start_delay_ms": 600_000}).to_string(),
+    );
+    git(&["commit", "--quiet", "--all", "--message=4"]);
+    let peer = proxy(&["--against", "HEAD"]).spawn();
+    eventually(DEADLINE, || {
+        let processes = processes_with_tag(peer.tag());
+        processes
+            .iter()
+            .any(|(_, command)| command.contains("fake_server") && !command.contains("check "))
+    });
+    peer.signal(Signal::INT);
+    assert_eq!(peer.wait_exit().code(), Some(130));
+    assert_eq!(temporary(), 0);
+}
