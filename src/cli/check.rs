@@ -9,7 +9,7 @@ mod revision;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 
 use super::args::{ServerArgs, arguments};
 use super::selection::{ServerSelection, not_started, run_visit};
@@ -22,14 +22,17 @@ use crate::output::palette::HEAD;
 use crate::output::{Verbosity, clean};
 use baseline::Baseline;
 use lint::LintReport;
-use report::{CheckReport, ServerReport, table};
+use report::{CheckReport, ServerReport, junit, sarif, table};
 
 /// The options of `check`.
 #[derive(Debug, Args)]
 pub(crate) struct CheckArgs {
     /// Print the result as one JSON object
     #[arg(long)]
-    pub(crate) json: bool,
+    json: bool,
+    /// Format of the result [default: table]
+    #[arg(long, value_name = "FORMAT", value_enum, conflicts_with = "json")]
+    format: Option<CheckFormat>,
     /// Call TOOL with the arguments JSON; repeatable, for one server only
     #[arg(long, num_args = 2, value_names = ["TOOL", "JSON"], action = clap::ArgAction::Append)]
     call: Vec<String>,
@@ -62,13 +65,35 @@ pub(crate) struct CheckArgs {
     #[arg(long = "server", value_name = "NAME", conflicts_with = "command")]
     names: Vec<String>,
     /// Visit the servers in both eras, and report which one serves each better
-    #[arg(long, conflicts_with_all = ["era", "lint", "save", "against"])]
+    #[arg(long, conflicts_with_all = ["era", "lint", "save", "against", "format"])]
     both_eras: bool,
     #[command(flatten)]
     pub(crate) server: ServerArgs,
 }
 
+/// Format of the result.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum CheckFormat {
+    /// For people
+    Table,
+    /// One JSON object, as with --json
+    Json,
+    /// `JUnit` XML, for reports of tests in CI
+    Junit,
+    /// SARIF 2.1.0, for code scanning
+    Sarif,
+}
+
 impl CheckArgs {
+    fn format(&self) -> CheckFormat {
+        let default = if self.json {
+            CheckFormat::Json
+        } else {
+            CheckFormat::Table
+        };
+        self.format.unwrap_or(default)
+    }
+
     /// Returns the requested calls: the name of a tool and its arguments, an object on one line.
     fn calls(&self) -> Result<Vec<(String, String)>, CliError> {
         let pairs = self.call.chunks_exact(2);
@@ -175,14 +200,31 @@ fn print_report(
     reports: Vec<ServerReport<'_>>,
     global: &Global,
 ) -> Result<(), CliError> {
-    if args.json {
-        let is_command = !args.server.command.is_empty();
-        return print_exact(&match &reports[..] {
-            [report] if is_command => report.json(),
-            _ => CheckReport::new(reports, &chosen.faults).json(),
-        });
+    match args.format() {
+        CheckFormat::Table => print_table(args, visited, &reports, global),
+        CheckFormat::Json => {
+            let is_command = !args.server.command.is_empty();
+            print_exact(&match &reports[..] {
+                [report] if is_command => report.json(),
+                _ => CheckReport::new(reports, &chosen.faults).json(),
+            })
+        }
+        CheckFormat::Junit => print_exact(&junit(&reports, &chosen.faults)),
+        CheckFormat::Sarif => {
+            let root = dunce::canonicalize(".")
+                .map_err(|error| CliError::Failure(format!("no current directory: {error}")))?;
+            print_exact(&sarif(&reports, chosen, &root))
+        }
     }
-    let text = match (&reports[..], visited) {
+}
+
+fn print_table(
+    args: &CheckArgs,
+    visited: &[ServerVisit],
+    reports: &[ServerReport<'_>],
+    global: &Global,
+) -> Result<(), CliError> {
+    let text = match (reports, visited) {
         ([report], [one]) if matches!(one.outcome, VisitOutcome::Started { .. }) => report.table(),
         ([] | [_], _) => return Ok(()),
         _ => table(&reports.iter().collect::<Vec<_>>()),

@@ -18,6 +18,8 @@ pub(super) struct ServerSelection {
     pub(super) max_message: usize,
     /// Faults that prevent other selected servers from starting; already reported.
     pub(super) faults: Vec<Fault>,
+    /// Files of the configuration.
+    pub(super) files: Vec<PathBuf>,
 }
 
 impl ServerSelection {
@@ -34,6 +36,7 @@ impl ServerSelection {
                 servers: vec![spec],
                 max_message: Config::default().max_message,
                 faults: Vec::new(),
+                files: Vec::new(),
             },
             None => Self::configured(&config::load(file, global)?, names)?,
         };
@@ -75,6 +78,7 @@ impl ServerSelection {
             servers,
             max_message: loaded.config.max_message,
             faults,
+            files: loaded.files.clone(),
         })
     }
 

@@ -98,10 +98,10 @@ fn saved(visited: &[ServerVisit]) -> String {
 /// Change as a JSON object.
 #[derive(Debug, Serialize)]
 pub(super) struct FoundChange {
-    class: &'static str,
-    kind: &'static str,
-    name: String,
-    text: String,
+    pub(super) class: &'static str,
+    pub(super) kind: &'static str,
+    pub(super) name: String,
+    pub(super) text: String,
     #[serde(skip)]
     severity: Class,
 }

@@ -13,15 +13,18 @@ use crate::output::palette::{BAD, DIM, GOOD, WARN};
 /// Finding as a JSON object.
 #[derive(Debug, Serialize)]
 pub(super) struct LintReport {
-    level: &'static str,
-    rule: &'static str,
+    pub(super) level: &'static str,
+    pub(super) rule: &'static str,
     /// Null for a finding about the server as a whole.
-    tool: Option<String>,
-    pointer: String,
+    pub(super) tool: Option<String>,
+    pub(super) pointer: String,
     message: String,
     clients: Vec<HarmedClient>,
-    advice: &'static str,
-    source: &'static str,
+    pub(super) advice: &'static str,
+    pub(super) source: &'static str,
+    /// Place and message, as a sentence fragment about the tool.
+    #[serde(skip)]
+    pub(super) place: String,
     #[serde(skip)]
     severity: LintLevel,
 }
@@ -42,6 +45,7 @@ impl From<LintFinding> for LintReport {
             effect,
         });
         Self {
+            place: finding.place(),
             level: finding.level.name(),
             rule: finding.rule.id,
             clients: clients.collect(),
@@ -59,6 +63,17 @@ impl LintReport {
     /// Returns true if a client rejects the definition.
     pub(super) fn is_error(&self) -> bool {
         self.severity == LintLevel::Error
+    }
+
+    /// Returns all about the finding except its level, as text.
+    pub(super) fn in_words(&self) -> String {
+        format!(
+            "{} ({}); {}. {}",
+            self.place,
+            self.rule,
+            self.effects(),
+            self.advice
+        )
     }
 
     /// Returns the effects with the clients that have them in common.

@@ -1,4 +1,7 @@
-//! Report of a check: tables for people, JSON for programs.
+//! Report of a check: tables for people, JSON, `JUnit` XML and SARIF for programs.
+
+mod junit;
+mod sarif;
 
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -21,6 +24,8 @@ use crate::mcp::{Era, ListKind};
 use crate::output::palette::{BAD, DIM, GOOD, HEAD};
 use crate::output::{clean, duration};
 use crate::server::{Handshake, RawResponse, Snapshot};
+pub(super) use junit::junit;
+pub(super) use sarif::sarif;
 
 /// Report about one server, as a JSON object whose members are always present. Members of MCP keep their MCP names.
 #[derive(Debug, Default, Serialize)]
@@ -380,34 +385,4 @@ fn broken(failure: &Failure) -> FailureReport<'_> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::app::visit::CallError;
-
-    #[test]
-    fn a_result_keeps_its_bytes_and_is_shown_in_short() {
-        let called = |answer| CallResult {
-            tool: "t".to_owned(),
-            took: Duration::from_millis(3),
-            requested: Vec::new(),
-            response: answer,
-        };
-        let result = r#"{"content":[{"type":"text","text":"one\ntwo"}],"n":1E400}"#;
-        let done = called(Ok(RawResponse::Result(result.to_owned())));
-        let call = CallReport::new(&done);
-        assert_eq!(call.in_short(), "one …");
-        assert_eq!(
-            serde_json::to_string(&call).unwrap(),
-            format!(r#"{{"tool":"t","ok":true,"ms":3,"result":{result}}}"#)
-        );
-        let error = r#"{"code":-32602,"message":"no\u001b[31m such"}"#;
-        let refused = called(Ok(RawResponse::Error(error.to_owned())));
-        assert_eq!(
-            CallReport::new(&refused).in_short(),
-            "error -32602: no such"
-        );
-        let silent = called(Err(CallError::NotSent));
-        let call = CallReport::new(&silent);
-        assert!(!call.ok && call.in_short() == CallError::NotSent.to_string());
-    }
-}
+mod tests;

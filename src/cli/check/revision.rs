@@ -51,6 +51,7 @@ pub(super) fn baseline(
         servers,
         max_message: chosen.max_message,
         faults: Vec::new(),
+        files: Vec::new(),
     };
     let Some(mut visited) = run_visit(visit(args, &there, Vec::new(), args.server.era), global)?
     else {

@@ -39,6 +39,20 @@ fn the_lint_finds_tools_that_a_client_rejects() {
         run.stderr
     );
     check(&script, &["--for", "codex"]).ended_with(2);
+    let junit = check(&script, &["--lint", "--format", "junit"]).ended_with(1);
+    let suite = r#"<testsuite name="fake" tests="#;
+    let case = r#"name="lint tuple" time="0.000">
+      <failure message="at /inputSchema/properties/box/items: is an array of schemas"#;
+    for part in [suite, case] {
+        assert!(junit.stdout.contains(part), "{}", junit.stdout);
+    }
+    let sarif = check(&script, &["--lint", "--format", "sarif"]).ended_with(1);
+    let log = self::report(&sarif);
+    let results = log["runs"][0]["results"].as_array().unwrap();
+    assert!(
+        results.iter().any(|it| it["ruleId"] == "items-list"),
+        "{log:#}"
+    );
 }
 
 #[test]
