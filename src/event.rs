@@ -163,6 +163,12 @@ pub(crate) enum Event {
         client: String,
         places: Vec<String>,
     },
+    /// A tool gave a result that clients reject or cut.
+    ResultFaulty {
+        server: String,
+        tool: String,
+        reason: String,
+    },
     /// The server's pages of the list request `method` do not end; the list was read only partly.
     ListCut {
         server: String,

@@ -31,6 +31,7 @@ mod process;
 mod remote;
 mod report;
 mod requests;
+mod result_checks;
 mod self_trigger;
 mod serving_process;
 mod site;

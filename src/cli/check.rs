@@ -20,6 +20,7 @@ use crate::contract::{self, ClientVersion};
 use crate::mcp::ListKind;
 use crate::output::palette::HEAD;
 use crate::output::{Verbosity, clean};
+use crate::server::RawResponse;
 use baseline::Baseline;
 use lint::LintReport;
 use report::{CheckReport, ServerReport, junit, sarif, table};
@@ -78,7 +79,7 @@ enum CheckFormat {
     Table,
     /// One JSON object, as with --json
     Json,
-    /// `JUnit` XML, for reports of tests in CI
+    /// XML report of tests, for CI
     Junit,
     /// SARIF 2.1.0, for code scanning
     Sarif,
@@ -112,15 +113,28 @@ impl CheckArgs {
         baseline: Option<&Baseline>,
     ) -> Result<ServerReport<'a>, CliError> {
         let mut report = ServerReport::new(&visited.server, &visited.outcome);
-        if let (true, VisitOutcome::Started { snapshot, .. }) = (self.lint, &visited.outcome)
+        if let (
+            true,
+            VisitOutcome::Started {
+                snapshot, calls, ..
+            },
+        ) = (self.lint, &visited.outcome)
             && let Some(tools) = snapshot.list(ListKind::Tools)
         {
             let clients = match &self.clients[..] {
                 [] => ClientVersion::defaults(),
                 chosen => chosen.to_vec(),
             };
-            let findings = contract::lint(&visited.server, tools, &clients).into_iter();
-            report.add_lint(findings.map(LintReport::from).collect());
+            let mut findings = contract::lint(&visited.server, tools, &clients);
+            for call in calls {
+                if let (Ok(RawResponse::Result(result)), Some(tool)) =
+                    (&call.response, tools.find(&call.tool))
+                {
+                    findings.extend(contract::lint_result(tool, result, &clients));
+                }
+            }
+            findings.sort_by_key(|it| std::cmp::Reverse(it.level));
+            report.add_lint(findings.into_iter().map(LintReport::from).collect());
         }
         if let Some(baseline) = baseline {
             let changes = baseline.changes(visited).ok_or_else(|| {

@@ -5,7 +5,8 @@ use serde_json::Value;
 use super::client::ClientVersion;
 use super::rules::{Find, ParsedTool, Place, RULES, Rule, costs_other_tools};
 use super::schema::nodes;
-use crate::mcp::List;
+use crate::jsonrpc::Members;
+use crate::mcp::{Entry, List};
 
 /// Severity of a finding, in ascending order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -102,7 +103,7 @@ impl RuleInForce {
             self.finding(tool, Place { pointer, text })
         };
         match self.rule.find {
-            Find::Tool(_) => Vec::new(),
+            Find::Tool(_) | Find::Result(_) => Vec::new(),
             Find::MoreTools(limit) => {
                 let count = Some(tools.entries.len()).filter(|count| *count > limit);
                 let found = count.map(|count| finding("", format!("the server has {count} tools")));
@@ -153,6 +154,25 @@ pub(crate) fn lint(server: &str, tools: &List, clients: &[ClientVersion]) -> Vec
     // Stable: findings of one level keep the order of the tools.
     findings.sort_by_key(|it| std::cmp::Reverse(it.level));
     findings
+}
+
+/// Returns the findings about a result of `tool` for these clients.
+pub(crate) fn lint_result(
+    tool: &Entry,
+    result: &str,
+    clients: &[ClientVersion],
+) -> Vec<LintFinding> {
+    let (definition, result) = (Members::of(&tool.raw), Members::of(result));
+    let rules = RULES.iter().filter_map(|rule| match rule.find {
+        Find::Result(find) => Some((RuleInForce::new(rule, clients)?, find)),
+        _ => None,
+    });
+    let found = rules.filter_map(|(rule, find)| {
+        let text = format!("a result {}", find(&definition, &result)?);
+        let pointer = String::new();
+        Some(rule.finding(&tool.name, Place { pointer, text }))
+    });
+    found.collect()
 }
 
 #[cfg(test)]

@@ -16,7 +16,9 @@ use super::client::KnownClient::{
 };
 use super::client::{ClientVersion, Version};
 use super::lint::LintLevel;
+use super::results;
 use super::schema::SchemaNode;
+use crate::jsonrpc::Members;
 
 /// Condition that harms some clients.
 #[derive(Debug)]
@@ -40,6 +42,8 @@ pub(super) enum Find {
     MoreTools(usize),
     /// The server lists a name twice.
     Twins,
+    /// Returns the fault of a result, as a sentence fragment about it. Takes the definition of the tool and the result.
+    Result(fn(&Members<'_>, &Members<'_>) -> Option<String>),
 }
 
 /// Effect of a condition on one client.
@@ -323,6 +327,16 @@ pub(super) const RULES: &[Rule] = &[
         source: "gemini-cli#5923, ghidra-mcp#440",
         effects: &[warning(GeminiApi, "may fail with every request that offers the tool")],
         advice: "Flatten the arguments." },
+
+    // Results.
+    Rule { id: "output-mismatch", find: Find::Result(results::mismatch),
+        source: "cyanheads/obsidian-mcp-server#108, koala73/worldmonitor#8330",
+        effects: &[error(TypeScriptSdk, "fails with the call"), error(PythonSdk, "fails with the call")],
+        advice: "Return `structuredContent` that fits `outputSchema`, or correct the schema." },
+    Rule { id: "result-length", find: Find::Result(results::length),
+        source: "Pimzino/spec-workflow-mcp#107, MCP-memento#21",
+        effects: &[warning(ClaudeCode, "refuses the result or writes it to a file")],
+        advice: "Return less at a time, or set `_meta[\"anthropic/maxResultSizeChars\"]` in the definition." },
 
     // Number of tools, at the server as a whole.
     Rule { id: "more-than-80-tools", find: Find::MoreTools(80),

@@ -21,6 +21,7 @@ pub(super) fn least_verbosity(event: &Event) -> Verbosity {
         | Event::NameTaken { .. }
         | Event::ToolLeftOut { .. }
         | Event::ToolsRejected { .. }
+        | Event::ResultFaulty { .. }
         | Event::ListCut { .. }
         | Event::ListSilent { .. }
         | Event::ListedTwice { .. }
@@ -76,6 +77,7 @@ pub(super) fn server(event: &Event) -> &str {
         | Event::ListUndeclared { server, .. }
         | Event::ListUnchanged { server, .. }
         | Event::ToolLeftOut { server, .. }
+        | Event::ResultFaulty { server, .. }
         | Event::ToolsRejected { server, .. } => server,
         Event::Reconfigured { .. }
         | Event::ConfigFault { .. }

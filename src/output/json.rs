@@ -85,6 +85,8 @@ fn fields(event: &Event) -> (&'static str, Value) {
             ("tools_rejected", json!({ "server": server, "client": client, "places": places })),
         Event::ToolLeftOut { server, tool, reason } =>
             ("tool_left_out", json!({ "server": server, "tool": tool, "reason": reason })),
+        Event::ResultFaulty { server, tool, reason } =>
+            ("result_faulty", json!({ "server": server, "tool": tool, "reason": reason })),
         Event::ListCut { server, method, reason } =>
             ("list_cut", json!({ "server": server, "method": method, "reason": reason })),
         Event::ListUnchanged { server, method } => ("list_unchanged", json!({ "server": server, "method": method })),

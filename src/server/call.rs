@@ -3,6 +3,7 @@
 use std::fmt::Debug;
 use std::sync::Arc;
 
+use super::result_checks::ResultCheck;
 use crate::jsonrpc::{Envelope, OwnedJson, RawId, RawJson, Reply, RequestId};
 use crate::mcp::{Era, Method};
 use crate::transport::stream::Outbox;
@@ -39,6 +40,8 @@ pub(crate) struct Call {
     pub(crate) input_rounds: u8,
     /// Input that a legacy server may request from the modern client of this request; None if the server may not.
     pub(crate) input: Option<Box<InputGrant>>,
+    /// Check of the result, if there is one.
+    pub(crate) result_check: Option<Arc<ResultCheck>>,
     /// Sender of the request.
     pub(crate) sink: Arc<dyn ResponseSink>,
 }

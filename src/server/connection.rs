@@ -24,6 +24,7 @@ use super::call::ResponseSink;
 use super::former_tools::FormerTools;
 use super::link::Link;
 use super::pending_requests::{CallEnd, PendingRequest, PendingRequests, RawResponse};
+use super::result_checks::{ResultChecks, ResultFault};
 use crate::bridge::{Identity, InputError};
 use crate::event::StrayKind;
 use crate::jsonrpc::{
@@ -44,6 +45,8 @@ pub(crate) struct ConnectionLost;
 pub(crate) enum ConnectionNotice {
     /// The server reports a change of one of its lists.
     ListChanged(u64, ListKind),
+    /// A result of the named tool has this fault; the second string is the reason.
+    ResultFault(String, ResultFault, String),
     /// The named tool cannot be offered over HTTP; the second string is the reason.
     LeftOut(String, String),
     /// The list was not read to its end, for this reason.
@@ -170,6 +173,11 @@ impl Connection {
     /// Sets the tools whose arguments changed incompatibly, to explain calls that fail.
     pub(in crate::server) fn set_former_tools(&self, tools: FormerTools) {
         locked(&self.pending).former_tools = tools;
+    }
+
+    /// Sets the checks of results of tools.
+    pub(in crate::server) fn set_result_checks(&self, checks: ResultChecks) {
+        locked(&self.pending).result_checks = checks;
     }
 
     /// Sends a request of the proxy itself. In the modern era, a `_meta` with the client's identity is added.

@@ -9,6 +9,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use super::call::{Call, InputPhase};
 use super::former_tools::FormerTools;
 use super::input_requests::InputRequests;
+use super::result_checks::ResultChecks;
 use super::tasks::Tasks;
 use crate::jsonrpc::RequestId;
 
@@ -54,6 +55,8 @@ pub(super) struct PendingRequests {
     pub(super) newest_own_method: Option<Box<str>>,
     /// Tools whose arguments changed incompatibly while the client was connected.
     pub(super) former_tools: FormerTools,
+    /// Checks of results of tools.
+    pub(super) result_checks: ResultChecks,
     /// Tasks that the generation runs for clients.
     pub(super) tasks: Tasks,
     /// Server's own requests for input from modern clients.

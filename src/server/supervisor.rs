@@ -47,6 +47,7 @@ use crate::jsonrpc::RawId;
 use crate::mcp::ListKind;
 use failing::PackageWatch;
 use generations::{ActiveGeneration, Generation};
+use judging::ReportedFaults;
 
 /// Task that owns a server.
 #[derive(Debug)]
@@ -94,8 +95,8 @@ pub(crate) struct Supervisor {
     is_era_reported: bool,
     /// Names reported as duplicates in a list.
     duplicates: HashSet<(ListKind, String)>,
-    /// Errors of the connected client in the tools, as reported.
-    rejected: HashSet<String>,
+    /// Faults of tools for clients, as reported.
+    tool_faults: ReportedFaults,
     /// Tools whose arguments changed incompatibly.
     former_tools: FormerTools,
     /// Calls that wait until the tools are read again.
@@ -140,7 +141,7 @@ impl Supervisor {
             undeclared: HashSet::new(),
             is_era_reported: false,
             duplicates: HashSet::new(),
-            rejected: HashSet::new(),
+            tool_faults: ReportedFaults::default(),
             former_tools: FormerTools::default(),
             mismatched: Vec::new(),
             tasks: TaskTracker::new(),

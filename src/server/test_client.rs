@@ -64,6 +64,7 @@ pub(in crate::server) fn call(sink: Arc<dyn ResponseSink>, id: &str) -> Call {
         resends: 0,
         input_rounds: 0,
         input: None,
+        result_check: None,
         sink,
     }
 }

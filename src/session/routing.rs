@@ -223,6 +223,7 @@ impl Session {
             resends: 0,
             input_rounds: 0,
             input: None,
+            result_check: None,
             sink,
         }
     }

@@ -306,3 +306,23 @@ fn hostile_definitions_are_judged_in_time() {
     assert!(!lint("srv", &list(&[wide]), &clients).is_empty());
     assert!(begun.elapsed().as_secs() < 20, "{:?}", begun.elapsed());
 }
+
+#[test]
+fn a_result_is_judged_by_the_definition_of_its_tool() {
+    let tools = list(&[member("outputSchema", &json!({ "type": "object" }))]);
+    let found = |client: &str, result: &str| {
+        let clients = [client.parse().unwrap()];
+        let findings = lint_result(&tools.entries[0], result, &clients).into_iter();
+        let found = findings.map(|it| (it.rule.id, it.level, it.text));
+        found.collect::<Vec<_>>()
+    };
+    let missing = "a result has no `structuredContent`, which the `outputSchema` requires";
+    let mismatch = ("output-mismatch", LintLevel::Error, missing.to_owned());
+    assert_eq!(found("python-sdk", "{}"), [mismatch]);
+    assert_eq!(found("python-sdk", r#"{"structuredContent":{}}"#), []);
+    assert_eq!(found("claude-code", "{}"), []);
+    let long = format!(r#"{{"content":[{{"text":"{}"}}]}}"#, "x".repeat(100_001));
+    let length = "a result has about 25001 tokens, more than 25000";
+    let length = ("result-length", LintLevel::Warning, length.to_owned());
+    assert_eq!(found("claude-code", &long), [length]);
+}

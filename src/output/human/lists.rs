@@ -55,6 +55,11 @@ pub(super) fn lists(event: &Event) -> String {
             clean(tool),
             clean(reason)
         ),
+        Event::ResultFaulty { tool, reason, .. } => format!(
+            "{WARN}a result of tool `{}` {}{WARN:#}",
+            clean(tool),
+            clean(reason)
+        ),
         _ => life(event),
     }
 }

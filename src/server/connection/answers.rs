@@ -95,6 +95,9 @@ impl Connection {
                     }
                     _ => self.deliver(&call, line, envelope, id),
                 }
+                if let (Some(check), Some(result)) = (&call.result_check, envelope.result) {
+                    check.run(result, &self.notices);
+                }
                 self.settled(end);
                 Ok(())
             }

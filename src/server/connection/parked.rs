@@ -113,6 +113,7 @@ impl Connection {
             may_retry: false,
             resends: u8::MAX,
             input_rounds: call.input_rounds,
+            result_check: call.result_check.take(),
             input: Some(Box::new(InputGrant {
                 line: Box::default(),
                 phase: InputPhase::Parked,
@@ -151,6 +152,7 @@ impl Connection {
                 };
             }
             (call.rename, call.line) = (parked.rename.take(), parked.line.take());
+            call.result_check = parked.result_check.take();
             *parked = call;
             (answered, has_more)
         };

@@ -64,11 +64,17 @@ impl Connection {
             if pending.closed {
                 return Err(call);
             }
+            let is_tool = call.method == Method::CallTool;
             let may_need_line = self.is_http()
                 || self.may_request_input(&call)
-                || call.method == Method::CallTool && !pending.former_tools.is_empty();
+                || is_tool && !pending.former_tools.is_empty();
             if may_need_line && call.line.is_none() {
                 call.line = Some(line.into());
+            }
+            if is_tool && !pending.result_checks.is_empty() {
+                let own_name = call.rename.as_ref().map(OwnedJson::as_raw);
+                let name = own_name.or(envelope.params.name).and_then(RawJson::text);
+                call.result_check = name.and_then(|name| pending.result_checks.of(&name));
             }
             pending.insert_call(call)
         };

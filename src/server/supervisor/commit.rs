@@ -57,6 +57,7 @@ impl Supervisor {
             _ => lists_diff(&before.lists, &lists),
         };
         self.keep_former_tools(&before.lists, &lists, &diff, &running.connection);
+        self.check_results(&lists, &running.connection);
         let snapshot = Arc::new(Snapshot {
             generation: number,
             lists,

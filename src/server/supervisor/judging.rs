@@ -2,13 +2,24 @@
 
 use std::collections::HashSet;
 
+use super::super::connection::Connection;
 use super::super::lists::Lists;
+use super::super::result_checks::{ResultChecks, ResultFault};
 use super::Supervisor;
 use crate::config::OnBadTool;
-use crate::contract::{ClientVersion, LintLevel, lint};
+use crate::contract::{ClientVersion, LintLevel, ResultLimit, lint};
 use crate::event::Event;
 use crate::jsonrpc::Members;
 use crate::mcp::ListKind;
+
+/// Faults that were reported.
+#[derive(Debug, Default)]
+pub(super) struct ReportedFaults {
+    /// Errors in the newest definitions.
+    errors: HashSet<String>,
+    /// Tools with faulty results.
+    results: HashSet<(String, ResultFault)>,
+}
 
 impl Supervisor {
     /// Returns the connected client; `None` if its rules are unknown.
@@ -37,7 +48,7 @@ impl Supervisor {
         }
         let mut found = HashSet::new();
         let mut is_new = |text: String| {
-            let is_known = self.rejected.contains(&text);
+            let is_known = self.tool_faults.errors.contains(&text);
             found.insert(text) && !is_known
         };
         let mut events = Vec::new();
@@ -66,8 +77,40 @@ impl Supervisor {
                 places,
             });
         }
-        self.rejected = found;
+        self.tool_faults.errors = found;
         events
+    }
+
+    /// Checks the results of calls on `connection` against the tools in `lists` and the limit of the client.
+    pub(super) fn check_results(&self, lists: &Lists, connection: &Connection) {
+        let Ok(tools) = &lists[ListKind::Tools.index()] else {
+            return;
+        };
+        let limit = self.known_client().and_then(|client| {
+            let mut limit = ResultLimit::of(client)?;
+            // A client passes its own variables on to the proxy.
+            let changed = std::env::var(limit.variable).ok();
+            limit.tokens = changed
+                .and_then(|it| it.parse().ok())
+                .unwrap_or(limit.tokens);
+            Some((client, limit))
+        });
+        let checks = ResultChecks::new(tools, &self.tool_faults.results, limit);
+        connection.set_result_checks(checks);
+    }
+
+    /// Reports a fault of a tool's results once.
+    pub(super) fn report_result_fault(&mut self, tool: &str, fault: ResultFault, reason: &str) {
+        let is_new = self.tool_faults.results.insert((tool.to_owned(), fault));
+        if is_new {
+            let (tool, reason) = (tool.to_owned(), reason.to_owned());
+            let server = self.name();
+            self.send_events(vec![Event::ResultFaulty {
+                server,
+                tool,
+                reason,
+            }]);
+        }
     }
 
     /// Sends events.

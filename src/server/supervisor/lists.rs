@@ -39,6 +39,9 @@ impl Supervisor {
             ConnectionNotice::ListUndeclared(kind) => return self.report_list_undeclared(*kind),
             ConnectionNotice::ListCut(kind, reason) => return self.report_list_cut(*kind, reason),
             ConnectionNotice::LeftOut(tool, reason) => return self.report_left_out(tool, reason),
+            ConnectionNotice::ResultFault(tool, fault, reason) => {
+                return self.report_result_fault(tool, *fault, reason);
+            }
             ConnectionNotice::EraUnsuitable => return self.report_unsuitable_era(),
         };
         if self.machine.active() == Some(*number) {
@@ -184,6 +187,7 @@ impl Supervisor {
             if let Some(active) = self.active() {
                 let connection = active.running.connection.clone();
                 self.keep_former_tools(&snapshot.lists, &lists, &diff, &connection);
+                self.check_results(&lists, &connection);
             }
             self.context.resources.events.send(Event::ListsChanged {
                 server: self.name(),

@@ -135,3 +135,41 @@ fn a_tool_that_costs_the_client_all_others_is_left_out_if_configured() {
     // Another client may accept the tool.
     assert_eq!(names(&open("codex")), ["good", "bad"]);
 }
+
+#[test]
+fn faulty_results_are_told_once_for_each_tool() {
+    let schema = json!({"type": "object", "properties": {"max": {"type": "number"}}});
+    let wrong = r#"{"content":[],"structuredContent":{"max":"21"}}"#;
+    let long = json!({"content": [{"type": "text", "text": "x".repeat(100_004)}]});
+    let tool = |name: &str, raw: &str| json!({"name": name, "inputSchema": {"type": "object"}, "outputSchema": schema, "x-raw": raw});
+    let mut large = tool("large", &long.to_string());
+    large.as_object_mut().unwrap().remove("outputSchema");
+    let script = json!({"tools": [tool("wrong", wrong), tool("right", &wrong.replace("\"21\"", "21")), large]});
+    let project = Project::new();
+    project.write("script.json", &script.to_string());
+    let server =
+        [example("fake_server").as_os_str(), "script.json".as_ref()].map(ToOwned::to_owned);
+    let proxy = Proxy::dev(server).options(["--name", "fake", "--no-watch"]);
+    let peer = proxy.within(&project).spawn();
+    let mut params = initialize_params();
+    params["clientInfo"] = json!({"name": "claude-code", "version": "2.1.330"});
+    peer.initialize(&params).result();
+    let era = Era::Legacy;
+    let client = Client { peer, era };
+    for tool in ["right", "wrong", "large", "wrong", "right"] {
+        let line = client.call(tool, &json!({})).line;
+        assert!(tool != "wrong" || line.contains(wrong), "{line}");
+    }
+    client.peer.expect_stderr(
+        "a result of tool `wrong` does not fit the `outputSchema`: `max` must be of type number",
+    );
+    client.peer.expect_stderr(
+        "a result of tool `large` has about 25001 tokens, more than 25000, which claude-code 2.1.330 does not pass",
+    );
+    client.success(RELOAD, &json!({}));
+    client.call("wrong", &json!({}));
+    client.success(RELOAD, &json!({}));
+    let told = client.peer.stderr();
+    let told = told.iter().filter(|line| line.contains("a result of tool"));
+    assert_eq!(told.count(), 2);
+}

@@ -142,7 +142,10 @@ pub(super) fn missing(own: &Path, there: &Path, cwd: &Path) -> Vec<String> {
                 continue;
             };
             let is_ignored = repository.is_path_ignored(relative).unwrap_or(false);
-            if is_ignored && there.join(relative).symlink_metadata().is_err() {
+            if is_ignored
+                && relative != Path::new(".git")
+                && there.join(relative).symlink_metadata().is_err()
+            {
                 missing.push(relative.display().to_string());
             }
         }
