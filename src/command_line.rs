@@ -1,13 +1,14 @@
 //! Reader of command lines that start servers: wrappers such as `uv run`, runtimes, their options, scripts and modules.
 //!
 //! `programs` is the table of known programs and their options, `arguments` tells options from other words by it,
-//! `package_script` reads calls such as `npm run`, and `launch` accepts only readings that are certain. The other
-//! functions also read unknown programs and options: a word with a dash is an option without a value then. This module
-//! does no I/O; callers look up files.
+//! `package_script` reads calls such as `npm run`, `inner_watcher` detects watchers within a command, and `launch` accepts
+//! only readings that are certain. The other functions also read unknown programs and options: a word with a dash is an
+//! option without a value then. This module does no I/O; callers look up files.
 
 #![cfg_attr(not(test), deny(clippy::disallowed_methods))]
 
 mod arguments;
+pub(crate) mod inner_watcher;
 mod launch;
 mod package_script;
 mod programs;

@@ -72,6 +72,7 @@ use crate::warm::{LoadedFiles, StandbyCost, WarmReload};
 use gate::{Gate, GateStatus};
 pub(crate) use report::ProxyResources;
 use report::{Command, ReportSender, ServerContext, SupervisorMessage};
+use serving_process::ServingProcess;
 pub(crate) use status::{Status, WatchedFiles};
 use supervisor::Supervisor;
 
@@ -96,6 +97,8 @@ struct ServerShared {
     loaded_files: Mutex<LoadedFiles>,
     /// True if the user was warned that an installed copy of the saved files runs.
     is_copy_reported: AtomicBool,
+    /// Process that reloads itself, which the next generation is linked to.
+    kept_process: Mutex<Option<Arc<ServingProcess>>>,
     /// True if the user was told that other machines reach the server.
     is_exposure_told: AtomicBool,
     /// True if a start failed on the probe `server/discover` and succeeded without it: later starts skip the probe.
@@ -149,6 +152,7 @@ impl ServerShared {
             files_observer: Mutex::default(),
             loaded_files: Mutex::default(),
             is_copy_reported: AtomicBool::new(false),
+            kept_process: Mutex::default(),
             is_exposure_told: AtomicBool::new(false),
             no_probe: AtomicBool::new(false),
             tools_unanswered: AtomicBool::new(false),

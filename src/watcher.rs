@@ -76,6 +76,8 @@ pub(crate) enum WatchRequest {
         args: Vec<OsString>,
         /// Whether a build runs before each start.
         builds: bool,
+        /// Whether the server may reload itself; otherwise a watcher within the command is warned of.
+        may_reload: bool,
         /// Ordered globs: `!` excludes, the last match wins. Globs are inferred if none of them includes.
         globs: Vec<String>,
         /// Files that inferred globs do not cover.

@@ -177,6 +177,7 @@ fn request(spec: &ServerSpec) -> Option<WatchRequest> {
         program: spec.program.clone(),
         args: spec.args.clone(),
         builds: spec.build.is_some(),
+        may_reload: spec.listens.is_some(),
         globs: spec.watch.clone(),
         left_out: Vec::new(),
         own_writes: None,

@@ -1,10 +1,13 @@
 //! External part of a generation: a process, a process with a link to its port, or a link to a remote server.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use reqwest::StatusCode;
+use tokio::sync::watch;
 
+use super::http_process::ProcessDemand;
 use super::serving_process::ServingProcess;
 use crate::config::ProcessAddress;
 use crate::transport::child::Child;
@@ -25,11 +28,15 @@ pub(crate) enum Backend {
 /// Link to a process that serves HTTP.
 #[derive(Debug)]
 pub(crate) struct HttpProcess {
-    /// The last generation that is linked to it ends it.
+    /// Generations that follow a lost link, or a reload of its own, share it. The last one that is linked to it ends it.
     pub(super) process: Arc<ServingProcess>,
     pub(super) link: LinkGuard,
     /// Address as configured.
     pub(super) address: ProcessAddress,
+    /// Demand that the process meets; `New` if it was started for this generation.
+    pub(super) demand: ProcessDemand,
+    /// Processes that listened on the port when the generation proved itself, if the process reloads itself.
+    pub(super) instance: watch::Sender<BTreeSet<u32>>,
 }
 
 /// Link that is cut on drop.

@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use tokio::task::spawn_blocking;
@@ -16,7 +16,7 @@ use super::backend::{Backend, SHOWN_STDERR};
 use super::connection::Client;
 use super::generation::{self, GenerationExit, ProofResults, ProvenGeneration, RunningGeneration};
 use super::handshake::{ClientHello, Handshake, ProofFailure, replay, shake_hands};
-use super::http_process::{self, AddressSearch};
+use super::http_process::{self, AddressSearch, ProcessDemand};
 use super::lists::fetch_lists;
 use super::report::{Report, ServerContext};
 use super::serving_process::ServingProcess;
@@ -50,8 +50,10 @@ pub(crate) struct Candidate {
     pub(crate) timed_out_starts: u32,
     /// True if the handshake is published before the lists are read.
     pub(crate) announce: bool,
-    /// Process over HTTP whose session was lost, for a new session.
-    pub(crate) lasting: Option<Arc<ServingProcess>>,
+    /// Process that is needed, for a server over HTTP.
+    pub(crate) demand: ProcessDemand,
+    /// Process over HTTP to which the active generation has lost its link, and which it keeps, for another link.
+    pub(crate) lasting: Weak<ServingProcess>,
 }
 
 /// Reason why a standby did not prove itself, as a sentence fragment.
@@ -229,8 +231,7 @@ impl Candidate {
             );
         }
         if let Some(address) = &context.spec.listens {
-            let lasting = self.lasting.clone();
-            let started = http_process::start(context, address, lasting, number, client, identity);
+            let started = http_process::start(self, address, identity);
             return (started.await, None, None);
         }
         let started = self.shared.warm.start(&context.spec, number, cold).await;
@@ -271,22 +272,26 @@ impl Candidate {
         let Some(process) = running.backend.http_process() else {
             return shake().await;
         };
-        let mut search = AddressSearch::new(process, self.limit());
-        loop {
-            search.next().await?;
-            match search.attempt(shake()).await {
-                Ok(handshake) => {
-                    if let Some(socket) = search.confirm().await? {
-                        self.tell_exposure(socket);
+        // On the heap, because a start must not grow the futures around it.
+        let introduction = Box::pin(async {
+            let mut search = AddressSearch::new(process, self.limit());
+            loop {
+                search.next().await?;
+                match search.attempt(shake()).await {
+                    Ok(handshake) => {
+                        if let Some(socket) = search.confirm().await? {
+                            self.tell_exposure(socket);
+                        }
+                        return Ok(handshake);
                     }
-                    return Ok(handshake);
+                    Err(failure) => search.refused(failure)?,
                 }
-                Err(failure) => search.refused(failure)?,
+                if let Some(note) = search.note() {
+                    self.note(note);
+                }
             }
-            if let Some(note) = search.note() {
-                self.note(note);
-            }
-        }
+        });
+        process.await_instance(introduction).await
     }
 
     /// Notes, once, that other machines reach the server.
@@ -342,6 +347,9 @@ impl Candidate {
                 )));
             }
         }
+        if let Some(process) = running.backend.http_process() {
+            process.record_proof().await;
+        }
         Ok(ProofResults {
             handshake,
             lists,
@@ -365,11 +373,14 @@ pub(crate) async fn stop(running: RunningGeneration) -> GenerationExit {
         stderr.settle().await;
     }
     let calls = running.connection.close();
+    if let Some(process) = running.backend.http_process() {
+        process.process.record_failure().await;
+    }
     running.backend.stop(GRACE).await;
     GenerationExit {
         how,
         status,
-        is_session_lost: false,
+        runs_on: false,
         stderr: stderr.map(|it| it.last(SHOWN_STDERR)).unwrap_or_default(),
         calls,
     }

@@ -50,8 +50,8 @@ pub(crate) struct GenerationExit {
     pub(crate) how: String,
     /// HTTP status with which a remote server refused.
     pub(crate) status: Option<StatusCode>,
-    /// True if only the session was lost: the server runs on, and may answer calls in flight.
-    pub(crate) is_session_lost: bool,
+    /// True if only the link to a process was lost, or its session: the process runs on.
+    pub(crate) runs_on: bool,
     pub(crate) stderr: Vec<String>,
     /// Calls that the generation did not answer.
     pub(crate) calls: Vec<Call>,

@@ -2,30 +2,31 @@
 //! ends the generation. Nothing counts as its answer until the process is known to own the port.
 
 mod address_search;
+mod process_choice;
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
+use std::collections::BTreeSet;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::net::TcpStream;
+use tokio::sync::watch;
 use tokio::task::spawn_blocking;
 use tokio::time::{sleep, timeout};
 
 use super::backend::{Backend, HttpProcess, LinkGuard};
-use super::connection::{Client, Connection};
+use super::candidate::Candidate;
+use super::connection::Connection;
 use super::generation::RunningGeneration;
 use super::handshake::ProofFailure;
 use super::link::Link;
 use super::link_reader::{LinkEnd, LinkReader, ProcessExit};
-use super::process::spawn_failure;
-use super::report::ServerContext;
-use super::serving_process::ServingProcess;
+use super::serving_process::{REACTION, ServingProcess};
 use crate::bridge::Identity;
 use crate::config::ProcessAddress;
-use crate::event::{Event, Failure};
-use crate::transport::child;
+use crate::event::Failure;
 use crate::transport::http::{HttpLink, LinkError};
-use crate::transport::listening_ports::{listening_sockets, listens_on, own_sockets};
+use crate::transport::listening_ports::{all_listen_on, listening_sockets, listens_on};
 pub(super) use address_search::AddressSearch;
 use address_search::late;
 
@@ -35,23 +36,33 @@ const TRY_INTERVAL: Duration = Duration::from_millis(10);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 /// Time after which the owner of the port is looked up again: a process may hand its socket to a child.
 const LOOK_AGAIN: Duration = Duration::from_millis(300);
+/// Interval at which an instance that may end for a reload of its own is looked at.
+const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Starts a process on its port, or takes `lasting`, whose last session was lost, and starts the tasks that read its
-/// messages. Its end is reported as [`Report::Ended`](super::report::Report::Ended).
+/// Reason for a start, as far as a process that runs already may meet it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum ProcessDemand {
+    /// Any process.
+    Any,
+    /// A process that has loaded the save at this time.
+    Saved(Instant),
+    /// The process to which the link was lost at this time, with the instance that runs within it from then on.
+    Lost(Instant),
+    /// A new process.
+    New,
+}
+
+/// Links the generation to a process on its port and starts the tasks that read its messages. Its end is reported as
+/// [`Report::Ended`](super::report::Report::Ended).
 pub(super) async fn start(
-    context: &ServerContext,
+    candidate: &Candidate,
     address: &ProcessAddress,
-    lasting: Option<Arc<ServingProcess>>,
-    number: u64,
-    client: Arc<dyn Client>,
     identity: Identity,
 ) -> Result<RunningGeneration, Failure> {
     let since = Instant::now();
+    let (context, number) = (&candidate.context, candidate.number);
     let failed = |reason: String| Failure::new(number, format!("cannot be started: {reason}"));
-    let process = match lasting {
-        Some(process) => process,
-        None => spawn(context, address, number).await?,
-    };
+    let (process, demand) = process_choice::process_for(candidate, address).await?;
     let remote = address.on_port(process.port);
     let remote = remote.map_err(|error| failed(error.to_string()))?;
     let resources = &context.resources;
@@ -61,133 +72,93 @@ pub(super) async fn start(
         context.spec.name.as_str().into(),
         number,
         Link::HttpProcess(link.clone()),
-        client,
+        candidate.client.clone(),
         identity,
         context.notices.clone(),
     ));
     let exit = ProcessExit::of(&process.child);
-    let end = end(connection.clone(), exit.clone(), link.clone());
+    let (instance, of_instance) = watch::channel(BTreeSet::new());
+    let end = LinkWatch {
+        connection: connection.clone(),
+        exit: exit.clone(),
+        link: link.clone(),
+        reloads_itself: process.reloads_itself(),
+    };
     let reader = LinkReader::new(context, &connection, Some(exit));
-    tokio::spawn(reader.run(link.clone(), incoming, end));
+    tokio::spawn(reader.run(link.clone(), incoming, end.ended(of_instance)));
     Ok(RunningGeneration {
         connection,
         backend: Backend::HttpProcess(HttpProcess {
             process,
             link: LinkGuard(link),
             address: address.clone(),
+            demand,
+            instance,
         }),
         since,
     })
 }
 
-/// Starts a process on a port.
-async fn spawn(
-    context: &ServerContext,
-    address: &ProcessAddress,
-    number: u64,
-) -> Result<Arc<ServingProcess>, Failure> {
-    let failed = |reason: String| Failure::new(number, format!("cannot be started: {reason}"));
-    let port = match address.fixed_port() {
-        Some(port) => port,
-        None => free_port().map_err(|error| failed(format!("no port is free: {error}")))?,
-    };
-    let remote = address.on_port(port);
-    let remote = remote.map_err(|error| failed(error.to_string()))?;
-    let host = remote.url.host_str().unwrap_or("127.0.0.1").to_owned();
-    if accepts(&host, port).await {
-        let (owner, advice) = owner(port).await;
-        return Err(Failure {
-            advice: Some(advice),
-            passing: true,
-            ..failed(format!("{owner} listens on port {port}"))
-        });
-    }
-    if address.has_own_ports() && context.spec.hides_port() {
-        return Err(Failure {
-            advice: Some(
-                "remove PORT from `env`, or write {port} as its value; or name that port in `url`"
-                    .to_owned(),
-            ),
-            ..failed("its `env` sets PORT, so that it does not get the port of `url`".to_owned())
-        });
-    }
-    let resources = &context.resources;
-    if address.fixed_port().is_some() && number == 1 {
-        resources.events.send(Event::WatchNote {
-            server: context.spec.name.clone(),
-            message: format!(
-                "a save stops the old process first, because each start uses port {port}; with {{port}} in place of \
-                 {port} in the URL and the command, the old process serves until the new one works"
-            ),
-        });
-    }
-    let spec = context.spec.on_port(port);
-    let child = child::spawn_logging(&spec, number, &resources.events, &resources.reaper);
-    let child = child.map_err(|error| spawn_failure(number, &error))?;
-    resources.events.send(Event::Spawned {
-        server: context.spec.name.clone(),
-        generation: number,
-        pid: child.pid(),
-    });
-    Ok(Arc::new(ServingProcess { child, host, port }))
+/// Link to a process, which ends before the process, or with it.
+struct LinkWatch {
+    connection: Arc<Connection>,
+    exit: ProcessExit,
+    link: HttpLink,
+    reloads_itself: bool,
 }
 
-/// Returns the owner of a port that is taken, and advice.
-async fn owner(port: u16) -> (&'static str, String) {
-    let is_on_port = |sockets: Option<Vec<SocketAddr>>| {
-        let mut sockets = sockets.into_iter().flatten();
-        sockets.any(|socket| socket.port() == port)
-    };
-    let own = std::process::id();
-    let found = spawn_blocking(move || (own_sockets(), listening_sockets(own))).await;
-    let (proxy, tree) = found.unwrap_or_default();
-    let own_ports = format!(
-        "write {{port}} in place of {port} in `url` and in the command: each start then gets a port of its own"
-    );
-    if is_on_port(proxy) {
-        let advice = format!("choose another port for `--http` than {port}, or {own_ports}");
-        return ("the proxy itself", advice);
-    }
-    if is_on_port(tree) {
-        return (
-            "another process of this proxy, such as that of another session,",
-            own_ports,
-        );
-    }
-    (
-        "another process",
-        format!("stop that process, or {own_ports}"),
-    )
-}
-
-/// Waits until the process exits, or its session or the link to it is lost. Nothing is sent from then on.
-async fn end(connection: Arc<Connection>, exit: ProcessExit, link: HttpLink) -> LinkEnd {
-    let lost = tokio::select! {
-        () = exit.exited() => None,
-        error = link.lost() => Some(error),
-    };
-    connection.reject_new();
-    if let Some(error) = lost.clone().filter(|error| error.is_session_lost) {
-        return LinkEnd {
-            error,
-            stderr: Vec::new(),
-            may_answer: true,
+impl LinkWatch {
+    /// Waits until the process exits, its session or the link to it is lost, or its `instance` ends. Nothing is sent
+    /// from then on.
+    async fn ended(self, instance: watch::Receiver<BTreeSet<u32>>) -> LinkEnd {
+        let link = &self.link;
+        let lost = tokio::select! {
+            () = self.exit.exited() => None,
+            error = link.lost() => Some(error),
+            () = instance_ended(instance, link) => {
+                Some(LinkError::from("no longer listens on its port".to_owned()))
+            }
         };
-    }
-    // The loss of the link is often the first sign of an exit.
-    let (how, stderr) = exit.soon().await.unzip();
-    let error = how.map(LinkError::from).or(lost);
-    LinkEnd {
-        error: error.unwrap_or_else(|| LinkError::from("exited".to_owned())),
-        stderr: stderr.unwrap_or_default(),
-        may_answer: false,
+        self.connection.reject_new();
+        if self.reloads_itself {
+            // The instance may wait for their end.
+            link.end_streams();
+        }
+        let is_session_lost = lost.as_ref().is_some_and(|error| error.is_session_lost);
+        // The loss of the link is often the first sign of an exit.
+        let exited = if is_session_lost {
+            None
+        } else {
+            self.exit.soon().await
+        };
+        let runs_on = exited.is_none() && (is_session_lost || self.reloads_itself);
+        let (how, stderr) = exited.unzip();
+        let error = how.map(LinkError::from).or(lost);
+        LinkEnd {
+            error: error.unwrap_or_else(|| LinkError::from("exited".to_owned())),
+            stderr: stderr.unwrap_or_default(),
+            may_answer: runs_on && !link.has_one_stream(),
+            runs_on,
+        }
     }
 }
 
-/// Returns a port on which nothing listens at the moment.
-fn free_port() -> std::io::Result<u16> {
-    let socket = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
-    Ok(socket.local_addr()?.port())
+/// Waits until a process of the `instance`, once that has proved itself, no longer listens on the port of the link. Its
+/// calls in flight may still be answered.
+async fn instance_ended(mut instance: watch::Receiver<BTreeSet<u32>>, link: &HttpLink) {
+    let proven = instance.wait_for(|pids| !pids.is_empty()).await;
+    let proven = proven.map(|pids| pids.clone());
+    let (Ok(pids), Some(port)) = (proven, link.url().port_or_known_default()) else {
+        return std::future::pending().await;
+    };
+    loop {
+        sleep(LOOK_INTERVAL).await;
+        let pids = pids.clone();
+        let looked = spawn_blocking(move || all_listen_on(&pids, port)).await;
+        if let Ok(Some(false)) = looked {
+            return;
+        }
+    }
 }
 
 /// Returns true if a process accepts connections on the port.
@@ -211,6 +182,44 @@ fn is_connected_to_itself(stream: &TcpStream) -> bool {
 }
 
 impl HttpProcess {
+    /// Awaits `handshake` of the instance that the generation needs, as long as there may be one.
+    pub(super) async fn await_instance<T>(
+        &self,
+        handshake: impl Future<Output = Result<T, ProofFailure>>,
+    ) -> Result<T, ProofFailure> {
+        let process = &self.process;
+        if !process.reloads_itself() {
+            return handshake.await;
+        }
+        if let ProcessDemand::Saved(save) = self.demand {
+            process.renewed(save).await?;
+        }
+        let failed = async {
+            match self.demand {
+                ProcessDemand::Saved(save) => process.ended_again(save).await,
+                ProcessDemand::Lost(time) => {
+                    let time = time.checked_sub(REACTION).unwrap_or(time);
+                    process.ended_again(time).await
+                }
+                ProcessDemand::New => process.stalled().await,
+                ProcessDemand::Any => std::future::pending().await,
+            }
+        };
+        // A watcher may hold the port open, and so the handshake, when its server has ended.
+        tokio::select! {
+            biased;
+            done = handshake => done,
+            failure = failed => Err(failure),
+        }
+    }
+
+    /// Records that the generation has proved itself: the end of its instance is its own end from now on.
+    pub(super) async fn record_proof(&self) {
+        let port = self.link.0.url().port_or_known_default();
+        let listeners = self.process.record_proof(port.unwrap_or(self.process.port));
+        self.instance.send_replace(listeners.await);
+    }
+
     /// Waits until the process accepts connections on its port.
     async fn listening(&self) -> Result<(), ProofFailure> {
         let mut exited = self.process.child.exited();
@@ -250,6 +259,13 @@ impl HttpProcess {
     /// Returns how a start can be described that took too long with `missing`, and advice.
     pub(super) async fn missed(&self, missing: String) -> (String, Option<String>) {
         let ServingProcess { host, port, .. } = &*self.process;
+        if let Some(pid) = self.process.awaited_end().await {
+            let missing = format!(
+                "its own reload waits for the end of process {pid}, which no longer listens: a call in flight, or \
+                 another program that is connected to it, may keep it"
+            );
+            return (missing, None);
+        }
         if accepts(host, *port).await {
             let refusal = self.link.0.refusal();
             let late = refusal.and_then(|refusal| late(&refusal, self.address.is_auto()));
@@ -304,8 +320,11 @@ fn reachable(socket: &SocketAddr) -> Option<SocketAddr> {
 
 #[cfg(test)]
 mod tests {
+    use std::net::TcpListener;
+
     use tokio::net::TcpSocket;
 
+    use super::process_choice::free_port;
     use super::*;
 
     #[cfg(unix)]

@@ -25,6 +25,8 @@ pub(super) struct LinkEnd {
     pub(super) stderr: Vec<String>,
     /// Whether calls in flight may still be answered, each on a stream of its own.
     pub(super) may_answer: bool,
+    /// True if the process behind the link runs on, for another link.
+    pub(super) runs_on: bool,
 }
 
 /// Exit of a process behind a link. A broken connection is often its first sign, and it explains more.
@@ -118,7 +120,7 @@ impl LinkReader {
         let exit = GenerationExit {
             how: end.error.reason,
             status: end.error.status,
-            is_session_lost: end.error.is_session_lost,
+            runs_on: end.runs_on,
             stderr: end.stderr,
             calls,
         };

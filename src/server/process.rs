@@ -141,7 +141,7 @@ fn wait_for_exit(
         let exit = GenerationExit {
             how,
             status: None,
-            is_session_lost: false,
+            runs_on: false,
             stderr: stderr.last(SHOWN_STDERR),
             calls: connection.close(),
         };

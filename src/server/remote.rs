@@ -50,6 +50,7 @@ pub(super) fn start(
             error: watched.lost().await,
             stderr: Vec::new(),
             may_answer: !watched.has_one_stream(),
+            runs_on: false,
         }
     };
     tokio::spawn(reader.run(link.clone(), incoming, end));

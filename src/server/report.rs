@@ -173,6 +173,8 @@ pub(crate) type RelistResult = (ListKind, Result<Result<List, String>, ProofFail
 pub(crate) enum Report {
     /// Packages were installed while the server was broken.
     Installed(PackageInstallation),
+    /// The process, which reloads itself, runs another instance than the one that failed.
+    Renewed,
     /// The build for the generation ended.
     Built {
         number: u64,

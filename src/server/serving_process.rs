@@ -1,12 +1,292 @@
-//! Process that serves HTTP. Generations that follow a lost session share it.
+//! Process that serves HTTP. Generations share it: when the link to a process that runs on is lost, the next generation is
+//! another link to it. One that reloads itself is kept at a save as well, until it has replaced the instance of the
+//! server within.
 
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use tokio::task::spawn_blocking;
+use tokio::time::sleep;
+
+use super::backend::SHOWN_STDERR;
+use super::handshake::ProofFailure;
+use crate::command_line::CommandLine;
+use crate::command_line::inner_watcher::{self, InnerWatcher};
+use crate::config::ServerSpec;
+use crate::lock::locked;
+use crate::package_scripts;
 use crate::transport::child::Child;
+use crate::transport::listening_ports::{TreeProcesses, tree_processes};
+
+/// Time for a process to replace its instance after a save or a loss.
+pub(super) const REACTION: Duration = Duration::from_secs(3);
+/// Like [`REACTION`], for a development server, which may replace its code without an end of a process.
+const REACTION_IN_PLACE: Duration = Duration::from_secs(1);
+/// Time between the end of an instance and the beginning of the next, at most.
+const GAP: Duration = Duration::from_secs(2);
+/// Interval at which the processes are read: that costs processor time.
+const LOOK_INTERVAL: Duration = Duration::from_millis(100);
+/// Like [`LOOK_INTERVAL`], for a wait that may last for hours.
+const LONG_LOOK_INTERVAL: Duration = Duration::from_millis(500);
+/// Time without output or much work after which an instance that has reported an error counts as failed.
+const QUIET: Duration = Duration::from_secs(1);
+/// Processor time within [`QUIET`] that is not much: watchers look for changes again and again.
+const QUIET_WORK: Duration = Duration::from_millis(250);
+/// Parts of lines in which a server or its framework reports an error.
+const ERROR_SIGNS: &[&str] = &["error", "exception", "traceback"];
 
 /// Process that serves HTTP.
 #[derive(Debug)]
 pub(crate) struct ServingProcess {
     pub(super) child: Child,
+    pub(super) spec: Arc<ServerSpec>,
     /// Host and port that it was given.
     pub(super) host: String,
     pub(super) port: u16,
+    /// Time within which it reacts to a save; `None` if it does not reload itself.
+    reaction: Option<Duration>,
+    /// Processes that listened when a generation last proved itself.
+    proven: Mutex<BTreeSet<u32>>,
+    /// Processes that listened when a generation last proved itself or failed.
+    known: Mutex<BTreeSet<u32>>,
+}
+
+/// Returns the watcher by which the command of a server over HTTP reloads itself. Reads the file system.
+pub(super) fn own_watcher(spec: &ServerSpec) -> Option<InnerWatcher> {
+    spec.listens.as_ref()?;
+    let command = CommandLine::new(&spec.cwd, &spec.program, &spec.args);
+    inner_watcher::within(command, package_scripts::find)
+}
+
+impl ServingProcess {
+    pub(super) fn new(
+        child: Child,
+        spec: Arc<ServerSpec>,
+        host: String,
+        port: u16,
+        watcher: Option<&InnerWatcher>,
+    ) -> Self {
+        let reaction = watcher.map(|watcher| {
+            if watcher.is_alone() {
+                REACTION_IN_PLACE
+            } else {
+                REACTION
+            }
+        });
+        Self {
+            child,
+            spec,
+            host,
+            port,
+            reaction,
+            proven: Mutex::default(),
+            known: Mutex::default(),
+        }
+    }
+
+    /// Returns true if the process reloads itself.
+    pub(super) fn reloads_itself(&self) -> bool {
+        self.reaction.is_some()
+    }
+
+    /// Returns true if the process can serve a further generation with these settings.
+    pub(super) fn may_serve(&self, spec: &ServerSpec) -> bool {
+        !self.child.has_exited() && self.spec.runs_like(spec)
+    }
+
+    /// Records the processes that listen, after a generation has proved itself; returns those that listen on `port`.
+    pub(super) async fn record_proof(&self, port: u16) -> BTreeSet<u32> {
+        if !self.reloads_itself() {
+            return BTreeSet::new();
+        }
+        let processes = self.processes().await.unwrap_or_default();
+        *locked(&self.proven) = processes.listeners();
+        *locked(&self.known) = processes.listeners();
+        processes.listeners_on(port)
+    }
+
+    /// Records the processes that listen, after a generation has failed.
+    pub(super) async fn record_failure(&self) {
+        if self.reloads_itself()
+            && let Some(processes) = self.processes().await
+        {
+            *locked(&self.known) = processes.listeners();
+        }
+    }
+
+    /// Waits until a process listens that did not at the last proof or failure.
+    pub(super) fn other_instance(&self) -> impl Future<Output = ()> + Send + use<> {
+        // Does not share the process, which ends with its last owner.
+        let (pid, known) = (self.child.pid(), locked(&self.known).clone());
+        async move {
+            while !has_other_listener(pid, &known).await {
+                sleep(LONG_LOOK_INTERVAL).await;
+            }
+        }
+    }
+
+    /// Waits until a process that began after `save` listens, or until the process seems to need no other instance for
+    /// this save, or replaces its code in place.
+    pub(super) async fn renewed(&self, save: Instant) -> Result<(), ProofFailure> {
+        let reaction = self.reaction.unwrap_or_default();
+        let mut exited = self.child.exited();
+        let mut ended = EndedInstance::default();
+        loop {
+            let since = save.elapsed();
+            let Some(processes) = self.processes().await else {
+                sleep(reaction.saturating_sub(since)).await;
+                return Ok(());
+            };
+            let has_reacted = since >= reaction;
+            if processes.has_younger_listener(since)
+                || (has_reacted && self.is_complete(&processes))
+            {
+                return Ok(());
+            }
+            ended.note(has_reacted && self.has_ended(&processes, since))?;
+            tokio::select! {
+                _ = exited.wait() => return Err(ProofFailure::NotListening(None)),
+                () = sleep(LOOK_INTERVAL) => {}
+            }
+        }
+    }
+
+    /// Waits until the instance that began after `time` has ended, and no other follows; returns the failure of the saved
+    /// code.
+    pub(super) async fn ended_again(&self, time: Instant) -> ProofFailure {
+        let mut ended = EndedInstance::default();
+        loop {
+            sleep(LOOK_INTERVAL).await;
+            let since = time.elapsed();
+            let processes = self.processes().await;
+            let has_ended = processes.is_some_and(|it| self.has_ended(&it, since));
+            if let Err(failure) = ended.note(has_ended) {
+                return failure;
+            }
+        }
+    }
+
+    /// Waits until the first instance has reported an error, and the process is then idle: its watcher waits for a save.
+    /// Returns the failure. Never resolves on systems that do not report the processes.
+    pub(super) async fn stalled(&self) -> ProofFailure {
+        let log = self.child.stderr();
+        let mut before = (Vec::new(), None);
+        loop {
+            let now = (log.last(SHOWN_STDERR), self.child.processor_time());
+            let spent = now.1.zip(before.1);
+            let is_idle = spent.is_some_and(|(now, before): (Duration, Duration)| {
+                now.saturating_sub(before) <= QUIET_WORK
+            });
+            let is_error = |line: &String| {
+                let line = line.to_lowercase();
+                ERROR_SIGNS.iter().any(|sign| line.contains(sign))
+            };
+            let is_quiet = is_idle && now.0 == before.0 && now.0.iter().any(is_error);
+            let processes = if is_quiet {
+                self.processes().await
+            } else {
+                None
+            };
+            if processes.is_some_and(|it| !self.has_instance(&it)) {
+                let reason = "reports an error, and its own reload waits for a save";
+                return ProofFailure::Wrong(reason.to_owned());
+            }
+            before = now;
+            sleep(QUIET).await;
+        }
+    }
+
+    /// Waits until the instance to which the link was lost at `time` is replaced; returns false if that does not happen. A
+    /// process that does not reload itself has only one, and needs no other.
+    pub(super) async fn recovers(&self, time: Instant) -> bool {
+        if !self.reloads_itself() {
+            return true;
+        }
+        loop {
+            let Some(processes) = self.processes().await else {
+                return true;
+            };
+            let is_replaced = self.is_complete(&processes)
+                || !processes.listeners().is_subset(&locked(&self.proven));
+            let is_starting = processes.has_younger(time.elapsed() + REACTION);
+            if is_replaced || is_starting || self.ending(&processes).is_some() {
+                return true;
+            }
+            if time.elapsed() >= REACTION || self.child.has_exited() {
+                return false;
+            }
+            sleep(LOOK_INTERVAL).await;
+        }
+    }
+
+    /// Returns a process that ends for the next instance, which waits for that end.
+    pub(super) async fn awaited_end(&self) -> Option<u32> {
+        self.ending(&self.processes().await?)
+    }
+
+    /// Returns true if as many processes listen as at the last proof, or without any proof if there is an instance.
+    fn is_complete(&self, processes: &TreeProcesses) -> bool {
+        let proven = locked(&self.proven).len();
+        if proven > 0 {
+            return processes.listeners.len() >= proven;
+        }
+        self.has_instance(processes) || !processes.listeners().is_subset(&locked(&self.known))
+    }
+
+    /// Returns true if the youngest process listens, as an instance does to which a watcher gives its open port.
+    fn has_instance(&self, processes: &TreeProcesses) -> bool {
+        let TreeProcesses { ages, listeners } = processes;
+        let youngest = ages.values().min();
+        let is_instance = |pid: &u32| *pid != self.child.pid() && ages.get(pid) == youngest;
+        listeners.keys().any(is_instance)
+    }
+
+    /// Returns true if no process is younger than `since`, none listens in place of one that has ended, and none is
+    /// ending.
+    fn has_ended(&self, processes: &TreeProcesses, since: Duration) -> bool {
+        !processes.has_younger(since)
+            && !self.is_complete(processes)
+            && self.ending(processes).is_none()
+    }
+
+    /// Returns a process that lives but no longer listens.
+    fn ending(&self, processes: &TreeProcesses) -> Option<u32> {
+        let mut before = locked(&self.known).clone();
+        before.extend(locked(&self.proven).iter());
+        let is_ending =
+            |pid: &u32| processes.ages.contains_key(pid) && !processes.listeners.contains_key(pid);
+        before.into_iter().find(is_ending)
+    }
+
+    async fn processes(&self) -> Option<TreeProcesses> {
+        processes(self.child.pid()).await
+    }
+}
+
+async fn processes(pid: u32) -> Option<TreeProcesses> {
+    spawn_blocking(move || tree_processes(pid)).await.ok()?
+}
+
+/// Returns true if a process of the tree `pid` listens that is not `known`.
+async fn has_other_listener(pid: u32, known: &BTreeSet<u32>) -> bool {
+    let processes = processes(pid).await;
+    processes.is_some_and(|it| !it.listeners().is_subset(known))
+}
+
+/// Time for which no instance has been seen.
+#[derive(Debug, Default)]
+struct EndedInstance(Option<Instant>);
+
+impl EndedInstance {
+    /// Records a look; returns the failure of the saved code once the instance has been missing for [`GAP`].
+    fn note(&mut self, has_ended: bool) -> Result<(), ProofFailure> {
+        if !has_ended {
+            self.0 = None;
+        } else if self.0.get_or_insert_with(Instant::now).elapsed() >= GAP {
+            let reason = "ended at the save, and its own reload started nothing that stays";
+            return Err(ProofFailure::Wrong(reason.to_owned()));
+        }
+        Ok(())
+    }
 }

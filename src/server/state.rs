@@ -13,7 +13,7 @@ mod rules;
 use std::collections::{BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
 
-pub(crate) use rules::{Rules, ServerLocation};
+pub(crate) use rules::{Rules, ServerLocation, Succession};
 
 /// Delay before the first restart after a crash; doubled by each crash that follows.
 const FIRST_BACKOFF: Duration = Duration::from_millis(250);
@@ -87,12 +87,14 @@ pub(crate) enum Input {
     Failed,
     /// The process of the active generation ended on its own.
     Exited,
-    /// The active generation has lost its session, but its process runs on.
-    SessionLost,
+    /// The active generation has lost its link or its session, but its process runs on.
+    LinkLost,
     /// A generation that made room, or a cancelled candidate, has ended.
     Gone(u64),
     /// The time `at` of `State::Restarting` or `retry_at` of `State::Broken` has come.
     Due,
+    /// The process, which reloads itself, runs another instance than the one that failed.
+    Renewed,
     /// A request is held although the server is unreachable: it calls for a retry before `retry_at`.
     Called,
     /// The server is stopped for good.
@@ -193,6 +195,12 @@ impl StateMachine {
         matches!(self.state, State::Starting(_)) && self.newest == number
     }
 
+    /// Returns true if the server is broken and runs again with another instance of its process, which reloads itself.
+    pub(crate) fn awaits_instance(&self) -> bool {
+        let is_broken = matches!(self.state, State::Broken { .. });
+        is_broken && self.rules.succession == Succession::Kept && !self.must_build()
+    }
+
     /// Returns true while a touched file may have changed.
     pub(crate) fn is_suspect(&self) -> bool {
         self.suspect
@@ -206,7 +214,7 @@ impl StateMachine {
             self.state,
             State::Live | State::Broken { .. } | State::Restarting { .. }
         );
-        is_at_rest && !self.rules.build && !self.rules.stop_first
+        is_at_rest && !self.rules.build && !self.stops_first()
     }
 
     /// Applies `input` at the time `now`; returns the effects in order.
@@ -272,7 +280,7 @@ impl StateMachine {
             }
             (State::Starting(cause), Input::Failed) => self.failed(cause, now, out),
             // ## Live => (Starting | Restarting)
-            (state, Input::SessionLost) => self.session_lost(state, now, out),
+            (state, Input::LinkLost) => self.link_lost(state, now, out),
             // ## Live => (Restarting | Broken)
             (state, Input::Exited) => {
                 self.active = None;
@@ -289,20 +297,12 @@ impl StateMachine {
             (State::Broken { retry_at: Some(_) }, Input::Due) => {
                 self.start_again(StartCause::Save, out)
             }
+            (_, Input::Renewed) if self.awaits_instance() => {
+                out.push(Effect::Hold);
+                self.start_again(StartCause::Save, out)
+            }
             (state, Input::Called) => self.retry_for_call(state, now, out),
             (state, _) => state,
-        }
-    }
-
-    /// Handles a candidate that did not prove itself.
-    fn failed(&mut self, cause: StartCause, now: Instant, out: &mut Vec<Effect>) -> State {
-        if self.rules.location == ServerLocation::Elsewhere {
-            self.unreachable(cause, now, out)
-        } else if cause == StartCause::Crash {
-            self.give_up(out);
-            self.crashed(now, out)
-        } else {
-            self.broken(None, out)
         }
     }
 
@@ -332,6 +332,14 @@ impl StateMachine {
             }
             _ => cause,
         };
+        if matches!(
+            state,
+            State::Restarting { .. } | State::Starting(StartCause::Crash)
+        ) && cause != StartCause::Crash
+        {
+            // An active generation has lost its link then, and only its successor would have needed its process.
+            self.give_up(out);
+        }
         match state {
             State::MakingRoom(_) if !self.must_build() => State::MakingRoom(cause),
             _ => self.begin(cause, out),
@@ -343,7 +351,7 @@ impl StateMachine {
         if let State::Building(_) | State::Starting(_) = state {
             out.push(Effect::Cancel(self.newest));
         }
-        if matches!(state, State::Starting(_)) && self.rules.stop_first {
+        if matches!(state, State::Starting(_)) && self.stops_first() {
             self.stopping.insert(self.newest);
         }
     }
@@ -358,6 +366,10 @@ impl StateMachine {
         self.start(cause, out)
     }
 
+    fn stops_first(&self) -> bool {
+        self.rules.succession == Succession::StopFirst
+    }
+
     /// Returns true if the last build may be out of date, which a new introduction alone does not cause.
     fn must_build(&self) -> bool {
         self.rules.build && self.unbuilt
@@ -365,7 +377,7 @@ impl StateMachine {
 
     /// Starts the newest generation, now or once there is room.
     fn start(&mut self, cause: StartCause, out: &mut Vec<Effect>) -> State {
-        if self.rules.stop_first {
+        if self.stops_first() {
             self.give_up(out);
         }
         if !self.stopping.is_empty() {
@@ -379,7 +391,7 @@ impl StateMachine {
     fn give_up(&mut self, out: &mut Vec<Effect>) {
         if let Some(old) = self.active.take() {
             out.push(Effect::Drain(old));
-            if self.rules.stop_first {
+            if self.stops_first() {
                 self.stopping.insert(old);
             }
         }
@@ -389,16 +401,6 @@ impl StateMachine {
         let broken = State::Broken { retry_at };
         self.reopen(broken, out);
         broken
-    }
-
-    fn start_again(&mut self, cause: StartCause, out: &mut Vec<Effect>) -> State {
-        self.newest += 1;
-        // A generation that still drains has the same process as an active one, which waits for its successor.
-        if self.active.is_none() && !self.stopping.is_empty() {
-            return State::MakingRoom(cause);
-        }
-        out.push(Effect::Spawn(self.newest));
-        State::Starting(cause)
     }
 }
 

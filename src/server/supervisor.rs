@@ -14,8 +14,8 @@ mod lists;
 mod retiring;
 mod saving;
 mod self_trigger;
+mod starting;
 
-use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -24,7 +24,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::sync::oneshot;
-use tokio_util::sync::CancellationToken;
+use tokio_util::sync::DropGuard;
 use tokio_util::task::TaskTracker;
 
 use super::call::{Call, ResponseSink};
@@ -36,18 +36,17 @@ use super::list_backoff::ListBackoff;
 use super::lists::ListsObserver;
 use super::report::{Command, Report, ServerContext, SupervisorMessage};
 use super::self_trigger::SelfTriggerDetector;
-use super::state::{
-    Effect, Input, LAST_BACKOFF, Rules, ServerLocation, StartCause, State, StateMachine,
-};
+use super::state::{Effect, Input, LAST_BACKOFF, StartCause, State, StateMachine};
 use super::status::state_in_words;
-use super::{ReloadResult, ServerShared, candidate};
-use crate::config::{OnBroken, ReloadMode, ServerSpec, StandbyMode};
+use super::{ReloadResult, ServerShared};
+use crate::config::{ServerSpec, StandbyMode};
 use crate::event::{Event, Failure};
 use crate::jsonrpc::RawId;
+use crate::lock::locked;
 use crate::mcp::ListKind;
 use failing::PackageWatch;
 use generations::{ActiveGeneration, Generation};
-use judging::ReportedFaults;
+use starting::rules;
 
 /// Task that owns a server.
 #[derive(Debug)]
@@ -65,6 +64,9 @@ pub(crate) struct Supervisor {
     build_again: bool,
     /// Report of a candidate that was started early, held back until the save is over.
     early_report: Option<Report>,
+    /// Time after the last touch of a save, if there was one; not later than the time at which a server can have begun
+    /// to reload itself because of it.
+    touched: Option<Instant>,
     /// Changed files for which a candidate is started once the save is over.
     saved: Vec<PathBuf>,
     /// True if the candidate was started early, before the save was known to be over.
@@ -77,6 +79,8 @@ pub(crate) struct Supervisor {
     changed_files: BTreeSet<PathBuf>,
     self_triggers: SelfTriggerDetector,
     package_watch: PackageWatch,
+    /// Ends the watch for another instance on drop.
+    instance_watch: Option<DropGuard>,
     reloads: Vec<oneshot::Sender<ReloadResult>>,
     relisting: HashSet<ListKind>,
     /// Signalled when no list is being read again.
@@ -123,6 +127,7 @@ impl Supervisor {
             generations: BTreeMap::new(),
             build_again: false,
             early_report: None,
+            touched: None,
             saved: Vec::new(),
             is_started_early: false,
             failure: None,
@@ -130,6 +135,7 @@ impl Supervisor {
             changed_files: BTreeSet::new(),
             self_triggers: SelfTriggerDetector::default(),
             package_watch: PackageWatch::default(),
+            instance_watch: None,
             reloads: Vec::new(),
             relisting: HashSet::new(),
             lists_awaited: Vec::new(),
@@ -205,6 +211,7 @@ impl Supervisor {
             Command::UpdateIdentity(identity) => self.on_identity(*identity),
             Command::Suspect => {
                 self.shared.warm.touched();
+                self.touched = Some(Instant::now());
                 self.note_touch();
                 self.step(Input::Suspect);
                 self.shared.gate.suspect_processed();
@@ -253,6 +260,7 @@ impl Supervisor {
         }
         match report {
             Report::Installed(installed) => self.on_installed(installed),
+            Report::Renewed => self.on_renewed(),
             Report::Built { number, result } => self.on_built(number, result),
             Report::Proved(proof) => self.on_proved(proof),
             Report::Failed(failure) => {
@@ -269,6 +277,10 @@ impl Supervisor {
             Report::Gone { number } => {
                 self.generations.remove(&number);
                 self.step(Input::Gone(number));
+                if self.machine.state() == State::Stopped {
+                    // A cancelled candidate may have started it after the stop.
+                    *locked(&self.shared.kept_process) = None;
+                }
             }
             Report::Unanswered {
                 call,
@@ -306,6 +318,7 @@ impl Supervisor {
             self.notify_client(&changed, Some(cause));
         }
         self.await_packages();
+        self.await_other_instance();
         let gate_status = *self.shared.gate.status().borrow();
         self.shared
             .describe(|status| status.state = state_in_words(self.machine.state(), gate_status));
@@ -365,6 +378,10 @@ impl Supervisor {
             self.shared.warm.forget();
         }
         self.context.resources.events.hide(&spec.hidden_values());
+        if spec.listens.is_none() {
+            // The last generation that is linked to it ends it.
+            *locked(&self.shared.kept_process) = None;
+        }
         self.context.spec = spec;
         for effect in effects {
             self.carry_out(effect);
@@ -374,69 +391,9 @@ impl Supervisor {
         }
     }
 
-    fn start_candidate(&mut self, number: u64) {
-        let Some(client) = self.client.clone() else {
-            return;
-        };
-        self.record_start();
-        let token = CancellationToken::new();
-        let started = Generation::Starting(token.clone());
-        self.generations.insert(number, started);
-        let candidate = candidate::Candidate {
-            context: self.context.clone(),
-            shared: self.shared.clone(),
-            number,
-            hello: self.hello.clone(),
-            files: self.changed_files.clone(),
-            hello_number: self.hello_number,
-            client,
-            timed_out_starts: self.timed_out_starts,
-            // A client that waits for its first response need not wait for the lists.
-            announce: self.active().is_none(),
-            lasting: self.lasting_process(),
-        };
-        self.tasks.spawn(candidate.run(token));
-    }
-
-    /// Returns the reason for holding requests, as a completion of "the call waited for …".
-    fn hold_reason(&self) -> Cow<'static, str> {
-        let reason = match self.machine.state() {
-            State::Building(_) => return self.build_hold_reason(),
-            State::MakingRoom(_) => self.drain_reason(),
-            State::Broken { .. } | State::Restarting { .. }
-                if self.context.spec.remote.is_some() =>
-            {
-                "its connection"
-            }
-            State::Live | State::Broken { .. } => "a changed file to settle",
-            State::Restarting { .. } => "its restart after a crash",
-            State::Idle | State::Starting(_) | State::Stopped => "its start",
-        };
-        reason.into()
-    }
-
     fn name(&self) -> String {
         self.context.spec.name.clone()
     }
-}
-
-fn rules(spec: &ServerSpec) -> Rules {
-    Rules {
-        build: spec.build.is_some(),
-        // Two generations cannot have one port.
-        stop_first: spec.reload == ReloadMode::StopFirst || has_fixed_port(spec),
-        serve_last_good: spec.on_broken == OnBroken::ServeLastGood,
-        location: match spec.remote {
-            Some(_) => ServerLocation::Elsewhere,
-            None => ServerLocation::Here,
-        },
-    }
-}
-
-fn has_fixed_port(spec: &ServerSpec) -> bool {
-    spec.listens
-        .as_ref()
-        .is_some_and(|it| it.fixed_port().is_some())
 }
 
 async fn sleep_until(due: Option<Instant>) {

@@ -176,6 +176,11 @@ impl Child {
         self.exited.clone()
     }
 
+    /// Returns true if the process itself has exited.
+    pub(crate) fn has_exited(&self) -> bool {
+        self.exited.0.borrow().is_some()
+    }
+
     /// Waits for `grace`, then requests the end of the group, and kills it one second later (SIGTERM and SIGKILL on
     /// Unix; other systems know no such request). Closes stdin first, if it was not taken; otherwise the caller must
     /// have closed it. Dropping the future kills the group immediately.
@@ -184,11 +189,16 @@ impl Child {
         if timeout(grace, self.exited.wait()).await.is_ok() {
             return;
         }
-        if self.group.terminate() && timeout(TERM_GRACE, self.exited.wait()).await.is_ok() {
+        self.end().await;
+    }
+
+    /// Requests the end of the group, and kills it one second later.
+    pub(crate) async fn end(&self) {
+        if self.group.terminate() && timeout(TERM_GRACE, self.exited().wait()).await.is_ok() {
             return;
         }
         self.group.kill();
-        if timeout(KILL_GRACE, self.exited.wait()).await.is_err() {
+        if timeout(KILL_GRACE, self.exited().wait()).await.is_err() {
             tracing::warn!(pid = self.pid(), "a killed server is still not gone");
         }
     }

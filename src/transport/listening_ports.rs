@@ -1,5 +1,5 @@
 //! Sockets on which a process and its descendants listen: whether an answer on a port comes from the process that was
-//! started.
+//! started, and whether a part of it was replaced.
 
 #[cfg(target_os = "linux")]
 mod linux;
@@ -8,8 +8,9 @@ mod macos;
 #[cfg(not(any(target_os = "linux", target_os = "macos")))]
 mod other;
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::net::SocketAddr;
+use std::time::Duration;
 
 #[cfg(target_os = "linux")]
 use linux as system;
@@ -18,8 +19,66 @@ use macos as system;
 #[cfg(not(any(target_os = "linux", target_os = "macos")))]
 use other as system;
 
-/// Returns the TCP sockets on which the process `root`, its process group and its descendants listen, in the order of
-/// ports; `None` if the system does not report them. Reads the state of every process.
+/// Sockets on which each process listens, without processes that do not listen.
+type SocketsByProcess = HashMap<u32, Vec<SocketAddr>>;
+
+/// Processes of a tree at one moment.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct TreeProcesses {
+    /// Age of each process.
+    pub(crate) ages: BTreeMap<u32, Duration>,
+    /// Ports of each process that listens.
+    pub(crate) listeners: BTreeMap<u32, BTreeSet<u16>>,
+}
+
+impl TreeProcesses {
+    /// Returns true if a process is younger than `age`.
+    pub(crate) fn has_younger(&self, age: Duration) -> bool {
+        self.ages.values().any(|it| *it < age)
+    }
+
+    /// Returns true if a process that listens is younger than `age`.
+    pub(crate) fn has_younger_listener(&self, age: Duration) -> bool {
+        let mut ages = self.ages.iter();
+        ages.any(|(pid, it)| *it < age && self.listeners.contains_key(pid))
+    }
+
+    /// Returns the processes that listen.
+    pub(crate) fn listeners(&self) -> BTreeSet<u32> {
+        self.listeners.keys().copied().collect()
+    }
+
+    /// Returns the processes that listen on `port`.
+    pub(crate) fn listeners_on(&self, port: u16) -> BTreeSet<u32> {
+        let all = self.listeners.iter();
+        let on_port = all.filter(|(_, ports)| ports.contains(&port));
+        on_port.map(|(pid, _)| *pid).collect()
+    }
+}
+
+/// Returns the process `root` and all that it has started; `None` if the system does not report when they began. Reads the
+/// state of every process.
+pub(crate) fn tree_processes(root: u32) -> Option<TreeProcesses> {
+    let ages = system::tree_ages(root)?;
+    let sockets = system::sockets_of(&ages.keys().copied().collect())?;
+    let ports = |sockets: Vec<SocketAddr>| sockets.iter().map(SocketAddr::port).collect();
+    let listeners = sockets.into_iter().map(|(pid, it)| (pid, ports(it)));
+    Some(TreeProcesses {
+        listeners: listeners.collect(),
+        ages,
+    })
+}
+
+/// Returns true if each of the processes listens on `port`; `None` if the system does not report it.
+pub(crate) fn all_listen_on(pids: &BTreeSet<u32>, port: u16) -> Option<bool> {
+    let sockets = system::sockets_of(&pids.iter().copied().collect())?;
+    let is_on_port = |socket: &SocketAddr| socket.port() == port;
+    let listens = |pid| sockets.get(pid).is_some_and(|it| it.iter().any(is_on_port));
+    Some(pids.iter().all(listens))
+}
+
+/// Returns the TCP sockets on which the process `root` and all that it has started listen, in the order of ports; `None`
+/// if the system does not report them. Reads the state of every process.
 pub(crate) fn listening_sockets(root: u32) -> Option<Vec<SocketAddr>> {
     system::listening_sockets(root).map(in_order)
 }
@@ -37,7 +96,8 @@ pub(crate) fn listens_on(sockets: &[SocketAddr]) -> String {
     format!("listens on {noun} {}", ports.join(", "))
 }
 
-fn in_order(mut sockets: Vec<SocketAddr>) -> Vec<SocketAddr> {
+fn in_order(sockets: SocketsByProcess) -> Vec<SocketAddr> {
+    let mut sockets: Vec<_> = sockets.into_values().flatten().collect();
     sockets.sort_unstable_by_key(|socket| (socket.port(), socket.ip()));
     sockets.dedup();
     sockets
@@ -54,7 +114,7 @@ mod tests {
     #[test]
     fn sockets_of_this_process_are_found() {
         for found in [system::listening_sockets, macos::listening_sockets] {
-            let found = || found(std::process::id()).unwrap();
+            let found = || in_order(found(std::process::id()).unwrap());
             let sockets = ["127.0.0.1:0", "0.0.0.0:0", "[::1]:0"].into_iter();
             // Some machines have no IPv6.
             let sockets: Vec<_> = sockets

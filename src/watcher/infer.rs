@@ -1,11 +1,9 @@
 //! Inference of watch globs from the server command, for servers without globs.
 //!
 //! `command` unwraps common launchers, `launcher` reads shell scripts, `packages` detects third-party packages,
-//! `project` finds the server's project, `language` selects its source files, `named` adds files of the arguments,
-//! `inner_watcher` detects file watchers.
+//! `project` finds the server's project, `language` selects its source files, `named` adds files of the arguments.
 
 mod command;
-mod inner_watcher;
 mod language;
 mod launcher;
 mod named;
@@ -23,6 +21,7 @@ pub(super) use self::language::{JAVASCRIPT, NODE, PYTHON};
 use self::named::NamedFiles;
 use self::project::{DirectoryLimits, around_environment, is_installed};
 use crate::command_line::CommandLine;
+use crate::command_line::inner_watcher::InnerWatcher;
 
 /// Result of the inference.
 #[derive(Debug, Default)]
@@ -52,22 +51,21 @@ enum SourceLocation {
 }
 
 /// Infers watch globs for a command that is started in `cwd`. `home` is the user's home directory; `builds` means that
-/// a build runs before each start.
+/// a build runs before each start, `may_reload` that a watcher within the command is no problem.
 pub(super) fn infer(
     program: &OsStr,
     args: &[OsString],
     cwd: &Path,
     home: Option<&Path>,
     builds: bool,
+    may_reload: bool,
 ) -> Inference {
     let limits = DirectoryLimits::new(home);
     let unwrapped = command::unwrap(CommandLine::new(cwd, program, args), &limits);
     let named = NamedFiles::by(&unwrapped);
     let mut inferred = Inference::default();
-    let watcher = unwrapped.watcher.as_ref();
-    inferred
-        .warnings
-        .extend(watcher.map(inner_watcher::InnerWatcher::warning));
+    let watcher = unwrapped.watcher.as_ref().filter(|_| !may_reload);
+    inferred.warnings.extend(watcher.map(InnerWatcher::warning));
     let globs = match &unwrapped.foreign {
         Some(package) => {
             inferred.notes.push(format!(

@@ -216,6 +216,7 @@ fn sources(cwd: &Path, globs: &[&str]) -> WatchRequest {
         program: "python".into(),
         args: Vec::new(),
         builds: false,
+        may_reload: false,
         globs: globs.iter().map(ToString::to_string).collect(),
         left_out: Vec::new(),
         own_writes: None,

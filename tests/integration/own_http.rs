@@ -3,6 +3,7 @@
 mod addresses;
 mod examples;
 mod raw;
+mod self_reloading;
 
 use std::ffi::OsString;
 use std::net::TcpListener;

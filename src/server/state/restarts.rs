@@ -1,16 +1,46 @@
-//! Restarts after the exit of a process, or the loss of a remote server or of a session.
+//! Restarts after a failed start, the exit of a process, or the loss of a remote server or of the link to a process.
 
 use std::time::{Duration, Instant};
 
 use super::{
     CALL_BACKOFF, Effect, FIRST_BACKOFF, FLAP_EXITS, FLAP_WINDOW, LAST_BACKOFF, ServerLocation,
-    StartCause, State, StateMachine,
+    StartCause, State, StateMachine, Succession,
 };
 
 /// Maximum number of failures on record; [`LAST_BACKOFF`] follows fewer.
 const MAX_FAILURES: usize = 16;
 
 impl StateMachine {
+    /// Handles a candidate that did not prove itself.
+    pub(super) fn failed(
+        &mut self,
+        cause: StartCause,
+        now: Instant,
+        out: &mut Vec<Effect>,
+    ) -> State {
+        if self.rules.location == ServerLocation::Elsewhere {
+            return self.unreachable(cause, now, out);
+        }
+        if cause == StartCause::Crash {
+            self.give_up(out);
+            if self.rules.succession != Succession::Kept {
+                return self.crashed(now, out);
+            }
+            // A process that reloads itself waits for the next save.
+        }
+        self.broken(None, out)
+    }
+
+    pub(super) fn start_again(&mut self, cause: StartCause, out: &mut Vec<Effect>) -> State {
+        self.newest += 1;
+        // A generation that still drains has the same process as an active one, which waits for its successor.
+        if self.active.is_none() && !self.stopping.is_empty() {
+            return State::MakingRoom(cause);
+        }
+        out.push(Effect::Spawn(self.newest));
+        State::Starting(cause)
+    }
+
     pub(super) fn crashed(&mut self, now: Instant, out: &mut Vec<Effect>) -> State {
         self.forget_old_exits(now);
         if self.rules.location == ServerLocation::Elsewhere {
@@ -27,23 +57,19 @@ impl StateMachine {
         State::Restarting { at: now + delay }
     }
 
-    /// Starts a new session with the process of the active generation: at once, or after a delay if the server has lost
-    /// another one lately. The generation stays until then, because the process ends with its last generation. One that
-    /// serves in place of broken code is given up, and one that another generation is about to replace stays.
-    pub(super) fn session_lost(
-        &mut self,
-        state: State,
-        now: Instant,
-        out: &mut Vec<Effect>,
-    ) -> State {
+    /// Starts a new link to the process of the active generation: at once, or after a delay if another one was lost lately.
+    /// The generation stays until then, because the process ends with its last generation. One that another generation
+    /// is about to replace, or that serves in place of broken code, is given up.
+    pub(super) fn link_lost(&mut self, state: State, now: Instant, out: &mut Vec<Effect>) -> State {
         match state {
             State::Live => {}
-            State::Broken { .. } => {
+            // Its successor is linked to the same process.
+            State::Restarting { .. } | State::Starting(StartCause::Crash) => return state,
+            _ => {
                 self.give_up(out);
                 self.reopen(state, out);
                 return state;
             }
-            _ => return state,
         }
         self.forget_old_exits(now);
         self.exits.push_back(now);

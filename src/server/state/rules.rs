@@ -5,12 +5,24 @@
 pub(crate) struct Rules {
     /// True if there is a build command.
     pub(crate) build: bool,
-    /// True if the old generation stops before the new one starts.
-    pub(crate) stop_first: bool,
+    /// Relation of a new generation to the process of the old one.
+    pub(crate) succession: Succession,
     /// True if the last good generation answers while the saved code does not run.
     pub(crate) serve_last_good: bool,
     /// Location of the server.
     pub(crate) location: ServerLocation,
+}
+
+/// Relation of a new generation to the process of the old one.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) enum Succession {
+    /// A new process starts beside the old one.
+    #[default]
+    Overlap,
+    /// The old process stops before the new one starts.
+    StopFirst,
+    /// The process is kept at a save, because it reloads itself.
+    Kept,
 }
 
 /// Location of a server.

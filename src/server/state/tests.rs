@@ -81,10 +81,11 @@ impl SimulatedSupervisor {
                 assert_eq!(self.candidate, None, "two candidates");
                 let rules = self.machine.rules;
                 let room = self.active.is_none() && self.making_room.is_empty();
-                // The successor of a generation whose session was lost has the same process.
+                // The successor of a generation that has lost its link has the same process.
                 let shares = self.active.is_some()
                     && self.machine.state == State::Starting(StartCause::Crash);
-                assert!(room || shares || !rules.stop_first, "two at once");
+                let is_alone = rules.succession == Succession::StopFirst;
+                assert!(room || shares || !is_alone, "two at once");
                 assert!(
                     !(rules.build && self.unbuilt),
                     "what was not built was started"
@@ -95,7 +96,7 @@ impl SimulatedSupervisor {
             }
             Effect::Cancel(next) => {
                 assert_eq!(self.candidate.take(), Some(next));
-                if self.machine.rules.stop_first {
+                if self.machine.stops_first() {
                     self.making_room.push(next);
                 } else {
                     self.stopped.push(next);
@@ -154,8 +155,9 @@ impl SimulatedSupervisor {
             }
             16 => Input::Called,
             17 if self.active.is_some() && self.machine.rules.location == ServerLocation::Here => {
-                Input::SessionLost
+                Input::LinkLost
             }
+            18 if self.machine.rules.succession == Succession::Kept => Input::Renewed,
             _ => return None,
         })
     }
@@ -165,11 +167,13 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(512))]
     #[test]
     fn holds_its_invariants(
-        build: bool, stop_first: bool, serve_last_good: bool, remote: bool,
-        choices in prop::collection::vec(0u8..18, 0..120),
+        build: bool, kind in 0usize..3, serve_last_good: bool, remote: bool,
+        choices in prop::collection::vec(0u8..19, 0..120),
     ) {
         let location = if remote { ServerLocation::Elsewhere } else { ServerLocation::Here };
-        let rules = Rules { build: build && !remote, stop_first, serve_last_good, location };
+        let build = build && !remote;
+        let succession = [Succession::Overlap, Succession::StopFirst, Succession::Kept][kind];
+        let rules = Rules { build, succession, serve_last_good, location };
         let mut world = SimulatedSupervisor::new(rules);
         for choice in choices {
             if let Some(input) = world.input(choice) {
@@ -208,35 +212,35 @@ fn five_exits_in_a_minute_wait_for_a_change() {
 }
 
 #[test]
-fn a_lost_session_is_followed_by_another_one_with_the_same_process() {
-    for stop_first in [false, true] {
+fn a_lost_link_is_followed_by_another_one_to_the_same_process() {
+    for succession in [Succession::Overlap, Succession::StopFirst] {
         let now = Instant::now();
         let mut machine = StateMachine::new(Rules {
-            stop_first,
+            succession,
             ..Rules::default()
         });
         let _ = machine.on_event(Input::Begin, now);
         let _ = machine.on_event(Input::Proved, now);
-        let effects = machine.on_event(Input::SessionLost, now);
+        let effects = machine.on_event(Input::LinkLost, now);
         assert_eq!(effects, [Effect::Hold, Effect::Spawn(2)]);
         assert_eq!(machine.active, Some(1));
         let effects = machine.on_event(Input::Proved, now);
         let commit = Effect::Commit(2, StartCause::Crash);
         assert_eq!(effects, [commit, Effect::Drain(1), Effect::Open(2)]);
         // The next loss is not answered at once, also while the first generation drains.
-        let effects = machine.on_event(Input::SessionLost, now);
+        let effects = machine.on_event(Input::LinkLost, now);
         let delay = Duration::from_millis(500);
         assert_eq!(effects, [Effect::Hold, Effect::Backoff(delay)]);
         let effects = machine.on_event(Input::Due, now + delay);
         assert_eq!(effects, [Effect::Spawn(3)]);
-        // A process that refuses a new session is given up.
+        // A process that refuses a new link is given up.
         let effects = machine.on_event(Input::Failed, now + delay);
         assert_eq!(effects[0], Effect::Drain(2));
         let State::Restarting { at } = machine.state else {
             panic!("{:?}", machine.state);
         };
         let effects = machine.on_event(Input::Due, at);
-        if stop_first {
+        if succession == Succession::StopFirst {
             assert_eq!(effects, []);
             assert_eq!(machine.on_event(Input::Gone(1), at), []);
             assert_eq!(machine.on_event(Input::Gone(2), at), [Effect::Spawn(4)]);
@@ -244,6 +248,49 @@ fn a_lost_session_is_followed_by_another_one_with_the_same_process() {
             assert_eq!(effects, [Effect::Spawn(4)]);
         }
     }
+}
+
+#[test]
+fn a_generation_without_its_link_does_not_serve_in_place_of_broken_code() {
+    let rest = [
+        [Input::LinkLost, Input::Changed, Input::Failed],
+        [Input::Changed, Input::LinkLost, Input::Failed],
+        [Input::Changed, Input::Failed, Input::LinkLost],
+    ];
+    for succession in [Succession::Overlap, Succession::Kept] {
+        for rest in rest {
+            let now = Instant::now();
+            let mut machine = StateMachine::new(Rules {
+                succession,
+                serve_last_good: true,
+                ..Rules::default()
+            });
+            let inputs = [Input::Begin, Input::Proved].into_iter().chain(rest);
+            let mut effects = Vec::new();
+            for input in inputs {
+                effects = machine.on_event(input, now);
+            }
+            assert_eq!(effects.last(), Some(&Effect::Refuse), "{rest:?}");
+            assert_eq!(machine.active, None);
+        }
+    }
+}
+
+#[test]
+fn a_broken_server_that_reloads_itself_starts_again_with_its_next_instance() {
+    let now = Instant::now();
+    let rules = Rules {
+        succession: Succession::Kept,
+        ..Rules::default()
+    };
+    let mut machine = StateMachine::new(rules);
+    for input in [Input::Begin, Input::Proved, Input::LinkLost, Input::Failed] {
+        let _ = machine.on_event(input, now);
+    }
+    assert_eq!(machine.state, State::Broken { retry_at: None });
+    let effects = machine.on_event(Input::Renewed, now);
+    assert_eq!(effects, [Effect::Hold, Effect::Spawn(3)]);
+    assert!(machine.on_event(Input::Renewed, now).is_empty());
 }
 
 /// Applies `input` to a remote server's machine; returns the delay in ms (0 if none) and the other effects.
@@ -378,7 +425,7 @@ fn the_active_generation_stops_first_if_that_is_required_during_a_start() {
         let _ = machine.on_event(input, now);
     }
     let stop_first = Rules {
-        stop_first: true,
+        succession: Succession::StopFirst,
         ..Rules::default()
     };
     let _ = machine.set_rules(stop_first);

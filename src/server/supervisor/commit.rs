@@ -46,9 +46,10 @@ impl Supervisor {
         } = results;
         let judgement = self.judge_tools(&mut lists);
         let before = self.shared.snapshot.borrow().clone();
-        // A remote server that is reachable again may run newer code.
+        // A remote server that is reachable again may run newer code, and so may one that reloads itself.
+        let runs_on = running.connection.is_remote() || self.keeps_process();
         let announced = match cause {
-            StartCause::Crash if running.connection.is_remote() => StartCause::Save,
+            StartCause::Crash if runs_on => StartCause::Save,
             cause => cause,
         };
         let changes = changes(&before.lists, &lists, announced);

@@ -13,6 +13,7 @@ use super::super::generation::{GenerationExit, RunningGeneration, failure};
 use super::super::handshake::ProofFailure;
 use super::super::package_watch::{self, PackageInstallation};
 use super::super::report::Report;
+use super::super::serving_process::REACTION;
 use super::super::state::{FLAP_EXITS, FLAP_WINDOW, Input, State};
 use super::{Generation, Supervisor};
 use crate::config::OnBroken;
@@ -95,10 +96,40 @@ impl Supervisor {
         self.step(Input::Reload);
     }
 
+    /// Watches a process that reloads itself for another instance as long as the saved code does not run, and stops
+    /// watching otherwise: its watcher may be slower than expected, and see changes that the proxy does not.
+    pub(super) fn await_other_instance(&mut self) {
+        if !self.machine.awaits_instance() || !self.keeps_process() {
+            self.instance_watch = None;
+            return;
+        }
+        let kept = locked(&self.shared.kept_process).clone();
+        if let Some(process) = kept.filter(|_| self.instance_watch.is_none()) {
+            let end = CancellationToken::new();
+            self.instance_watch = Some(end.clone().drop_guard());
+            let renewed = process.other_instance();
+            let reports = self.context.reports.clone();
+            self.tasks.spawn(end.run_until_cancelled_owned(async move {
+                renewed.await;
+                reports.send(Report::Renewed);
+            }));
+        }
+    }
+
+    /// Starts a candidate for another instance of a broken server.
+    pub(super) fn on_renewed(&mut self) {
+        // A save may have been processed before this report.
+        if self.instance_watch.take().is_some() {
+            // An earlier save says nothing about this instance.
+            self.touched = self.touched.max(Instant::now().checked_sub(REACTION));
+            self.step(Input::Renewed);
+        }
+    }
+
     /// Handles the end of a process or link: its unanswered calls are sent again or answered with an error.
     pub(super) fn on_ended(&mut self, number: u64, exit: GenerationExit) {
-        if exit.is_session_lost && self.context.spec.remote.is_none() {
-            return self.on_session_lost(number);
+        if exit.runs_on {
+            return self.on_link_lost(number, exit);
         }
         if self.machine.active() == Some(number) {
             // Calls in flight on a lost link may still be answered.
@@ -139,18 +170,24 @@ impl Supervisor {
         self.resend_mismatched();
     }
 
-    /// Handles the loss of the session with a process that runs on. The generation keeps the process until its
-    /// successor is linked to it, and its calls in flight may be answered.
-    fn on_session_lost(&mut self, number: u64) {
+    /// Handles the loss of the link to a process that runs on. The generation keeps the process until its successor is
+    /// linked to it, and its calls in flight may be answered.
+    fn on_link_lost(&mut self, number: u64, exit: GenerationExit) {
         if self.machine.active() == Some(number) {
-            self.context.resources.events.send(Event::WatchNote {
-                server: self.name(),
-                message: format!(
-                    "the server no longer knows the session (generation {number}): a new one begins with the same \
-                     process"
-                ),
-            });
-            self.step(Input::SessionLost);
+            // A process that reloads itself does so at each save.
+            if self.machine.state() == State::Live && !self.machine.is_suspect() {
+                self.context.resources.events.send(Event::WatchNote {
+                    server: self.name(),
+                    message: format!(
+                        "the server {} (generation {number}): a new session begins with the same process",
+                        exit.how
+                    ),
+                });
+            }
+            self.step(Input::LinkLost);
+        }
+        for call in exit.calls {
+            self.retry(call, &exit.how, &[]);
         }
     }
 

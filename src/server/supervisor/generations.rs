@@ -1,6 +1,6 @@
 //! Generations of a server that have not ended, by number. The state machine decides which of them is active.
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use tokio_util::sync::{CancellationToken, DropGuard};
 
@@ -10,6 +10,7 @@ use super::super::handshake::ClientSettings;
 use super::super::serving_process::ServingProcess;
 use super::super::state::{StartCause, State};
 use super::Supervisor;
+use crate::lock::locked;
 
 /// Generation from its build or start to its end.
 #[derive(Debug)]
@@ -52,12 +53,19 @@ impl Supervisor {
         }
     }
 
-    /// Returns the process of an active generation whose session was lost, if its successor starts.
-    pub(super) fn lasting_process(&self) -> Option<Arc<ServingProcess>> {
+    /// Returns the process of an active generation to which the link was lost, if its successor starts.
+    pub(super) fn lasting_process(&self) -> Option<Weak<ServingProcess>> {
         let follows = self.machine.state() == State::Starting(StartCause::Crash);
         let active = self.active().filter(|_| follows)?;
         let process = active.running.backend.http_process()?;
-        Some(process.process.clone())
+        Some(Arc::downgrade(&process.process))
+    }
+
+    /// Returns true if the process runs on at a save, because it reloads itself.
+    pub(super) fn keeps_process(&self) -> bool {
+        let kept = locked(&self.shared.kept_process);
+        kept.as_ref()
+            .is_some_and(|process| !process.child.has_exited())
     }
 
     /// Returns the connections of the draining generations.

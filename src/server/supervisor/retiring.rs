@@ -1,5 +1,6 @@
 //! Retired generations: they finish their calls and tasks, then they are stopped.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::super::error_replies;
@@ -8,6 +9,7 @@ use super::super::report::Report;
 use super::super::state::State;
 use super::{Generation, Supervisor};
 use crate::event::Event;
+use crate::lock::locked;
 
 /// Time for a replaced generation to exit after its stdin is closed.
 const GRACE: Duration = Duration::from_secs(2);
@@ -33,8 +35,10 @@ impl Supervisor {
         self.report_parked_calls(&running, max_wait);
         let shared = self.shared.clone();
         let is_stopped = self.machine.state() == State::Stopped;
-        // No generation answers until this one has made room, so its tasks are not awaited.
-        let makes_room = matches!(self.machine.state(), State::MakingRoom(_));
+        // No generation answers until this one has made room, so its tasks are not awaited. A reload of the server's own
+        // waits in the same way.
+        let makes_room =
+            matches!(self.machine.state(), State::MakingRoom(_)) || self.keeps_process();
         let context = self.context.clone();
         let reason = if is_stopped {
             "was unloaded"
@@ -110,6 +114,11 @@ impl Supervisor {
     pub(super) fn stop_all(&mut self) {
         let shared = self.shared.clone();
         self.tasks.spawn(async move { shared.warm.stop().await });
+        let kept = locked(&self.shared.kept_process).take();
+        // Otherwise the last generation that is linked to it ends it.
+        if let Some(process) = kept.and_then(Arc::into_inner) {
+            self.tasks.spawn(process.child.stop(Duration::ZERO));
+        }
         let server = &self.context.spec.name;
         for connection in self.draining() {
             // Calls have time to finish; tasks and streams would take too long.

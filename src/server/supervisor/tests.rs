@@ -220,7 +220,7 @@ async fn a_call_that_came_back_from_a_crash_is_cancelled() {
     let ending = GenerationExit {
         how: "exited".into(),
         status: None,
-        is_session_lost: false,
+        runs_on: false,
         stderr: vec![],
         calls: connection.close(),
     };

@@ -151,6 +151,12 @@ impl HttpLink {
         self.0.state.last_error()
     }
 
+    /// Closes the streams that stay open for the server's own messages, for good: a server that is about to exit may wait
+    /// for their end. Requests in flight are not affected.
+    pub(crate) fn end_streams(&self) {
+        self.0.state.end_streams();
+    }
+
     /// Resolves when the link has been stopped.
     pub(crate) async fn stopped(&self) {
         self.0.state.stopped().await;
@@ -211,10 +217,16 @@ impl LinkInner {
         // Locked before the task is spawned, so that the task cannot remove its entry before it is inserted.
         let mut running = locked(&self.running);
         let inner = self.clone();
-        let task = self.state.spawn(async move {
+        let is_listen = message.is_listen();
+        let task = async move {
             exchange::run(&inner.state, number, &message, backlog).await;
             locked(&inner.running).remove(&number);
-        });
+        };
+        let task = if is_listen {
+            self.state.spawn_stream(task)
+        } else {
+            self.state.spawn(task)
+        };
         running.insert(number, task);
     }
 
@@ -256,7 +268,7 @@ impl LinkInner {
             Ok(Ok(response)) if response.status().is_success() => {
                 let has_more = !self.state.peer.is_modern() && !self.state.peer.has_one_stream();
                 if message.method == "notifications/initialized" && has_more {
-                    self.state.spawn(get_stream::run(self.state.clone()));
+                    self.state.spawn_stream(get_stream::run(self.state.clone()));
                 }
             }
             Ok(Ok(response)) => {

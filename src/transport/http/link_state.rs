@@ -41,6 +41,8 @@ pub(super) struct LinkState {
     /// True once a `subscriptions/listen` stream has been opened.
     pub(super) has_listened: AtomicBool,
     stopped: CancellationToken,
+    /// Cancelled to end the streams that stay open for the server's own messages.
+    streams_ended: CancellationToken,
     tasks: TaskTracker,
 }
 
@@ -81,6 +83,7 @@ impl LinkState {
             failed_listens: AtomicUsize::new(0),
             has_listened: AtomicBool::new(false),
             stopped: CancellationToken::new(),
+            streams_ended: CancellationToken::new(),
             tasks: TaskTracker::new(),
         }
     }
@@ -113,6 +116,22 @@ impl LinkState {
             let _ = stopped.run_until_cancelled(task).await;
         };
         self.tasks.spawn(task).abort_handle()
+    }
+
+    /// Like [`Self::spawn`], for a task with a stream that stays open; it also ends with [`Self::end_streams`].
+    pub(super) fn spawn_stream(
+        &self,
+        task: impl Future<Output = ()> + Send + 'static,
+    ) -> AbortHandle {
+        let ended = self.streams_ended.clone();
+        self.spawn(async move {
+            let _ = ended.run_until_cancelled(task).await;
+        })
+    }
+
+    /// Closes the streams that stay open for the server's own messages.
+    pub(super) fn end_streams(&self) {
+        self.streams_ended.cancel();
     }
 
     /// Passes on a message or report; waits while the channel is full.

@@ -1,24 +1,53 @@
 //! Listening sockets by `/proc`.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs;
 use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
 
+use rustix::time::{ClockId, clock_gettime};
+
+use super::SocketsByProcess;
 use crate::transport::process_table::tree;
 
 /// State of a listening socket in `/proc/net/tcp`.
 const LISTEN: &str = "0A";
+/// Unit in which Linux reports start times, independent of the kernel's timer frequency.
+const TICK_MILLIS: u64 = 10;
 
-pub(super) fn listening_sockets(root: u32) -> Option<Vec<SocketAddr>> {
+pub(super) fn listening_sockets(root: u32) -> Option<SocketsByProcess> {
     sockets_of(&tree(root))
 }
 
 /// Returns the sockets on which these processes listen.
-pub(super) fn sockets_of(processes: &HashSet<u32>) -> Option<Vec<SocketAddr>> {
+pub(super) fn sockets_of(processes: &HashSet<u32>) -> Option<SocketsByProcess> {
     let all = sockets_by_inode()?;
-    let sockets = processes.iter().copied().flat_map(sockets);
-    let found = sockets.filter_map(|inode| all.get(&inode).copied());
-    Some(found.collect())
+    let of_process = |pid: u32| {
+        let found = sockets(pid).into_iter();
+        let found: Vec<_> = found.filter_map(|inode| all.get(&inode).copied()).collect();
+        (!found.is_empty()).then_some((pid, found))
+    };
+    Some(processes.iter().copied().filter_map(of_process).collect())
+}
+
+/// Returns the age of the process `root` and of all that it has started, without those that have ended.
+pub(super) fn tree_ages(root: u32) -> Option<BTreeMap<u32, Duration>> {
+    let now = clock_gettime(ClockId::Boottime);
+    let now = Duration::new(now.tv_sec.try_into().ok()?, now.tv_nsec.try_into().ok()?);
+    let age = |pid| Some((pid, now.saturating_sub(begun(pid)?)));
+    Some(tree(root).into_iter().filter_map(age).collect())
+}
+
+/// Returns the time between the start of the machine and that of the process; `None` if the process has ended.
+fn begun(pid: u32) -> Option<Duration> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    let mut fields = stat.rsplit_once(')')?.1.split_whitespace();
+    // A watcher may not wait for its server, which is a zombie then.
+    if matches!(fields.next()?, "Z" | "X") {
+        return None;
+    }
+    let ticks: u64 = fields.nth(18)?.parse().ok()?;
+    Some(Duration::from_millis(TICK_MILLIS * ticks))
 }
 
 /// Returns the listening sockets of the network namespace.
@@ -77,7 +106,43 @@ fn sockets(pid: u32) -> Vec<u64> {
 
 #[cfg(test)]
 mod tests {
+    use std::net::TcpListener;
+    use std::process::Command;
+    use std::thread;
+    use std::time::Instant;
+
+    use super::super::{all_listen_on, tree_processes};
     use super::*;
+
+    #[test]
+    fn a_child_is_younger_than_its_parent() {
+        let before = Instant::now();
+        let mut child = Command::new("sleep").arg("60").spawn().unwrap();
+        let (own, pid) = (std::process::id(), child.id());
+        let processes = tree_processes(own).unwrap();
+        assert!(processes.ages[&pid] <= before.elapsed() + Duration::from_millis(TICK_MILLIS));
+        assert!(processes.ages[&own] >= processes.ages[&pid]);
+        assert!(!processes.listeners.contains_key(&pid));
+        child.kill().unwrap();
+        // Not waited for yet.
+        while begun(pid).is_some() {
+            thread::yield_now();
+        }
+        assert!(!tree_processes(own).unwrap().ages.contains_key(&pid));
+        child.wait().unwrap();
+    }
+
+    #[test]
+    fn the_ports_of_a_process_are_known() {
+        let socket = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = socket.local_addr().unwrap().port();
+        let own = std::process::id();
+        let processes = tree_processes(own).unwrap();
+        assert!(processes.listeners[&own].contains(&port));
+        assert_eq!(all_listen_on(&[own].into(), port), Some(true));
+        drop(socket);
+        assert_eq!(all_listen_on(&[own].into(), port), Some(false));
+    }
 
     #[test]
     fn only_listening_sockets_count() {

@@ -340,6 +340,7 @@ fn tree(
             program,
             args,
             builds,
+            may_reload,
             globs,
             left_out,
             own_writes,
@@ -349,7 +350,7 @@ fn tree(
             let cwd = canonical_cwd(&server, &cwd)?;
             let mut inferred = include_nothing(&globs).then(|| {
                 let home = std::env::home_dir();
-                infer::infer(&program, &args, &cwd, home.as_deref(), builds)
+                infer::infer(&program, &args, &cwd, home.as_deref(), builds, may_reload)
             });
             let matcher = match &mut inferred {
                 None => Matcher::new(cwd, globs)?,

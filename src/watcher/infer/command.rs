@@ -2,10 +2,10 @@
 
 use std::path::PathBuf;
 
-use super::inner_watcher::{self, InnerWatcher};
 use super::launcher;
 use super::packages::{self, ProgramOrigin};
 use super::project::{DirectoryLimits, tidy};
+use crate::command_line::inner_watcher::{self, InnerWatcher};
 use crate::command_line::{ArgumentKind, CommandLine, InnerCommand, MAX_WRAPPERS, ScriptCall};
 use crate::package_scripts;
 

@@ -34,7 +34,7 @@ impl Folder {
         let args: Vec<OsString> = words.collect();
         let cwd = self.root().join(cwd);
         let cwd: PathBuf = cwd.components().collect();
-        infer_in(&program, &args, &cwd, Some(&self.root()), builds)
+        infer_in(&program, &args, &cwd, Some(&self.root()), builds, false)
     }
 }
 

@@ -82,6 +82,7 @@ async fn a_script_that_is_a_link() {
         args: vec!["server.py".into()],
         globs: Vec::new(),
         builds: false,
+        may_reload: false,
         left_out: Vec::new(),
         own_writes: None,
         uses_standby: None,
