@@ -15,6 +15,7 @@ use crate::event::{Event, EventSender};
 use crate::fleet::{FleetSetup, ToolCache, WatchSubscriptions};
 use crate::front::{http, stdio};
 use crate::meta_tools::{OfferedMetaTools, Set};
+use crate::recorder::Recorder;
 use crate::server::ProxyResources;
 use crate::session::{Session, SessionFactory};
 use crate::shutdown::Shutdown;
@@ -72,10 +73,14 @@ pub(crate) enum EndReason {
 }
 
 /// Serves the client on stdin and stdout until it disconnects, or all clients over HTTP until a signal. Every process
-/// and task that was started has ended on return.
-pub(crate) fn serve(options: ServeOptions, events: &EventSender) -> Result<EndReason, AppError> {
+/// and task that was started has ended on return. `recorder` gets all messages.
+pub(crate) fn serve(
+    options: ServeOptions,
+    recorder: Option<Recorder>,
+    events: &EventSender,
+) -> Result<EndReason, AppError> {
     let runtime = runtime()?;
-    let end = runtime.block_on(serve_clients(options, events));
+    let end = runtime.block_on(serve_clients(options, recorder, events));
     // A thread that blocks on reading a terminal cannot be stopped.
     runtime.shutdown_background();
     end
@@ -100,13 +105,14 @@ pub(crate) fn interruptible<T: Send + 'static>(
 
 async fn serve_clients(
     mut options: ServeOptions,
+    recorder: Option<Recorder>,
     events: &EventSender,
 ) -> Result<EndReason, AppError> {
     let shutdown = Shutdown::listen()?;
     let limit = options.max_message;
     let http = options.http.take();
     let is_open = http.as_ref().is_some_and(http::HttpOptions::is_open);
-    let sessions = sessions(options, is_open, events)?;
+    let sessions = sessions(options, is_open, recorder, events)?;
     match http {
         Some(options) => {
             let front = http::Front::bind(options, limit, sessions, events).await?;
@@ -126,6 +132,7 @@ async fn serve_clients(
 fn sessions(
     mission: ServeOptions,
     is_open: bool,
+    recorder: Option<Recorder>,
     events: &EventSender,
 ) -> Result<SessionFactory, AppError> {
     let several = !mission.setup.is_transparent;
@@ -150,6 +157,7 @@ fn sessions(
             is_open,
         ),
         events: events.clone(),
+        recorder,
         has_opened: AtomicBool::new(false),
     })
 }

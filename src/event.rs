@@ -216,6 +216,8 @@ pub(crate) enum Event {
     Failed { reason: String },
     /// Other commands cannot see this proxy: the user's state is unusable.
     NotRecorded { reason: String },
+    /// Messages are not recorded any more, for this reason.
+    RecordingEnded { reason: String },
 }
 
 /// Difference between a server's tools and those of the previous generation, by name.

@@ -31,6 +31,7 @@
 //! | `warm` | standby process for a server's next start, with its packages preloaded |
 //! | `bridge` | translates between the eras: pure functions |
 //! | `contract` | judges definitions of tools by the rules of clients, and changes of lists: pure functions |
+//! | `recorder` | records messages of both sides in a file; off unless asked for |
 //! | `transport` | lines over pipes and sockets, child processes and their process groups, servers over HTTP |
 //! | `mcp` | definitions of the protocol: eras, methods, lists, capabilities |
 //! | `jsonrpc` | framing and envelopes over raw JSON |
@@ -69,6 +70,7 @@
 //! A layer may use every layer below it, not only the next one. Every layer may use `command_line`, `config`,
 //! `error_chain`, `event`, `file_error`, `file_identity`, `file_time`, `folder_lock`, `lock`, `package_scripts`,
 //! `path_text`, `private_files`, `process_lookup`, `quoting`, `random`, `state`, `suggestions` and `user_folders`.
+//! `session` and `server` use `recorder`, which uses `mcp` and `jsonrpc`, and which `cli` starts.
 //! `watcher` and `output` use no other layer: `watcher` sends notices, `output` takes events, and `fleet` and `cli`
 //! connect them.
 //!
@@ -135,8 +137,8 @@
 //!   client that does not read stderr must not stop the protocol.
 //! * **Architecture Invariant:** locks nest only in this order: state of a session, state of its fleet, receivers of
 //!   the watcher's notices, gate, requests of a connection, its identity, and last the client's open batches, its
-//!   `Delivery` or an `Outbox`. The watcher's `NoticeDispatcher` may precede the receivers, and nothing is called back
-//!   with it held but them; so a gate asks for saves before it locks. Other locks are taken alone, or as the second of
+//!   `Delivery`, an `Outbox` or the `MessageMemory`. The watcher's `NoticeDispatcher` may precede the receivers, and
+//!   nothing is called back with it held but them; so a gate asks for saves before it locks. Other locks are taken alone, or as the second of
 //!   two: `SessionStreams` after `LegacySessions`, the response to a parked call after the state of its session, the
 //!   phase of an HTTP connection and the progress of a transfer after the table that lists it, `Reaper` after
 //!   `StandbyPool`, definition and settings of a server after the fleet. Only a shared build is locked across an
@@ -190,6 +192,7 @@ mod private_files;
 mod process_lookup;
 mod quoting;
 mod random;
+mod recorder;
 mod search;
 mod server;
 mod session;

@@ -16,7 +16,7 @@ use self::unix as system;
 #[cfg(windows)]
 use self::windows as system;
 
-pub(crate) use system::{append, close, folder, new_file, new_folder, temporary};
+pub(crate) use system::{append, close, close_file, folder, new_file, new_folder, temporary};
 
 /// Writes a new file, created like [`new_file`].
 pub(crate) fn write_new(path: &Path, bytes: impl AsRef<[u8]>) -> io::Result<()> {

@@ -41,6 +41,7 @@ use crate::jsonrpc::{Envelope, ErrorObject, Members, RawId, Reply, RequestId};
 use crate::lock::locked;
 use crate::mcp::{Era, union};
 use crate::meta_tools::OfferedMetaTools;
+use crate::recorder::SessionRecorder;
 use crate::server::{ClientHello, ResponseSink};
 use batches::OpenBatches;
 pub(crate) use delivery::{Delivery, RelatedRequest, Undelivered};
@@ -65,6 +66,8 @@ pub(crate) struct Session {
     /// Meta-tools that the client is offered.
     meta_tools: OfferedMetaTools,
     events: EventSender,
+    /// `None` if messages are not recorded.
+    recorder: Option<SessionRecorder>,
     state: Mutex<SessionState>,
     batches: OpenBatches,
     /// Keys for the digests of requests.
@@ -94,13 +97,15 @@ struct SessionState {
 }
 
 impl Session {
-    /// Creates a session whose client is reached by `delivery`; if `is_shared`, several clients are.
+    /// Creates a session whose client is reached by `delivery`; if `is_shared`, several clients are. `recorder` gets
+    /// all messages.
     pub(crate) fn new(
         delivery: Arc<dyn Delivery>,
         is_shared: bool,
         fleet: Fleet,
         meta_tools: OfferedMetaTools,
         events: EventSender,
+        recorder: Option<SessionRecorder>,
     ) -> Arc<Self> {
         Arc::new_cyclic(|weak_self| Self {
             weak_self: weak_self.clone(),
@@ -109,6 +114,7 @@ impl Session {
             fleet,
             meta_tools,
             events,
+            recorder,
             state: Mutex::default(),
             batches: OpenBatches::default(),
             digest_keys: RandomState::new(),

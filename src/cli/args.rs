@@ -102,6 +102,9 @@ pub(crate) struct RecordArgs {
     /// Keep no log for `mcp-proxy logs`
     #[arg(long)]
     no_log: bool,
+    /// Append all messages to FILE, without secrets of the configuration (`mcp-proxy help recording`)
+    #[arg(long, value_name = "FILE")]
+    record: Option<PathBuf>,
 }
 
 impl RecordArgs {
@@ -111,7 +114,23 @@ impl RecordArgs {
             subcommand,
             project,
             keeps_log: !self.no_log,
+            recording: self.recording(),
         }
+    }
+
+    /// Returns the path of the recording, if there is one, as the watcher would know it.
+    fn recording(&self) -> Option<PathBuf> {
+        let path = std::path::absolute(self.record.as_ref()?).ok()?;
+        match (path.parent().map(dunce::canonicalize), path.file_name()) {
+            (Some(Ok(folder)), Some(name)) => Some(folder.join(name)),
+            _ => Some(path),
+        }
+    }
+
+    /// Returns a glob that keeps the recording from being watched: each message would reload the servers.
+    pub(crate) fn exclusion(&self) -> Option<String> {
+        let path = self.recording()?;
+        Some(format!("!{}", globset::escape(&path.to_string_lossy())))
     }
 }
 

@@ -20,6 +20,7 @@ use crate::event::Event;
 use crate::fleet::{FleetSetup, Loading};
 use crate::meta_tools::Set;
 use crate::output::{self, OutputOptions};
+use crate::recorder::{Recording, RecordingFile};
 use crate::state::RunOptions;
 use crate::watcher::WatchOptions;
 
@@ -148,6 +149,7 @@ impl DevArgs {
         if !self.watch.is_empty() {
             spec.watch.clone_from(&self.watch);
         }
+        spec.watch.extend(self.record.exclusion());
         spec.build = self.build.clone().or(spec.build.take());
         spec.reload = self.reload.unwrap_or(spec.reload);
         spec.on_broken = self.on_broken.unwrap_or(spec.on_broken);
@@ -297,6 +299,9 @@ pub(super) fn serve(
     run: RunOptions,
     global: &Global,
 ) -> Result<u8, CliError> {
+    let file = run.recording.as_deref().map(RecordingFile::open);
+    let file = file.transpose();
+    let file = file.map_err(|error| CliError::Config(error.to_string()))?;
     let options = OutputOptions {
         run: Some(run),
         ..global.output_options()
@@ -308,7 +313,14 @@ pub(super) fn serve(
     if let Some(text) = untold {
         events.send(Event::ConfigFault { text });
     }
-    let end = app::serve(mission, &events);
+    let recording = file.map(|file| Recording::start(file, &events));
+    let recording = recording.transpose();
+    let recording = recording.map_err(|error| CliError::Failure(error.to_string()))?;
+    let recorder = recording.as_ref().map(Recording::recorder);
+    let end = app::serve(mission, recorder, &events);
+    if let Some(recording) = recording {
+        recording.finish();
+    }
     if let Err(error) = &end {
         let reason = with_causes(error);
         events.send(Event::Failed { reason });

@@ -33,6 +33,8 @@ enum Topic {
     /// check, tools, call, list, status, logs, doctor, and exit codes
     #[value(aliases = ["check", "call", "list", "status", "logs", "doctor"])]
     Commands,
+    /// Recordings of all messages, and their format
+    Recording,
     /// Logs and common situations
     Troubleshooting,
 }
@@ -50,6 +52,7 @@ impl Topic {
             Self::Install => include_str!("topics/install.md"),
             Self::Tools => include_str!("topics/tools.md"),
             Self::Commands => include_str!("topics/commands.md"),
+            Self::Recording => include_str!("topics/recording.md"),
             Self::Troubleshooting => include_str!("topics/troubleshooting.md"),
         }
     }

@@ -9,10 +9,14 @@ use std::path::Path;
 use serde_json::Value;
 
 use super::expand::{ENVIRONMENT, ValuePiece, pieces};
+use super::masking::end_of_string;
 use super::secrets::{HIDDEN, hidden_parts, looks_secret, names_secret, words};
 
 /// A shorter value is too likely to be part of an ordinary word.
 const SHORTEST: usize = 6;
+
+/// Maximum number of JSON texts in one another. A foreign text may nest hundreds, which takes long.
+const MAX_NESTING: usize = 8;
 
 /// Values, each with the text that is shown instead, such as `${NAME}`; longer values come first.
 #[derive(Clone, PartialEq, Eq, Default)]
@@ -152,6 +156,40 @@ impl HiddenValues {
                 text
             }
         })
+    }
+
+    /// Returns a JSON text without the values, even where a string in it writes them with escapes, or is itself such a
+    /// text. All else stays as it is. The text may be incomplete; a value outside of strings makes it invalid.
+    pub(crate) fn hide_in_json(&self, text: &str) -> String {
+        self.hide_in_strings(text, MAX_NESTING)
+    }
+
+    /// Hides the values in a text, and in `levels` of strings in it.
+    fn hide_in_strings(&self, text: &str, levels: usize) -> String {
+        let text = self.hide(text.to_owned());
+        if self.0.is_empty() || levels == 0 || !text.contains('\\') {
+            return text;
+        }
+        let (mut shown, mut rest) = (String::with_capacity(text.len()), &*text);
+        while let Some(start) = rest.find('"') {
+            let (before, from_string) = rest.split_at(start);
+            let (raw, after) = from_string.split_at(end_of_string(from_string, '"'));
+            shown.push_str(before);
+            match raw.contains('\\').then(|| serde_json::from_str(raw)) {
+                Some(Ok(decoded)) => {
+                    let decoded: String = decoded;
+                    let hidden = self.hide_in_strings(&decoded, levels - 1);
+                    if hidden == decoded {
+                        shown.push_str(raw);
+                    } else {
+                        shown.push_str(&Value::from(hidden).to_string());
+                    }
+                }
+                Some(Err(_)) | None => shown.push_str(raw),
+            }
+            rest = after;
+        }
+        shown + rest
     }
 
     /// Hides the values in each string of `value`, except in the members that say which server is meant.
@@ -333,6 +371,30 @@ mod tests {
             hidden.add_words(words(), &shown_words(words()), folder.path());
             assert_eq!(hidden.hide(text.to_owned()), shown, "{command:?}");
         }
+    }
+
+    #[test]
+    fn values_are_hidden_in_json_however_they_are_written() {
+        let variables = [("A", "pa/ss\"wörd"), ("B", "hush-hush")];
+        let variables = variables.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        let texts = ["${A}${B}"].into_iter();
+        let hidden = HiddenValues::of(texts, &variables.into(), Path::new("/"));
+        for (json, shown) in [
+            (r#"{"a":[1E5,"\ud83d"]}"#, r#"{"a":[1E5,"\ud83d"]}"#),
+            (r#"{"a":"hush-hush\n"}"#, r#"{"a":"${B}\n"}"#),
+            (r#"["\u0068ush-hush",1E5]"#, r#"["${B}",1E5]"#),
+            (r#"["\"pa\/ss\"w\u00f6rd\""]"#, r#"["\"${A}\""]"#),
+            (r#"["hush-hush \" open \"#, r#"["${B} \" open \"#),
+            ("[\"\\ä", "[\"\\ä"),
+        ] {
+            assert_eq!(hidden.hide_in_json(json), shown, "{json}");
+        }
+        // Strings that are JSON texts themselves.
+        let nested = |password: &str| {
+            let inner = json!({ "password": password }).to_string();
+            json!([json!([inner]).to_string(), 1]).to_string()
+        };
+        assert_eq!(hidden.hide_in_json(&nested("pa/ss\"wörd")), nested("${A}"));
     }
 
     #[test]

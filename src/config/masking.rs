@@ -41,7 +41,7 @@ fn is_word(c: char) -> bool {
 }
 
 /// The end of the string that `text` begins with.
-fn end_of_string(text: &str, quote: char) -> usize {
+pub(super) fn end_of_string(text: &str, quote: char) -> usize {
     let mut escaped = false;
     for (at, c) in text.char_indices().skip(1) {
         if c == quote && !escaped {

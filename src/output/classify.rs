@@ -28,6 +28,7 @@ pub(super) fn least_verbosity(event: &Event) -> Verbosity {
         | Event::ListUndeclared { .. }
         | Event::ListUnchanged { .. }
         | Event::Failed { .. }
+        | Event::RecordingEnded { .. }
         | Event::Stray { .. } => Verbosity::Quiet,
         Event::Spawned { .. }
         | Event::Connecting { .. }
@@ -87,6 +88,7 @@ pub(super) fn server(event: &Event) -> &str {
         | Event::SessionEnded { .. }
         | Event::Ending { .. }
         | Event::Failed { .. }
-        | Event::NotRecorded { .. } => PROXY,
+        | Event::NotRecorded { .. }
+        | Event::RecordingEnded { .. } => PROXY,
     }
 }

@@ -275,6 +275,9 @@ fn names_lists_and_clients() -> Vec<(Event, String, &'static str)> {
         (Event::NotRecorded { reason: "cannot use /x: it belongs to another user".into() },
          "proxy    not recorded: cannot use /x: it belongs to another user\n".into(),
          r#""not_recorded","reason":"cannot use /x: it belongs to another user"}"#),
+        (Event::RecordingEnded { reason: "cannot write /x: no space".into() },
+         "proxy    recording ended: cannot write /x: no space; sessions go on without it\n".into(),
+         r#""recording_ended","reason":"cannot write /x: no space"}"#),
     ]
 }
 
@@ -299,7 +302,7 @@ fn quiet_shows_what_went_wrong_and_processes_are_for_the_verbose() {
         table().iter().filter(|(event, ..)| of(event)).count()
     };
     let all = table().len();
-    assert_eq!(shown(Verbosity::Quiet), 25);
+    assert_eq!(shown(Verbosity::Quiet), 26);
     assert_eq!(shown(Verbosity::Normal), all - 6);
     assert_eq!(shown(Verbosity::Verbose), all);
 }

@@ -178,6 +178,12 @@ fn sentence(event: &Event) -> String {
         Event::Ending { reason } => format!("shutting down: {}", clean(reason)),
         Event::Failed { reason } => format!("{BAD}failed{BAD:#}: {}", clean(reason)),
         Event::NotRecorded { reason } => format!("{WARN}not recorded:{WARN:#} {}", clean(reason)),
+        Event::RecordingEnded { reason } => {
+            format!(
+                "{WARN}recording ended:{WARN:#} {}; sessions go on without it",
+                clean(reason)
+            )
+        }
         _ => lists(event),
     }
 }

@@ -105,6 +105,7 @@ fn fields(event: &Event) -> (&'static str, Value) {
         Event::Ending { reason } => ("ending", json!({ "reason": reason })),
         Event::Failed { reason } => ("failed", json!({ "reason": reason })),
         Event::NotRecorded { reason } => ("not_recorded", json!({ "reason": reason })),
+        Event::RecordingEnded { reason } => ("recording_ended", json!({ "reason": reason })),
     }
 }
 

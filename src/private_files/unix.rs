@@ -39,6 +39,11 @@ pub(crate) fn close(folder: &Path) -> io::Result<()> {
     fs::set_permissions(folder, Permissions::from_mode(0o700))
 }
 
+/// Takes the access to an open file of this user away from all other users.
+pub(crate) fn close_file(file: &File) -> io::Result<()> {
+    file.set_permissions(Permissions::from_mode(0o600))
+}
+
 /// Returns the reason why a folder of `owner` with `mode` is not private to the user `own`, as a sentence fragment.
 fn exposure(owner: u32, mode: u32, own: u32) -> Option<String> {
     if owner != own {

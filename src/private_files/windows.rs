@@ -28,6 +28,12 @@ pub(crate) fn close(_folder: &Path) -> io::Result<()> {
     Ok(())
 }
 
+/// Does nothing: the file inherits its access rights.
+#[expect(clippy::unnecessary_wraps, reason = "it can fail on other systems")]
+pub(crate) fn close_file(_file: &File) -> io::Result<()> {
+    Ok(())
+}
+
 /// Creates a file for writing. Returns an error if the name exists, even as a symbolic link.
 pub(crate) fn new_file(path: &Path) -> io::Result<File> {
     File::create_new(path)

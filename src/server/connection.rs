@@ -33,6 +33,7 @@ use crate::jsonrpc::{
 };
 use crate::lock::locked;
 use crate::mcp::{Era, ListKind};
+use crate::recorder::ConnectionRecorder;
 pub(crate) use input::InputRound;
 pub(crate) use site_exchange::SiteExchange;
 
@@ -70,6 +71,8 @@ pub(crate) struct Connection {
     pub(crate) generation: u64,
     link: Link,
     client: Arc<dyn Client>,
+    /// `None` if messages are not recorded.
+    recorder: Option<ConnectionRecorder>,
     notices: mpsc::UnboundedSender<ConnectionNotice>,
     /// Result of the handshake.
     negotiated: OnceLock<NegotiatedEra>,
@@ -86,6 +89,11 @@ pub(crate) struct Connection {
 
 /// Client side of a session.
 pub(crate) trait Client: ResponseSink {
+    /// Returns the recorder of a new connection to a generation of `server`; `None` if messages are not recorded.
+    fn recorder(&self, _server: &Arc<str>, _generation: u64) -> Option<ConnectionRecorder> {
+        None
+    }
+
     /// Takes a request from the server. `related_number` is the number of the client's request to which it belongs.
     fn deliver_request(
         &self,
@@ -131,6 +139,7 @@ impl Connection {
         notices: mpsc::UnboundedSender<ConnectionNotice>,
     ) -> Self {
         Self {
+            recorder: client.recorder(&server, generation),
             server,
             generation,
             link,
@@ -147,9 +156,11 @@ impl Connection {
 
     /// Returns the era that the handshake settled; legacy before it.
     pub(crate) fn era(&self) -> Era {
-        self.negotiated
-            .get()
-            .map_or(Era::Legacy, |negotiated| negotiated.era)
+        self.known_era().unwrap_or(Era::Legacy)
+    }
+
+    fn known_era(&self) -> Option<Era> {
+        self.negotiated.get().map(|negotiated| negotiated.era)
     }
 
     /// Sets the era and the object with the name and version of a legacy server, once.
@@ -238,7 +249,7 @@ impl Connection {
 
     /// Answers a request of the server; `parts` together are the response under the server's own id.
     pub(crate) fn reply(&self, parts: [&[u8]; 3]) {
-        self.link.send(parts);
+        self.send(parts, None);
     }
 
     /// Answers the server's request `id` with an error.
@@ -342,6 +353,7 @@ impl Connection {
         envelope: &Envelope<'_>,
         related_number: Option<u64>,
     ) -> Result<(), StrayKind> {
+        self.record(line);
         match envelope.kind() {
             MessageKind::Response => self.take_response(line, envelope)?,
             MessageKind::Request if envelope.method.as_deref() == Some("ping") => {
@@ -384,6 +396,22 @@ impl Connection {
     }
 
     fn write(&self, line: &str) {
-        self.link.send([line.as_bytes(), b"", b""]);
+        self.send([line.as_bytes(), b"", b""], None);
+    }
+
+    /// Sends one message, made of `parts`; `number` is that of the client's request in it.
+    fn send(&self, parts: [&[u8]; 3], number: Option<u64>) {
+        if let Some(recorder) = &self.recorder {
+            let id_of = |number| Some(locked(&self.pending).call(number)?.id.clone());
+            recorder.sent(self.known_era(), number.and_then(id_of), parts);
+        }
+        self.link.send(parts);
+    }
+
+    /// Records a message of the server.
+    fn record(&self, line: &str) {
+        if let Some(recorder) = &self.recorder {
+            recorder.received(self.known_era(), line);
+        }
     }
 }

@@ -46,6 +46,7 @@ use crate::lock::locked;
 use crate::mcp::ListKind;
 use failing::PackageWatch;
 use generations::{ActiveGeneration, Generation};
+use judging::ReportedFaults;
 use starting::rules;
 
 /// Task that owns a server.

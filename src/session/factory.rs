@@ -7,6 +7,7 @@ use super::{Delivery, Session};
 use crate::event::EventSender;
 use crate::fleet::{Fleet, FleetSetup, ToolCache, WatchSubscriptions};
 use crate::meta_tools::OfferedMetaTools;
+use crate::recorder::Recorder;
 use crate::server::ProxyResources;
 use crate::watcher::WatchError;
 
@@ -23,6 +24,8 @@ pub(crate) struct SessionFactory {
     /// Meta-tools that the clients are offered.
     pub(crate) meta_tools: OfferedMetaTools,
     pub(crate) events: EventSender,
+    /// `None` if messages are not recorded.
+    pub(crate) recorder: Option<Recorder>,
     /// True if a session was opened before.
     pub(crate) has_opened: AtomicBool,
 }
@@ -48,6 +51,9 @@ impl SessionFactory {
         );
         fleet.begin()?;
         let (meta_tools, events) = (self.meta_tools.clone(), self.events.clone());
-        Ok(Session::new(delivery, is_shared, fleet, meta_tools, events))
+        let recorder = self.recorder.as_ref().map(Recorder::session);
+        Ok(Session::new(
+            delivery, is_shared, fleet, meta_tools, events, recorder,
+        ))
     }
 }

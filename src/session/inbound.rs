@@ -21,11 +21,13 @@ impl Session {
             Ok(envelope) => self.take(&text, &envelope),
             Err(InvalidMessage::Batch) => self.take_batch(&text),
             Err(InvalidMessage::Shape) => {
+                self.record(&text);
                 let id = Envelope::id_in(&text).unwrap_or(RawId::NULL);
                 let message = "the message has no `method`, `result` or `error`";
                 self.answer_error(id, &ErrorObject::new(INVALID_REQUEST, message));
             }
             Err(InvalidMessage::Json(error)) => {
+                self.record(&text);
                 self.answer_error(
                     RawId::NULL,
                     &ErrorObject::new(PARSE_ERROR, format!("the line is not valid JSON: {error}")),
@@ -106,8 +108,21 @@ impl Session {
     pub(crate) fn take(&self, line: &str, envelope: &Envelope<'_>) {
         match (envelope.kind(), envelope.id) {
             (MessageKind::Request, Some(id)) => self.take_request(line, envelope, id),
-            (MessageKind::Notification, _) => self.take_notification(line, envelope),
-            (_, id) => self.take_response(line, id),
+            (MessageKind::Notification, _) => {
+                self.record(line);
+                self.take_notification(line, envelope);
+            }
+            (_, id) => {
+                self.record(line);
+                self.take_response(line, id);
+            }
+        }
+    }
+
+    /// Records a message of the client that is not a request.
+    fn record(&self, line: &str) {
+        if let Some(recorder) = &self.recorder {
+            recorder.received(line);
         }
     }
 
@@ -120,6 +135,9 @@ impl Session {
         } else {
             Era::Legacy
         };
+        if let (Some(recorder), Some(own_id)) = (&self.recorder, envelope.id) {
+            recorder.request(era, own_id.replaced(line, id));
+        }
         if let Some(requested) =
             meta_version.filter(|version| version.text().as_deref() != Some(MODERN))
         {
@@ -213,7 +231,7 @@ impl Session {
             };
             for EarlyMessage { line, related_id } in messages {
                 let related = RelatedRequest::of(related_id.as_ref());
-                let _ = self.delivery.send(&line, related);
+                let _ = self.send(&line, related);
             }
         }
     }

@@ -14,7 +14,7 @@ impl Session {
         let key = request.id;
         let id = request.envelope.id.unwrap_or(key);
         let (listen, line) = ListenRequest::new(request.line, id, key);
-        let _ = self.delivery.send(&line, RelatedRequest::Listen(key));
+        let _ = self.send(&line, RelatedRequest::Listen(key));
         self.state().subscriptions.open(listen);
         self.send_subscriptions();
     }
@@ -94,9 +94,7 @@ impl Session {
     /// Sends each line to its listen request.
     pub(super) fn send_tagged(&self, lines: &[TaggedLine]) {
         for (key, line) in lines {
-            let _ = self
-                .delivery
-                .send(line, RelatedRequest::Listen(key.as_raw()));
+            let _ = self.send(line, RelatedRequest::Listen(key.as_raw()));
         }
     }
 

@@ -14,6 +14,7 @@ use crate::jsonrpc::{
     notification, request, splice,
 };
 use crate::mcp::{Era, ListKind, tasks};
+use crate::recorder::ConnectionRecorder;
 use crate::server::{Client, Connection, InputRound, ResponseSink};
 use crate::transport::stream::Outbox;
 
@@ -27,6 +28,9 @@ impl ResponseSink for Session {
     }
 
     fn answer(&self, id: RawId<'_>, reply: Reply<'_>) {
+        if let Some(recorder) = &self.recorder {
+            reply.with_id(id, |parts| recorder.sent(parts));
+        }
         match self.batches.add(id, &reply) {
             AddedResponse::Single => self.delivery.answer(id, reply),
             AddedResponse::Kept => {}
@@ -45,6 +49,11 @@ impl ResponseSink for Session {
 }
 
 impl Client for Session {
+    fn recorder(&self, server: &Arc<str>, generation: u64) -> Option<ConnectionRecorder> {
+        let recorder = self.recorder.as_ref()?;
+        Some(recorder.connection(server.clone(), generation))
+    }
+
     fn deliver_request(
         &self,
         from: &Arc<Connection>,
@@ -105,9 +114,7 @@ impl Client for Session {
             "notifications/elicitation/complete" if self.is_translated(from) => {}
             "notifications/progress" | "notifications/message" => {
                 let related_id = self.related(from, envelope, related_number);
-                let _ = self
-                    .delivery
-                    .send(line, RelatedRequest::of(related_id.as_ref()));
+                let _ = self.send(line, RelatedRequest::of(related_id.as_ref()));
             }
             "notifications/resources/updated"
                 if from.era() == Era::Legacy && !self.state().subscriptions.has_listens() =>
@@ -204,7 +211,7 @@ impl Session {
     ) {
         if self.delivery.pipe().is_some() {
             if from.era() == Era::Modern || from.wants_logs() {
-                let _ = self.delivery.send(line, RelatedRequest::Nothing);
+                let _ = self.send(line, RelatedRequest::Nothing);
             }
             return;
         }
@@ -214,13 +221,20 @@ impl Session {
             related_number,
             level.as_deref().unwrap_or_default(),
         ) {
-            let _ = self
-                .delivery
-                .send(line, RelatedRequest::Request(id.as_raw()));
+            let _ = self.send(line, RelatedRequest::Request(id.as_raw()));
         }
     }
 
-    /// Sends the responses of a batch.
+    /// Sends a message other than a response.
+    pub(super) fn send(&self, line: &str, related: RelatedRequest<'_>) -> Result<(), Undelivered> {
+        self.delivery.send(line, related)?;
+        if let Some(recorder) = &self.recorder {
+            recorder.sent([line.as_bytes(), b"", b""]);
+        }
+        Ok(())
+    }
+
+    /// Sends the responses of a batch, each of which is recorded alone.
     pub(super) fn send_batch(&self, array: &str) {
         let _ = self.delivery.send(array, RelatedRequest::Nothing);
     }
@@ -239,7 +253,7 @@ impl Session {
         let mut state = self.state();
         if let Err(line) = state.early_messages.hold(line, related) {
             drop(state);
-            return self.delivery.send(&line, related);
+            return self.send(&line, related);
         }
         if state.early_messages.is_full() {
             drop(state);

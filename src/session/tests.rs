@@ -17,14 +17,14 @@ use crate::transport::stream::Outbox;
 
 /// Client that stores its messages.
 #[derive(Debug, Default)]
-struct Recorder {
+struct StoringClient {
     /// Each message, behind the request that it belongs to.
     heard: Mutex<Vec<(String, String)>>,
     /// True if nothing but responses can be delivered.
     is_deaf: Mutex<bool>,
 }
 
-impl Delivery for Recorder {
+impl Delivery for StoringClient {
     fn answer(&self, id: RawId<'_>, reply: Reply<'_>) {
         let line = reply.with_id(id, |parts| String::from_utf8(parts.concat()).unwrap());
         locked(&self.heard).push(("answer".to_owned(), line));
@@ -51,7 +51,7 @@ impl Delivery for Recorder {
 /// A session with its client and the files that its servers' messages go to.
 pub(super) struct Stage {
     pub(super) session: Arc<Session>,
-    client: Arc<Recorder>,
+    client: Arc<StoringClient>,
     dir: TempDir,
 }
 
@@ -68,7 +68,7 @@ impl Stage {
 
     fn of(servers: &[&str], is_transparent: bool, set: Set, is_shared: bool) -> Self {
         let fleet = Fleet::loaded_with(servers, is_transparent);
-        let client = Arc::<Recorder>::default();
+        let client = Arc::<StoringClient>::default();
         let offer = OfferedMetaTools::new(set, !is_transparent, None, false);
         let session = Session::new(
             client.clone(),
@@ -76,6 +76,7 @@ impl Stage {
             fleet,
             offer,
             EventSender::silent(),
+            None,
         );
         let dir = tempfile::tempdir().unwrap();
         let stage = Self {

@@ -82,9 +82,7 @@ impl Session {
             let params =
                 format!(r#"{{"progressToken":{token},"progress":{count},"message":{message}}}"#);
             let line = notification("notifications/progress", Some(&params));
-            let _ = session
-                .delivery
-                .send(&line, RelatedRequest::Request(id.as_raw()));
+            let _ = session.send(&line, RelatedRequest::Request(id.as_raw()));
         })
     }
 

@@ -34,6 +34,8 @@ pub(crate) struct RunOptions {
     pub(crate) project: PathBuf,
     /// Whether a log is kept.
     pub(crate) keeps_log: bool,
+    /// File that messages are recorded in, if any.
+    pub(crate) recording: Option<PathBuf>,
 }
 
 /// Record and log of this proxy, on disk. All functions block. Errors after the opening are ignored: no place is left

@@ -310,6 +310,7 @@ fn no_tool_event_or_log_shows_a_secret() {
         let log = format!("{format}.log");
         let mut proxy = Proxy::configured("serve")
             .options(["-v", "-v", "--log", &log, "--log-format", format])
+            .options(["--record", "messages.ndjson"])
             .known_to(&project);
         for (name, value) in &variables {
             proxy = proxy.env(name, value);
@@ -371,10 +372,7 @@ fn no_tool_event_or_log_shows_a_secret() {
         ] {
             let answer: Value = peer.call(tool, &arguments).result();
             // The tool repeats its arguments.
-            let answer = answer
-                .to_string()
-                .replace(&format!("\\\"query\\\":\\\"{CANARY}\\\""), "")
-                .replace(&format!("\"query\":\"{CANARY}\""), "");
+            let answer = without_query(&answer.to_string());
             canaries.are_not_in(&answer, tool);
         }
         are_not_in_state(&canaries, &project, &variables);
@@ -382,7 +380,17 @@ fn no_tool_event_or_log_shows_a_secret() {
         peer.wait_exit();
         canaries.are_not_in(&peer.stderr().join("\n"), "stderr");
         canaries.are_not_in(&project.read(&log), &log);
+        // The client's own words stay.
+        let recorded = without_query(&project.read("messages.ndjson"));
+        canaries.are_not_in(&recorded.replace(&password, ""), "the recording");
     }
+}
+
+/// Returns a message without the query of `search_tools`, which is the beginning of all canaries.
+fn without_query(message: &str) -> String {
+    message
+        .replace(&format!("\\\"query\\\":\\\"{CANARY}\\\""), "")
+        .replace(&format!("\"query\":\"{CANARY}\""), "")
 }
 
 #[test]

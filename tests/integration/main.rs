@@ -52,6 +52,8 @@ mod real_apps;
 #[cfg(unix)]
 mod real_clients;
 mod real_input;
+#[cfg(unix)]
+mod recording;
 mod remote;
 #[cfg(unix)]
 mod saves;

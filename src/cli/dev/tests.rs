@@ -56,6 +56,18 @@ fn options_reach_the_specification() {
     assert_eq!(spec.timeouts.hold, Duration::from_secs(2));
 }
 
+#[test]
+fn a_recording_is_not_watched() {
+    let folder = std::env::current_dir().unwrap();
+    for (watch, words) in [("", &[][..]), ("**", &["--watch", "**"])] {
+        let words = [words, &["--record", "a[b].ndjson", "--", "srv"]].concat();
+        let (_, spec) = mission(&words).unwrap();
+        let excluded = format!("!{}/a[[]b[]].ndjson", folder.display());
+        let (last, others) = spec.watch.split_last().unwrap();
+        assert_eq!((last, others.concat()), (&excluded, watch.to_owned()));
+    }
+}
+
 /// Settings that differ from all defaults and from those in [`FLAGS`].
 const FILE: &str = r#"
     [proxy]

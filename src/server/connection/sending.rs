@@ -99,7 +99,7 @@ impl Connection {
         let id = RawId::of_number(number, &mut digits);
         match (same_era, envelope.id, rename) {
             (true, Some(old), None) if token.is_none() => {
-                self.link.send(old.replaced(line, id));
+                self.send(old.replaced(line, id), Some(number));
             }
             (same, old, rename) => {
                 let mut changes: Vec<(&str, &str)> = Vec::with_capacity(3);
@@ -109,17 +109,14 @@ impl Connection {
                         .map(|(own, name)| (name.as_str(), own.as_raw().as_str())),
                 );
                 changes.extend(token.map(|token| (token.as_str(), id.as_str())));
-                if let (true, Some(old)) = (same, old) {
+                let line = if let (true, Some(old)) = (same, old) {
                     changes.push((old.as_str(), id.as_str()));
-                    return self.write(&splice(line, &mut changes));
-                }
-                let line = &splice(line, &mut changes);
-                self.write(&bridge::request(
-                    line,
-                    id,
-                    self.era(),
-                    &locked(&self.identity),
-                ));
+                    splice(line, &mut changes)
+                } else {
+                    let line = splice(line, &mut changes);
+                    bridge::request(&line, id, self.era(), &locked(&self.identity))
+                };
+                self.send([line.as_bytes(), b"", b""], Some(number));
             }
         }
     }

@@ -90,6 +90,7 @@ impl Connection {
         let PendingRequest::Client(mut call) = request else {
             return None;
         };
+        self.record(line);
         call.resends += 1;
         Some(call)
     }
