@@ -8,6 +8,7 @@
 
 mod file;
 mod format;
+mod line;
 mod memory;
 
 use std::sync::Arc;
@@ -17,6 +18,7 @@ use std::time::Instant;
 use crate::jsonrpc::RequestId;
 use crate::mcp::Era;
 pub(crate) use file::{Recording, RecordingFile};
+pub(crate) use line::RecordedLine;
 use memory::MessageMemory;
 
 /// Maximum size in bytes of the messages that are not yet written.

@@ -1,6 +1,9 @@
-//! `mcp-proxy logs`: prints the log of a running or ended proxy.
+//! `mcp-proxy logs`: prints the log of a running or ended proxy, or the messages that it recorded.
+
+mod messages;
 
 use std::io;
+use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Duration;
 
@@ -10,6 +13,7 @@ use super::{CliError, EXIT_OK, config, unwritten};
 use crate::output;
 use crate::path_text::texts;
 use crate::state::{RunLog, StateDirectory, StateError, logs};
+use messages::RecordingReader;
 
 /// Interval at which `--follow` looks for new lines.
 const INTERVAL: Duration = Duration::from_millis(100);
@@ -27,32 +31,29 @@ pub(crate) struct LogsArgs {
     /// Print the log of this process instead of the newest proxy in this project
     #[arg(long)]
     pid: Option<u32>,
+    /// Print the messages that the proxy recorded (`--record`), or those in FILE
+    #[arg(long, value_name = "FILE", num_args = 0..=1, require_equals = true)]
+    #[expect(
+        clippy::option_option,
+        reason = "the option and its value are both optional"
+    )]
+    messages: Option<Option<PathBuf>>,
 }
 
-/// Prints the log.
+/// Prints the log, or the messages.
 pub(crate) fn run(args: &LogsArgs) -> Result<u8, CliError> {
-    let logs = StateDirectory::of_user().and_then(|directory| logs(&directory));
-    let log = select(args, logs.map_err(|error| failure(&error))?)?;
+    if let Some(file) = &args.messages {
+        return print_messages(args, file.as_deref());
+    }
+    let log = select(args)?;
     let mut reader = log.open().map_err(|error| failure(&error))?;
     let mut lines = LineFilter::new(args.server.as_deref());
-    loop {
-        // Before the lines are read, so that the last ones are not missed.
-        let may_grow = args.follow && log.is_running();
+    let read = || {
         let read = reader.read().map_err(|error| failure(&error))?;
-        let text: String = read
-            .iter()
-            .filter(|line| lines.admits(line))
-            .flat_map(|line| [line, "\n"])
-            .collect();
-        match output::stream_foreign(&text) {
-            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(EXIT_OK),
-            written => written.map_err(|error| unwritten(&error))?,
-        }
-        if !may_grow {
-            break;
-        }
-        thread::sleep(INTERVAL);
-    }
+        let read = read.iter().filter(|line| lines.admits(line));
+        Ok(read.flat_map(|line| [line, "\n"]).collect())
+    };
+    print_growing(args.follow, || log.is_running(), read)?;
     if let (Some(server), false) = (&args.server, lines.has_admitted) {
         let server = output::clean(server);
         output::print_note(&format!("the log has no line of `{server}`"));
@@ -60,12 +61,61 @@ pub(crate) fn run(args: &LogsArgs) -> Result<u8, CliError> {
     Ok(EXIT_OK)
 }
 
+/// Prints the messages in `file`, or those that the proxy selected by the options recorded.
+fn print_messages(args: &LogsArgs, file: Option<&Path>) -> Result<u8, CliError> {
+    let (path, log) = if let Some(file) = file {
+        (file.to_owned(), None)
+    } else {
+        let log = select(args)?;
+        let Some(path) = log.recording.clone() else {
+            let pid = log.pid;
+            return Err(CliError::Failure(format!(
+                "the proxy with pid {pid} records no messages: start it with `--record FILE`, or name another \
+                 recording with `--messages=FILE`"
+            )));
+        };
+        (path, Some(log))
+    };
+    let pid = log.as_ref().map(|log| log.pid).or(args.pid);
+    let reader = RecordingReader::open(&path, args.server.as_deref(), pid);
+    let mut reader = reader.map_err(|error| CliError::Failure(error.to_string()))?;
+    let is_running = || log.as_ref().is_none_or(RunLog::is_running);
+    print_growing(args.follow, is_running, || reader.read())?;
+    if !reader.has_messages {
+        let path = path.display().to_string();
+        output::print_note(&format!("{} has no such message", output::clean(&path)));
+    }
+    Ok(EXIT_OK)
+}
+
+/// Prints the lines that `read` returns, and, if `follow`, those that follow while `is_running`.
+fn print_growing(
+    follow: bool,
+    is_running: impl Fn() -> bool,
+    mut read: impl FnMut() -> Result<String, CliError>,
+) -> Result<(), CliError> {
+    loop {
+        // Before the lines are read, so that the last ones are not missed.
+        let may_grow = follow && is_running();
+        match output::stream_foreign(&read()?) {
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(()),
+            written => written.map_err(|error| unwritten(&error))?,
+        }
+        if !may_grow {
+            return Ok(());
+        }
+        thread::sleep(INTERVAL);
+    }
+}
+
 fn failure(error: &StateError) -> CliError {
     CliError::Failure(error.to_string())
 }
 
 /// Returns the log that the options select.
-fn select(args: &LogsArgs, mut logs: Vec<RunLog>) -> Result<RunLog, CliError> {
+fn select(args: &LogsArgs) -> Result<RunLog, CliError> {
+    let logs = StateDirectory::of_user().and_then(|directory| logs(&directory));
+    let mut logs = logs.map_err(|error| failure(&error))?;
     let around = config::surroundings(None)?;
     let found = crate::config::load(&around);
     let project = config::project(&around, &found.files);

@@ -64,7 +64,8 @@ impl Journal {
         let lock = lock.map_err(FileError::at("create", &file(LOCK)))?;
         take(&lock, LOCK_TIMEOUT).map_err(FileError::at("lock", &file(LOCK)))?;
         let log = options.keeps_log.then(|| {
-            RotatingLog::create(file(LOG), file(PREVIOUS_LOG), log_head(&record))
+            let head = log_head(&record, options.recording.as_deref());
+            RotatingLog::create(file(LOG), file(PREVIOUS_LOG), head)
                 .map_err(FileError::at("create", &file(LOG)))
         });
         let mut journal = Self {

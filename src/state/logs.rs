@@ -20,11 +20,17 @@ const HEAD: &str = "# mcp-proxy ";
 /// Text before the project in the first line.
 const IN: &str = " in ";
 
-/// Returns the first line of a log's files.
-pub(super) fn log_head(record: &RunRecord) -> String {
-    let project = serde_json::Value::from(record.project.as_str());
+/// Text before the recording in the first line, if there is one.
+const MESSAGES_IN: &str = ", messages in ";
+
+/// Returns the first line of a log's files; `recording` is the file with the proxy's messages.
+pub(super) fn log_head(record: &RunRecord, recording: Option<&Path>) -> String {
+    let quoted = |text: &str| serde_json::Value::from(text).to_string();
+    let project = quoted(&record.project);
+    let recording = recording.map(|path| MESSAGES_IN.to_owned() + &quoted(&path.to_string_lossy()));
     let (version, subcommand, pid) = (&record.version, &record.subcommand, record.pid);
-    format!("{HEAD}{version} {subcommand} (pid {pid}){IN}{project}\n")
+    let recording = recording.unwrap_or_default();
+    format!("{HEAD}{version} {subcommand} (pid {pid}){IN}{project}{recording}\n")
 }
 
 /// Log of one proxy.
@@ -35,6 +41,8 @@ pub(crate) struct RunLog {
     /// Project of the proxy, as in its record.
     pub(crate) project: String,
     pub(crate) pid: u32,
+    /// File with the messages of the proxy, if it records them.
+    pub(crate) recording: Option<PathBuf>,
 }
 
 /// Returns the logs of this user's proxies, the newest first.
@@ -47,12 +55,16 @@ pub(crate) fn logs(directory: &StateDirectory) -> Result<Vec<RunLog>, StateError
         let length = File::open(folder.file(name)).ok()?.read(&mut head).ok()?;
         let head = String::from_utf8_lossy(&head[..length]);
         let line = head.lines().next()?.strip_prefix(HEAD)?;
-        let (_, project) = line.split_once(IN)?;
+        let (_, places) = line.split_once(IN)?;
+        let mut project = serde_json::Deserializer::from_str(places).into_iter::<String>();
+        let name = project.next()?.ok()?;
+        let recording = places[project.byte_offset()..].strip_prefix(MESSAGES_IN);
         Some(RunLog {
             folder: folder.clone(),
             id: id.to_owned(),
-            project: serde_json::from_str(project).ok()?,
+            project: name,
             pid: id.rsplit_once('-')?.1.parse().ok()?,
+            recording: recording.and_then(|path| serde_json::from_str(path).ok()),
         })
     });
     Ok(logs.collect())
@@ -158,7 +170,7 @@ mod tests {
         let now = Timestamp::of(SystemTime::now());
         let record = RunRecord::new(7, now, "dev", project.into());
         let file = |suffix| folder.file(&format!("{}{suffix}", record.id()));
-        RotatingLog::create(file(LOG), file(PREVIOUS_LOG), log_head(&record)).unwrap()
+        RotatingLog::create(file(LOG), file(PREVIOUS_LOG), log_head(&record, None)).unwrap()
     }
 
     #[test]
@@ -171,6 +183,23 @@ mod tests {
         let logs = logs(&directory).unwrap();
         assert_eq!(logs[0].project, "/a \"project\" in x");
         assert_eq!((logs[0].pid, logs[0].is_running()), (7, false));
+        assert_eq!(logs[0].recording, None);
+    }
+
+    #[test]
+    fn a_log_names_the_recording() {
+        let room = tempfile::tempdir().unwrap();
+        let directory = StateDirectory::at(room.path().join("state"));
+        let folder = directory.folder(FOLDER).unwrap();
+        let now = Timestamp::of(SystemTime::now());
+        let record = RunRecord::new(7, now, "dev", "/a, messages in \"b\"".into());
+        let recording = Path::new("/a \"c\" d.ndjson");
+        let log = log_head(&record, Some(recording));
+        let name = format!("{}{LOG}", record.id());
+        folder.write(&name, log.as_bytes()).unwrap();
+        let logs = logs(&directory).unwrap();
+        assert_eq!(logs[0].project, record.project);
+        assert_eq!(logs[0].recording.as_deref(), Some(recording));
     }
 
     #[test]

@@ -133,6 +133,45 @@ fn both_sides_are_recorded_across_a_reload_and_a_kill() {
 }
 
 #[test]
+fn the_messages_of_the_last_proxy_are_shown() {
+    let project = Project::new();
+    let peer = dev(&project).known_to(&project).spawn();
+    peer.initialize(&initialize_params()).result();
+    peer.call("mark", &json!({})).result();
+    peer.close_stdin();
+    peer.wait_exit();
+    let shown = |words: &[&str]| {
+        let run = Run::within(&project, &[&["logs", "--messages"], words].concat());
+        run.ended_with(0).stdout
+    };
+    let all = shown(&[]);
+    let lines: Vec<_> = all.lines().collect();
+    assert!(
+        lines[0].contains("  client 1 → proxy        initialize #1  "),
+        "{all}"
+    );
+    let answer = lines
+        .iter()
+        .find(|it| it.contains(" → client 1 ") && it.contains(" #2 in "));
+    assert!(answer.is_some(), "{all}");
+    let of_server = shown(&["weather"]);
+    assert!(
+        of_server.contains("  proxy → weather (1)     tools/call mark #"),
+        "{of_server}"
+    );
+    assert!(!of_server.contains("client"), "{of_server}");
+    let given = Run::within(&project, &["logs", &format!("--messages={FILE}")]).ended_with(0);
+    assert_eq!(given.stdout, all);
+
+    let other = Proxy::dev([example("fake_server"), "weather.json".into()]);
+    let other = other.known_to(&project).spawn();
+    other.initialize(&initialize_params()).result();
+    let pid = other.pid().to_string();
+    let run = Run::within(&project, &["logs", "--messages", "--pid", &pid]).ended_with(1);
+    assert!(run.stderr.contains("records no messages"), "{run:#?}");
+}
+
+#[test]
 fn sessions_of_both_eras_over_http_are_told_apart() {
     let project = Project::new();
     let site = Site::start(dev(&project));
