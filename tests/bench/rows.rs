@@ -118,7 +118,7 @@ impl Bench {
     }
 
     /// Calls to a server without a watch and with one: before each call the proxy reads the changes that the
-    /// system has queued for the watch.
+    /// system has queued for the watch. And calls whose four messages are recorded, at most 2 µs each.
     pub(crate) fn watched(&mut self) -> io::Result<()> {
         if !self.variants.contains(&Variant::Proxy) {
             return Ok(());
@@ -134,6 +134,11 @@ impl Bench {
                 &["--watch", "*.json"],
                 "p50 with a watch, µs",
                 "CPU of the proxy per call with a watch, µs",
+            ),
+            (
+                &["--no-watch", "--record", "messages.ndjson"],
+                "p50 without a watch, recorded, µs",
+                "CPU of the proxy per call, recorded, µs",
             ),
         ] {
             let link = Link::open(&mut self.proxy("plain", watching))?;
