@@ -27,6 +27,7 @@ mod node;
 mod own_entry;
 mod pipes;
 mod process_address;
+mod rehearsed_call;
 mod remote;
 mod resolve;
 mod secrets;
@@ -57,13 +58,14 @@ pub(crate) use keys::schema;
 pub(crate) use own_entry::is_own;
 pub(crate) use pipes::is_pipe;
 pub(crate) use process_address::ProcessAddress;
+pub(crate) use rehearsed_call::{RehearsedCall, parse_arguments};
 pub(crate) use remote::{Remote, is_loopback};
 pub(crate) use secrets::{guarded, line as shown_line, shown_words};
 pub(crate) use section::{NAME_ADVICE, is_name_char};
 pub(crate) use show::{ConfigDisplay, ServerOutline};
 pub(crate) use spec::{
-    CompiledToolFilter, EraChoice, MetaToolSet, OnBadTool, OnBroken, ReloadMode, ServerSpec,
-    StandbyMode, Timeouts,
+    CompiledToolFilter, EraChoice, MetaToolSet, OnBadTool, OnBroken, OnRegression, ReloadMode,
+    ServerSpec, StandbyMode, Timeouts,
 };
 pub(crate) use units::{parse_duration, parse_size};
 pub(crate) use written_entry::{WrittenEntry, written_entry};

@@ -1,6 +1,8 @@
 //! Events for a person or a log reader, as plain data. `output` turns events into lines or NDJSON; no other module
 //! prints them.
 
+mod rehearsal;
+
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{SyncSender, TrySendError};
@@ -9,6 +11,7 @@ use std::time::Duration;
 
 use crate::config::HiddenValues;
 use crate::lock::locked;
+pub(crate) use rehearsal::{AnswerDifference, RehearsalOutcome, RehearsalReport, RehearsedAnswer};
 
 /// Number of events that may wait for a slow reader of stderr before new ones are dropped and counted.
 pub(crate) const EVENT_BACKLOG: usize = 1024;
@@ -61,7 +64,11 @@ pub(crate) enum Event {
         generation: u64,
         took: Duration,
         diff: ToolDiff,
+        /// Answers to the rehearsed calls, if there are any.
+        rehearsal: Option<RehearsalReport>,
     },
+    /// A rehearsed call tells nothing about new code, for the reason in `message`.
+    RehearsalWarning { server: String, message: String },
     /// The saved code does not run.
     Broken {
         server: String,
@@ -270,6 +277,8 @@ pub(crate) struct Failure {
     pub(crate) files: Vec<PathBuf>,
     /// True if a remote server cannot be reached; false if its code is at fault.
     pub(crate) remote: bool,
+    /// True if the code runs, but failed a rehearsed call.
+    pub(crate) held: bool,
     /// True if the cause may pass without a save, such as a timeout or a port that another process has: the next call
     /// tries again.
     pub(crate) passing: bool,
@@ -285,6 +294,7 @@ impl Failure {
             stderr: Vec::new(),
             files: Vec::new(),
             remote: false,
+            held: false,
             passing: false,
         }
     }

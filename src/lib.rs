@@ -32,6 +32,7 @@
 //! | `bridge` | translates between the eras: pure functions |
 //! | `contract` | judges definitions of tools by the rules of clients, and changes of lists: pure functions |
 //! | `recorder` | records messages of both sides in a file; off unless asked for |
+//! | `rehearsal` | compares the answers of new code with those of the code before: pure functions |
 //! | `transport` | lines over pipes and sockets, child processes and their process groups, servers over HTTP |
 //! | `mcp` | definitions of the protocol: eras, methods, lists, capabilities |
 //! | `jsonrpc` | framing and envelopes over raw JSON |
@@ -64,7 +65,7 @@
 //! cli ─> app ─> front ─> session ─> meta_tools ─> fleet ─> server ─> warm ─> transport ─> jsonrpc
 //!  │                        │             │          └──> watcher                  │
 //!  ├───> output             │             └──> search, install                     │
-//!  └───> install, setup     └────────────────────────────> bridge, contract ─> mcp ┘
+//!  └───> install, setup     └─────────────────> bridge, contract, rehearsal ─> mcp ┘
 //! ```
 //!
 //! A layer may use every layer below it, not only the next one. Every layer may use `command_line`, `config`,
@@ -95,9 +96,10 @@
 //! A save: `watcher` sees a touched path, on its own thread or on that of a gate, and reports *suspect*: the gate holds
 //! requests → the watcher's thread compares contents and reports *changed* or *unchanged* → the server's supervisor
 //! feeds its state machine, which starts a candidate → the candidate completes the handshake, receives the state of its
-//! predecessor, and lists → commit: the new lists replace the old ones, the fleet publishes its new catalog, the old
-//! generation drains and stops, the gate opens to the new connection → the fleet's client, the session, notifies the
-//! client of changed lists. A failed candidate changes nothing but the error with which the gate refuses requests.
+//! predecessor, lists, and answers the rehearsed calls → commit: the new lists replace the old ones, the fleet
+//! publishes its new catalog, the old generation drains and stops, the gate opens to the new connection → the fleet's
+//! client, the session, notifies the client of changed lists. A failed candidate changes nothing but the error with
+//! which the gate refuses requests.
 //!
 //! A client over HTTP: `front` reads a body and determines its era. Each session of the legacy era has its own streams,
 //! which can be resumed; requests of the modern era share one session, which distinguishes them by numbers of the
@@ -120,11 +122,11 @@
 //!
 //! * **Architecture Invariant:** a message in transit is never decoded and encoded again. No typed model of MCP
 //!   messages exists, and no message in transit is built from a `serde_json::Value`.
-//! * **Architecture Invariant:** `jsonrpc`, `mcp`, `bridge`, `contract`, `search`, `command_line`, the state machine and
-//!   the settle stage do no I/O and read no clock: time is an argument.
+//! * **Architecture Invariant:** `jsonrpc`, `mcp`, `bridge`, `contract`, `rehearsal`, `search`, `command_line`, the
+//!   state machine and the settle stage do no I/O and read no clock: time is an argument.
 //! * **Architecture Invariant:** a request that may have effects is written to at most one generation.
 //!   There is no retry of `tools/call` or of an unknown method, unless a remote server is known not to have processed
-//!   it.
+//!   it. While it serves a client, the proxy itself makes only calls that the user names (`rehearse`).
 //! * **Architecture Invariant:** generations belong to one task, the supervisor. No other task starts or stops a
 //!   generation; other tasks send reports to the supervisor.
 //! * **Architecture Invariant:** `watcher` never touches a server, and `server` knows neither session nor fleet: it
@@ -193,6 +195,7 @@ mod process_lookup;
 mod quoting;
 mod random;
 mod recorder;
+mod rehearsal;
 mod search;
 mod server;
 mod session;

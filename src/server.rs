@@ -28,6 +28,7 @@ mod loaded_files;
 mod package_watch;
 mod pending_requests;
 mod process;
+mod rehearsing;
 mod remote;
 mod report;
 mod requests;
@@ -65,19 +66,33 @@ pub(crate) use pending_requests::RawResponse;
 
 use crate::bridge::Identity;
 use crate::config::{CompiledToolFilter, ServerSpec};
-use crate::event::{Failure, ToolDiff};
+use crate::event::{Failure, RehearsalReport, ToolDiff};
 use crate::lock::locked;
 use crate::mcp::{List, ListKind};
 use crate::warm::{LoadedFiles, StandbyCost, WarmReload};
 use gate::{Gate, GateStatus};
+use rehearsing::RememberedAnswers;
 pub(crate) use report::ProxyResources;
 use report::{Command, ReportSender, ServerContext, SupervisorMessage};
 use serving_process::ServingProcess;
 pub(crate) use status::{Status, WatchedFiles};
 use supervisor::Supervisor;
 
-/// Result of a reload: the generation's number, the duration of its start and the difference in its tools.
-pub(crate) type ReloadResult = Result<(u64, Duration, ToolDiff), Arc<Failure>>;
+/// Result of a reload.
+pub(crate) type ReloadResult = Result<Reloaded, Arc<Failure>>;
+
+/// Generation that went live by a reload.
+#[derive(Debug)]
+pub(crate) struct Reloaded {
+    /// Number of the generation.
+    pub(crate) generation: u64,
+    /// Time from its start to its proof.
+    pub(crate) took: Duration,
+    /// Difference of its tools from the tools before.
+    pub(crate) diff: ToolDiff,
+    /// Its answers to the rehearsed calls, if there are any.
+    pub(crate) rehearsal: Option<RehearsalReport>,
+}
 
 /// State shared by the supervisor and the holders of a handle.
 #[derive(Debug)]
@@ -95,6 +110,10 @@ struct ServerShared {
     files_observer: Mutex<Option<Arc<dyn LoadedFilesObserver>>>,
     /// Files loaded by the last generation that went live.
     loaded_files: Mutex<LoadedFiles>,
+    /// Answers of the live code to the rehearsed calls.
+    remembered_answers: Mutex<RememberedAnswers>,
+    /// False while the first code is asked for these answers.
+    answers_learned: watch::Sender<bool>,
     /// True if the user was warned that an installed copy of the saved files runs.
     is_copy_reported: AtomicBool,
     /// Process that reloads itself, which the next generation is linked to.
@@ -151,6 +170,8 @@ impl ServerShared {
             watched_files: Mutex::default(),
             files_observer: Mutex::default(),
             loaded_files: Mutex::default(),
+            remembered_answers: Mutex::default(),
+            answers_learned: watch::Sender::new(true),
             is_copy_reported: AtomicBool::new(false),
             kept_process: Mutex::default(),
             is_exposure_told: AtomicBool::new(false),

@@ -7,7 +7,6 @@ use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tokio::sync::oneshot;
 use tokio::time::timeout;
 
 use super::AppError;
@@ -108,7 +107,12 @@ async fn visit_all(visit: Arc<Visit>, events: &EventSender) -> Result<Vec<Server
     for spec in &visit.servers {
         let name = spec.name.clone();
         let client = Arc::new(PassiveClient::new(name.clone(), events.clone()));
-        let server = ServerHandle::new(Arc::new(spec.clone()), resources.clone());
+        // A visit ends before any reload.
+        let spec = ServerSpec {
+            rehearse: Vec::new(),
+            ..spec.clone()
+        };
+        let server = ServerHandle::new(Arc::new(spec), resources.clone());
         let one = visit_one(server, client, visit.clone(), shutdown.clone());
         visits.push((name, tokio::spawn(one)));
     }
@@ -214,30 +218,16 @@ async fn call(
         r#"{{"name":{},"arguments":{arguments},"_meta":{{"progressToken":"call"{logs}}}}}"#,
         quoted(tool)
     );
-    let (sender, answer) = oneshot::channel();
-    let Ok(number) = connection.send_own("tools/call", Some(&params), sender) else {
+    let Ok(mut call) = connection.call_tool(&params) else {
         return Err(CallError::NotSent);
     };
-    let _open = CallInFlight { connection, number };
     let limit = limit.unwrap_or(Duration::MAX);
-    match timeout(limit, answer).await {
+    match timeout(limit, call.response()).await {
         Ok(Ok(answer)) => Ok(answer),
         Ok(Err(_)) => Err(CallError::Unanswered {
             how: exit_reason(server).await,
         }),
         Err(_) => Err(CallError::Late(limit)),
-    }
-}
-
-/// A call in flight. Dropping it cancels the call on the server if no response has arrived.
-struct CallInFlight<'a> {
-    connection: &'a Connection,
-    number: u64,
-}
-
-impl Drop for CallInFlight<'_> {
-    fn drop(&mut self) {
-        self.connection.cancel_own(self.number);
     }
 }
 

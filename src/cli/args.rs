@@ -6,13 +6,12 @@ use std::time::Duration;
 
 use clap::builder::PossibleValue;
 use clap::{Args, ValueEnum};
-use serde_json::value::RawValue;
 
 use super::{CliError, usage_hints};
 use crate::command_line::CommandLine;
 use crate::config::{
-    EraChoice, NAME_ADVICE, OnBadTool, OnBroken, ProcessAddress, ReloadMode, ServerSpec,
-    is_name_char, parse_duration, parse_size,
+    EraChoice, NAME_ADVICE, OnBadTool, OnBroken, OnRegression, ProcessAddress, ReloadMode,
+    ServerSpec, is_name_char, parse_duration, parse_size,
 };
 use crate::meta_tools::Set;
 use crate::state::RunOptions;
@@ -92,6 +91,20 @@ impl ValueEnum for OnBadTool {
             Self::Report => PossibleValue::new("report").help("Report the tool"),
             Self::LeaveOut => PossibleValue::new("leave-out")
                 .help("Report the tool, and leave it out of the list for this client"),
+        })
+    }
+}
+
+impl ValueEnum for OnRegression {
+    fn value_variants<'a>() -> &'a [Self] {
+        &[Self::Report, Self::Hold]
+    }
+
+    fn to_possible_value(&self) -> Option<PossibleValue> {
+        Some(match self {
+            Self::Report => PossibleValue::new("report").help("Goes live; the error is reported"),
+            Self::Hold => PossibleValue::new("hold")
+                .help("Does not go live: calls get an error with the reason"),
         })
     }
 }
@@ -198,18 +211,6 @@ impl ServerArgs {
             .extend(variables.map(|(name, value)| (name.into(), value.into())));
         spec.timeouts.start = self.start_timeout.unwrap_or(spec.timeouts.start);
         Ok(())
-    }
-}
-
-/// Parses the arguments of a tool; returns a raw JSON object on one line, or an error about `text`.
-pub(crate) fn arguments(text: &str) -> Result<String, String> {
-    match serde_json::from_str::<&RawValue>(text) {
-        // JSON has line breaks only outside of strings, where they equal spaces.
-        Ok(arguments) if arguments.get().starts_with('{') => {
-            Ok(arguments.get().replace(['\n', '\r'], " "))
-        }
-        Ok(_) => Err("the arguments must be a JSON object such as '{}'".to_owned()),
-        Err(error) => Err(format!("the arguments are not JSON: {error}")),
     }
 }
 

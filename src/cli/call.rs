@@ -8,14 +8,14 @@ use std::time::Duration;
 
 use clap::Args;
 
-use super::args::{ServerArgs, arguments};
+use super::args::ServerArgs;
 use super::result_text::unfinished;
 use super::selection::{ServerSelection, not_started, run_visit, unknown};
 use super::{
     CliError, EXIT_FAILURE, EXIT_INTERRUPTED, EXIT_OK, Global, print_exact, print_foreign,
 };
 use crate::app::visit::{CallResult, ServerVisit, Visit, VisitOutcome};
-use crate::config::parse_duration;
+use crate::config::{parse_arguments, parse_duration};
 use crate::jsonrpc::Members;
 use crate::output::clean;
 use crate::server::{RawResponse, Snapshot};
@@ -87,7 +87,7 @@ fn read(json: Option<&str>) -> Result<String, CliError> {
         }
         Some(text) => text.to_owned(),
     };
-    arguments(&text).map_err(CliError::Usage)
+    parse_arguments(&text).map_err(CliError::Usage)
 }
 
 /// Starts the server, calls the tool and prints its result.

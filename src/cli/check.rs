@@ -11,11 +11,11 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 
-use super::args::{ServerArgs, arguments};
+use super::args::ServerArgs;
 use super::selection::{ServerSelection, not_started, run_visit};
 use super::{CliError, EXIT_FAILURE, EXIT_INTERRUPTED, EXIT_OK, Global, print, print_exact};
 use crate::app::visit::{ServerVisit, Visit, VisitOutcome};
-use crate::config::{EraChoice, parse_duration};
+use crate::config::{EraChoice, parse_arguments, parse_duration};
 use crate::contract::{self, ClientVersion};
 use crate::mcp::ListKind;
 use crate::output::palette::HEAD;
@@ -99,7 +99,7 @@ impl CheckArgs {
     fn calls(&self) -> Result<Vec<(String, String)>, CliError> {
         let pairs = self.call.chunks_exact(2);
         pairs
-            .map(|pair| match arguments(&pair[1]) {
+            .map(|pair| match parse_arguments(&pair[1]) {
                 Ok(arguments) => Ok((pair[0].clone(), arguments)),
                 Err(wrong) => Err(CliError::Usage(format!("--call {}: {wrong}", pair[0]))),
             })

@@ -12,8 +12,8 @@ use super::selection::{NO_FILE, check_known};
 use super::{CliError, EXIT_INTERRUPTED, EXIT_OK, Global, config};
 use crate::app::{self, AppError, EndReason, ServeOptions};
 use crate::config::{
-    Config, ConfigContext, LoadedConfig, OnBadTool, OnBroken, ReloadMode, ServerSpec, StandbyMode,
-    Timeouts, parse_duration,
+    Config, ConfigContext, LoadedConfig, OnBadTool, OnBroken, OnRegression, RehearsedCall,
+    ReloadMode, ServerSpec, StandbyMode, Timeouts, parse_duration,
 };
 use crate::error_chain::with_causes;
 use crate::event::Event;
@@ -52,6 +52,18 @@ pub(crate) struct DevArgs {
     /// Treatment of a tool for which the client would drop all tools of the server [default: report]
     #[arg(long, value_name = "WHAT", value_enum)]
     pub(crate) on_bad_tool: Option<OnBadTool>,
+    /// Call that new code answers before it goes live, such as 'forecast {"city": "Oslo"}'; repeatable
+    ///
+    /// Its answer is compared with that of the code before. The call runs at each save, so that it should have no
+    /// effects that you do not want.
+    #[arg(long, value_name = "CALL", value_parser = RehearsedCall::parse)]
+    pub(crate) rehearse: Vec<RehearsedCall>,
+    /// Reaction to new code that answers such a call with an error, unlike the code before [default: report]
+    #[arg(long, value_name = "WHAT", value_enum)]
+    pub(crate) on_regression: Option<OnRegression>,
+    /// How much later a reload may be because of these calls [default: 1s]
+    #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
+    pub(crate) rehearse_timeout: Option<Duration>,
     /// The proxy's own tools to offer [default: dev]
     #[arg(long, value_name = "WHICH", value_enum)]
     pub(crate) meta_tools: Option<Set>,
@@ -154,6 +166,10 @@ impl DevArgs {
         spec.reload = self.reload.unwrap_or(spec.reload);
         spec.on_broken = self.on_broken.unwrap_or(spec.on_broken);
         spec.on_bad_tool = self.on_bad_tool.unwrap_or(spec.on_bad_tool);
+        if !self.rehearse.is_empty() {
+            spec.rehearse.clone_from(&self.rehearse);
+        }
+        spec.on_regression = self.on_regression.unwrap_or(spec.on_regression);
         if self.no_warm {
             spec.warm = StandbyMode::Off;
         }
@@ -164,6 +180,7 @@ impl DevArgs {
         times.startup_wait = self.startup_wait.unwrap_or(times.startup_wait);
         times.hold = self.hold_timeout.unwrap_or(times.hold);
         times.drain = self.drain_timeout.unwrap_or(times.drain);
+        times.rehearsal = self.rehearse_timeout.unwrap_or(times.rehearsal);
     }
 
     /// Returns the servers of the configuration, or the one chosen by `--server`, and the project. There may be no
@@ -257,6 +274,7 @@ impl DevArgs {
         let of_one = [
             (!self.watch.is_empty(), "--watch"),
             (self.build.is_some(), "--build"),
+            (!self.rehearse.is_empty(), "--rehearse"),
             (self.server.name.is_some(), "--name"),
             (self.server.cwd.is_some(), "--cwd"),
             (!self.server.env.is_empty(), "--env"),

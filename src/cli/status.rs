@@ -237,6 +237,7 @@ mod tests {
                 generation: 4,
                 took: Duration::ZERO,
                 diff: ToolDiff::default(),
+                rehearsal: None,
             },
             Event::Broken {
                 server: server(),

@@ -127,7 +127,7 @@ pub(super) static INSTALL: [Key; 4] = [
 ];
 
 #[rustfmt::skip] // A table.
-pub(super) static SERVER: [Key; 21] = [
+pub(super) static SERVER: [Key; 24] = [
     key("command", Text, None,
         "The program; may contain ${VAR} and ${VAR:-default}, as args, env, env_file, cwd, url and headers may"),
     key("args", Texts, None, "Arguments of the program"),
@@ -148,6 +148,11 @@ pub(super) static SERVER: [Key; 21] = [
         "Answer to calls while the saved code does not run"),
     key("on_bad_tool", Choice(&["report", "leave-out"]), Some("\"report\""),
         "Treatment of a tool for which the connected client would drop all tools of the server"),
+    key("rehearse", Texts, None,
+        "Calls that new code answers before it goes live, as in `forecast {\"city\": \"Oslo\"}`; they run at each save"),
+    key("on_regression", Choice(&["report", "hold"]), Some("\"report\""),
+        "Whether an error in a rehearsed call that was answered before keeps the new code from going live"),
+    key("rehearse_timeout", Duration, Some("\"1s\""), "Maximum delay of a reload by its rehearsed calls"),
     key("warm", Choice(&["auto", "off"]), Some("\"auto\""),
         "Whether to keep a standby process, with packages loaded, for the next save"),
     key("era", Choice(&["auto", "legacy", "modern"]), Some("\"auto\""),

@@ -17,10 +17,12 @@ use super::pipes::{self, PipeReader, is_pipe};
 use super::secrets::{self, shown_words};
 use super::section::{NAME_ADVICE, Section, is_name_char};
 use super::spec::{
-    EraChoice, MetaToolSet, OnBadTool, OnBroken, ReloadMode, ServerSpec, StandbyMode, Timeouts,
-    ToolFilter,
+    EraChoice, MetaToolSet, OnBadTool, OnBroken, OnRegression, ReloadMode, ServerSpec, StandbyMode,
+    Timeouts, ToolFilter,
 };
-use super::{Config, ConfigContext, HiddenValues, InstallPolicy, LoadedConfig, WatchSettings};
+use super::{
+    Config, ConfigContext, HiddenValues, InstallPolicy, LoadedConfig, RehearsedCall, WatchSettings,
+};
 
 /// Resolves all settings; leaves out faulty servers.
 pub(super) fn resolve(written: &RawConfig, around: &ConfigContext, loaded: &mut LoadedConfig) {
@@ -119,6 +121,7 @@ fn timeouts(section: &Section, or: Timeouts) -> Timeouts {
         start: get("start_timeout", or.start),
         hold: get("hold_timeout", or.hold),
         drain: get("drain_timeout", or.drain),
+        rehearsal: get("rehearse_timeout", or.rehearsal),
         ..or
     }
 }
@@ -184,6 +187,7 @@ impl<'a> Resolver<'a> {
             deny: tools.list("deny"),
         });
         let prefix = self.prefix();
+        let rehearse = self.rehearsed_calls();
         let is_http = listens.is_some();
         Some(ServerSpec {
             name: self.name.value.clone(),
@@ -213,6 +217,11 @@ impl<'a> Resolver<'a> {
             on_bad_tool: match section.choice("on_bad_tool") {
                 Some((&"leave-out", _)) => OnBadTool::LeaveOut,
                 _ => OnBadTool::Report,
+            },
+            rehearse,
+            on_regression: match section.choice("on_regression") {
+                Some((&"hold", _)) => OnRegression::Hold,
+                _ => OnRegression::Report,
             },
             timeouts: timeouts(section, common),
             prefix,
@@ -292,6 +301,19 @@ impl<'a> Resolver<'a> {
         let command = command.into_iter().map(|(command, _)| command.as_str());
         hidden.add_words(command.chain(values(args)), shown, folder);
         hidden
+    }
+
+    /// Returns the calls that new code answers before it goes live.
+    fn rehearsed_calls(&mut self) -> Vec<RehearsedCall> {
+        let written = self.section.texts("rehearse").map_or(&[][..], |(it, _)| it);
+        let mut calls = Vec::new();
+        for text in written {
+            match RehearsedCall::parse(&text.value) {
+                Ok(call) => calls.push(call),
+                Err(error) => self.fault(Fault::new(&text.at, format!("`rehearse`: {error}"))),
+            }
+        }
+        calls
     }
 
     fn prefix(&mut self) -> String {

@@ -8,7 +8,7 @@ use std::time::Duration;
 use globset::{Glob, GlobSet, GlobSetBuilder};
 
 use super::secrets::shown_words;
-use super::{HiddenValues, ProcessAddress, Remote};
+use super::{HiddenValues, ProcessAddress, RehearsedCall, Remote};
 
 /// Configured MCP server: a command that speaks MCP on stdin and stdout or over HTTP, or an address.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,6 +43,10 @@ pub(crate) struct ServerSpec {
     pub(crate) on_broken: OnBroken,
     /// Treatment of tools that would cost the client other tools.
     pub(crate) on_bad_tool: OnBadTool,
+    /// Calls that new code answers before it goes live, in this order.
+    pub(crate) rehearse: Vec<RehearsedCall>,
+    /// Reaction to an error in place of an earlier answer.
+    pub(crate) on_regression: OnRegression,
     /// Maximum durations of starts, reloads and drains.
     pub(crate) timeouts: Timeouts,
     /// Prefix of tool names if there are several servers.
@@ -87,6 +91,8 @@ impl ServerSpec {
             era: EraChoice::default(),
             on_broken: OnBroken::default(),
             on_bad_tool: OnBadTool::default(),
+            rehearse: Vec::new(),
+            on_regression: OnRegression::default(),
             timeouts: Timeouts::default(),
             autostart: true,
             tools: ToolFilter::default(),
@@ -96,14 +102,16 @@ impl ServerSpec {
 }
 
 impl ServerSpec {
-    /// Whether a change to `other` needs no restart. Disregards prefix, watch globs, `autostart`, timeouts, `on_broken`
-    /// and `warm`, which concern only the proxy.
+    /// Whether a change to `other` needs no restart. Disregards prefix, watch globs, `autostart`, timeouts, `on_broken`,
+    /// `rehearse`, `on_regression` and `warm`, which concern only the proxy.
     pub(crate) fn runs_like(&self, other: &Self) -> bool {
         let mut other = other.clone();
         other.prefix.clone_from(&self.prefix);
         other.watch.clone_from(&self.watch);
         (other.autostart, other.timeouts) = (self.autostart, self.timeouts);
         (other.on_broken, other.warm) = (self.on_broken, self.warm);
+        other.rehearse.clone_from(&self.rehearse);
+        other.on_regression = self.on_regression;
         *self == other
     }
 }
@@ -201,6 +209,16 @@ pub(crate) enum OnBadTool {
     LeaveOut,
 }
 
+/// Reaction to a candidate that answers a rehearsed call with an error although the code before did not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum OnRegression {
+    /// The difference is reported.
+    #[default]
+    Report,
+    /// The candidate does not go live.
+    Hold,
+}
+
 /// When to keep a standby, a process with the server's packages loaded, for the next save.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) enum StandbyMode {
@@ -226,6 +244,8 @@ pub(crate) struct Timeouts {
     pub(crate) list_hold: Duration,
     /// Time for requests in flight on a replaced generation; afterwards they are abandoned.
     pub(crate) drain: Duration,
+    /// Maximum delay of a reload by its rehearsed calls.
+    pub(crate) rehearsal: Duration,
 }
 
 impl Timeouts {
@@ -243,6 +263,7 @@ impl Default for Timeouts {
             hold: Duration::from_secs(30),
             list_hold: Duration::from_secs(5),
             drain: Duration::from_secs(60),
+            rehearsal: Duration::from_secs(1),
         }
     }
 }

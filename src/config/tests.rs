@@ -88,6 +88,9 @@ reload = "stop-first"
 era = "legacy"
 on_broken = "serve-last-good"
 on_bad_tool = "leave-out"
+rehearse = ["t", 'u {"v": 1}']
+on_regression = "hold"
+rehearse_timeout = "6s"
 prefix = ""
 autostart = false
 hold_timeout = "9s"
@@ -130,7 +133,14 @@ fn every_setting_reaches_what_is_in_force() {
         era: EraChoice::Legacy,
         on_broken: OnBroken::ServeLastGood,
         on_bad_tool: OnBadTool::LeaveOut,
-        timeouts: times(9),
+        rehearse: ["t", "u {\"v\": 1}"]
+            .map(|call| RehearsedCall::parse(call).unwrap())
+            .into(),
+        on_regression: OnRegression::Hold,
+        timeouts: Timeouts {
+            rehearsal: Duration::from_secs(6),
+            ..times(9)
+        },
         prefix: String::new(),
         autostart: false,
         tools: super::spec::ToolFilter {

@@ -55,11 +55,15 @@ pub(super) async fn reload(fleet: &Fleet, arguments: &Members<'_>) -> Result<Val
         Some(Err(failure)) => {
             Err(json!({ "error": explain(&name, &failure), "stderr": failure.stderr }))
         }
-        Some(Ok((generation, took, diff))) => {
-            let message = format!("Server '{name}' reloaded in {} ms", took.as_millis());
+        Some(Ok(reloaded)) => {
+            let took = reloaded.took.as_millis();
+            let message = format!("Server '{name}' reloaded in {took} ms");
             let mut value = described(&message, &name, &server)?;
-            value["generation"] = generation.into();
-            value["diff"] = diff_value(&diff);
+            value["generation"] = reloaded.generation.into();
+            value["diff"] = diff_value(&reloaded.diff);
+            if let Some(rehearsal) = reloaded.rehearsal {
+                value["rehearsal"] = rehearsal.value();
+            }
             Ok(value)
         }
     }

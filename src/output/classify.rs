@@ -10,6 +10,7 @@ pub(super) const PROXY: &str = "proxy";
 pub(super) fn least_verbosity(event: &Event) -> Verbosity {
     match event {
         Event::WatchWarning { .. }
+        | Event::RehearsalWarning { .. }
         | Event::Broken { .. }
         | Event::Exited { .. }
         | Event::Flapping { .. }
@@ -55,6 +56,7 @@ pub(super) fn server(event: &Event) -> &str {
         | Event::Connecting { server, .. }
         | Event::Ready { server, .. }
         | Event::Reloaded { server, .. }
+        | Event::RehearsalWarning { server, .. }
         | Event::Broken { server, .. }
         | Event::Exited { server, .. }
         | Event::Restarting { server, .. }

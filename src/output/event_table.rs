@@ -7,7 +7,10 @@ use anstream::adapter::strip_str;
 use super::human::HumanFormatter;
 use super::{Verbosity, json};
 use crate::config::HiddenValues;
-use crate::event::{ContractChange, Event, Failure, StrayKind, ToolDiff};
+use crate::event::{
+    AnswerDifference, ContractChange, Event, Failure, RehearsalOutcome, RehearsalReport,
+    RehearsedAnswer, StrayKind, ToolDiff,
+};
 
 const PYTHON: &str = "stdout is reserved for JSON-RPC messages; log to stderr: print(..., file=sys.stderr) in Python, \
                       console.error(...) in JavaScript";
@@ -64,7 +67,50 @@ fn failure() -> Failure {
         ],
         files: vec!["src/a.py".into(), "src/b.py".into(), "c".into(), "d".into()],
         remote: false,
+        held: false,
         passing: false,
+    }
+}
+
+fn rehearsal() -> RehearsalReport {
+    let difference = |place: &str, before: &str, after: &str| AnswerDifference {
+        place: place.to_owned(),
+        before: before.to_owned(),
+        after: after.to_owned(),
+    };
+    let forecast = RehearsedAnswer {
+        call: "forecast {}".to_owned(),
+        outcome: RehearsalOutcome::Differs,
+        took: Some(ms(12)),
+        took_before: Some(ms(11)),
+        is_slower: false,
+        differences: vec![
+            difference("forecast.days[0].max", "21", "\"21\""),
+            difference("forecast.x", "1", "2"),
+        ],
+        varied: words("forecast.now"),
+    };
+    let alerts = RehearsedAnswer {
+        call: "alerts".to_owned(),
+        outcome: RehearsalOutcome::Fails,
+        took: Some(ms(300)),
+        took_before: Some(ms(20)),
+        is_slower: true,
+        differences: vec![difference("alerts", "a result", "error \"x\"")],
+        varied: Vec::new(),
+    };
+    let slow = RehearsedAnswer {
+        call: "slow".to_owned(),
+        outcome: RehearsalOutcome::Unanswered,
+        took: None,
+        took_before: None,
+        is_slower: false,
+        differences: Vec::new(),
+        ..alerts.clone()
+    };
+    RehearsalReport {
+        calls: vec![forecast, alerts, slow],
+        limit: ms(1000),
     }
 }
 
@@ -120,15 +166,25 @@ fn starts_and_ends() -> Vec<(Event, String, &'static str)> {
         (Event::Ready { server: weather(), generation: 1, took: ms(1349), era: "legacy", tools: 1, prompts: 2, resources: 0 },
          "weather  ready in 1.3 s (generation 1, legacy): 1 tool, 2 prompts\n".into(),
          r#""ready","generation":1,"took_ms":1349,"era":"legacy","tools":1,"prompts":2,"resources":0}"#),
-        (Event::Reloaded { server: weather(), generation: 3, took: ms(412), diff: diff() },
+        (Event::Reloaded { server: weather(), generation: 3, took: ms(412), diff: diff(), rehearsal: None },
          "weather  reloaded in 412 ms (generation 3): + forecast  ~ alerts (schema, description)  - old; breaking: alerts: `city` is required (+1 more); left out: alerts\n".into(),
          r#""reloaded","generation":3,"took_ms":412,"diff":{"added":["forecast"],"removed":["old"],"changed":[{"tool":"alerts","members":["inputSchema","description"]}],"contract":[{"class":"breaking","kind":"tool","name":"alerts","text":"`city` is required"},{"class":"look","kind":"prompt","name":"greet","text":"`city` is required"}],"left_out":["alerts"]}}"#),
-        (Event::Reloaded { server: weather(), generation: 3, took: ms(412), diff: ToolDiff::default() },
+        (Event::Reloaded { server: weather(), generation: 3, took: ms(412), diff: ToolDiff::default(), rehearsal: None },
          "weather  reloaded in 412 ms (generation 3): tools unchanged\n".into(),
          r#""reloaded","generation":3,"took_ms":412,"diff":{"added":[],"removed":[],"changed":[],"contract":[],"left_out":[]}}"#),
-        (Event::Reloaded { server: weather(), generation: 3, took: ms(412), diff: look() },
+        (Event::Reloaded { server: weather(), generation: 3, took: ms(412), diff: look(), rehearsal: None },
          "weather  reloaded in 412 ms (generation 3): tools unchanged; worth a look: prompt greet: `city` is required\n".into(),
          r#""reloaded","generation":3,"took_ms":412,"diff":{"added":[],"removed":[],"changed":[],"contract":[{"class":"look","kind":"prompt","name":"greet","text":"`city` is required"}],"left_out":[]}}"#),
+        (Event::Reloaded { server: weather(), generation: 8, took: ms(84), diff: ToolDiff::default(), rehearsal: Some(rehearsal()) },
+         "weather  reloaded in 84 ms (generation 8): rehearsed 3 calls, 1 fails: alerts a result → error \"x\", 1 differs: \
+          forecast.days[0].max 21 → \"21\" (+1 more), 1 slower: alerts 20 ms → 300 ms, 1 unanswered within 1.0 s (1 value varies by itself)\n".into(),
+         r#""reloaded","generation":8,"took_ms":84,"diff":{"added":[],"removed":[],"changed":[],"contract":[],"left_out":[]},"rehearsal":{"calls":[{"call":"forecast {}","outcome":"differs","took_ms":12,"took_before_ms":11,"slower":false,"difference_count":2,"differences":[{"place":"forecast.days[0].max","before":"21","after":"\"21\""},{"place":"forecast.x","before":"1","after":"2"}],"varied":["forecast.now"]},{"call":"alerts","outcome":"fails","took_ms":300,"took_before_ms":20,"slower":true,"difference_count":1,"differences":[{"place":"alerts","before":"a result","after":"error \"x\""}],"varied":[]},{"call":"slow","outcome":"unanswered","took_ms":null,"took_before_ms":null,"slower":false,"difference_count":0,"differences":[],"varied":[]}],"limit_ms":1000}}"#),
+        (Event::RehearsalWarning { server: weather(), message: "the server has no tool `x`".into() },
+         "weather  the server has no tool `x`\n".into(),
+         r#""rehearsal_warning","message":"the server has no tool `x`"}"#),
+        (Event::Broken { server: weather(), failure: Failure { held: true, ..Failure::new(3, "fails".into()) }, serving_last_good: false },
+         "weather  held back (generation 3): fails\n".into(),
+         r#""broken","serving_last_good":false,"failure":{"generation":3,"reason":"fails","advice":null,"stderr":[],"files":[]}}"#),
         (Event::Broken { server: weather(), failure: failure(), serving_last_good: false },
          "weather  does not start (generation 3): exited with status 1 before it answered \"initialize\"\n  | Traceback\n  |   SyntaxError: x\n  \
           changed: src/a.py, src/b.py (+2 more)\n  advice: fix the file and save it\n".into(),
@@ -302,7 +358,7 @@ fn quiet_shows_what_went_wrong_and_processes_are_for_the_verbose() {
         table().iter().filter(|(event, ..)| of(event)).count()
     };
     let all = table().len();
-    assert_eq!(shown(Verbosity::Quiet), 26);
+    assert_eq!(shown(Verbosity::Quiet), 29);
     assert_eq!(shown(Verbosity::Normal), all - 6);
     assert_eq!(shown(Verbosity::Verbose), all);
 }

@@ -2,6 +2,7 @@
 //! Always coloured; the caller strips the colour if necessary.
 
 mod lists;
+mod rehearsal;
 
 use std::collections::VecDeque;
 use std::fmt::Write;
@@ -10,6 +11,7 @@ use std::path::PathBuf;
 use anstyle::{AnsiColor, Effects, Style};
 
 use self::lists::lists;
+use self::rehearsal::reloaded_text;
 use super::Verbosity;
 use super::classify::{PROXY, least_verbosity, server};
 use super::diff_text::{diff_text, names_text};
@@ -138,7 +140,9 @@ fn sentence(event: &Event) -> String {
             count(*directories, "directory", "directories"),
             globs_text(globs)
         ),
-        Event::WatchWarning { message, .. } => format!("{WARN}{}{WARN:#}", clean(message)),
+        Event::WatchWarning { message, .. } | Event::RehearsalWarning { message, .. } => {
+            format!("{WARN}{}{WARN:#}", clean(message))
+        }
         Event::WatchNote { message, .. } => clean(message).to_string(),
         Event::Changed { paths, .. } => format!("changed: {}", files(paths)),
         Event::Building { command, .. } => format!("building: {}", clean(command)),
@@ -220,11 +224,12 @@ fn life(event: &Event) -> String {
             generation,
             took,
             diff,
+            rehearsal,
             ..
         } => format!(
             "{GOOD}reloaded{GOOD:#} in {} (generation {generation}): {}",
             duration(*took),
-            diff_text(diff)
+            reloaded_text(diff, rehearsal.as_ref())
         ),
         Event::Broken {
             failure,
@@ -288,6 +293,8 @@ fn preparation(event: &Event) -> String {
 fn broken(failure: &Failure, serving_last_good: bool) -> String {
     let what = if failure.remote {
         "connection failed"
+    } else if failure.held {
+        "held back"
     } else {
         "does not start"
     };

@@ -49,8 +49,16 @@ fn fields(event: &Event) -> (&'static str, Value) {
         Event::Ready { server, generation, took, era, tools, prompts, resources } =>
             ("ready", json!({ "server": server, "generation": generation, "took_ms": millis(*took), "era": era,
                 "tools": tools, "prompts": prompts, "resources": resources })),
-        Event::Reloaded { server, generation, took, diff } =>
-            ("reloaded", json!({ "server": server, "generation": generation, "took_ms": millis(*took), "diff": self::diff(diff) })),
+        Event::Reloaded { server, generation, took, diff, rehearsal } => {
+            let mut fields =
+                json!({ "server": server, "generation": generation, "took_ms": millis(*took), "diff": self::diff(diff) });
+            if let Some(rehearsal) = rehearsal {
+                fields["rehearsal"] = rehearsal.value();
+            }
+            ("reloaded", fields)
+        }
+        Event::RehearsalWarning { server, message } =>
+            ("rehearsal_warning", json!({ "server": server, "message": message })),
         Event::Broken { server, failure, serving_last_good } =>
             ("broken", json!({ "server": server, "serving_last_good": serving_last_good, "failure": self::failure(failure) })),
         Event::Exited { server, generation, status, stderr } =>

@@ -1,4 +1,6 @@
-//! Proof of a new generation: start, handshake, repeated settings, lists. The supervisor gets the result.
+//! Proof of a new generation: start, handshake, repeated settings, lists, rehearsal. The supervisor gets the result.
+
+mod rehearsed_start;
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
@@ -18,6 +20,7 @@ use super::generation::{self, GenerationExit, ProofResults, ProvenGeneration, Ru
 use super::handshake::{ClientHello, Handshake, ProofFailure, replay, shake_hands};
 use super::http_process::{self, AddressSearch, ProcessDemand};
 use super::lists::fetch_lists;
+use super::rehearsing::Rehearsal;
 use super::report::{Report, ServerContext};
 use super::serving_process::ServingProcess;
 use super::start_permits::StartPermit;
@@ -54,6 +57,8 @@ pub(crate) struct Candidate {
     pub(crate) demand: ProcessDemand,
     /// Process over HTTP to which the active generation has lost its link, and which it keeps, for another link.
     pub(crate) lasting: Weak<ServingProcess>,
+    /// Calls to answer before it goes live.
+    pub(crate) rehearsal: Option<Rehearsal>,
 }
 
 /// Reason why a standby did not prove itself, as a sentence fragment.
@@ -70,7 +75,7 @@ impl Candidate {
     pub(crate) async fn run(self, cancelled: CancellationToken) {
         let reports = self.context.reports.clone();
         let number = self.number;
-        let report = match self.start(&cancelled).await {
+        let report = match self.start_rehearsed(&cancelled).await {
             None => Report::Gone { number },
             Some(Ok(proof)) => Report::Proved(Box::new(proof)),
             Some(Err(failure)) => Report::Failed(Box::new(failure)),
@@ -80,7 +85,7 @@ impl Candidate {
     }
 
     async fn start(
-        self,
+        &self,
         cancelled: &CancellationToken,
     ) -> Option<Result<ProvenGeneration, Failure>> {
         // The time limit starts after the wait for the permit.
@@ -127,6 +132,7 @@ impl Candidate {
                         running,
                         results,
                         took,
+                        rehearsal: None,
                     }));
                 }
                 Some(Ok(Err(proof_failure))) => proof_failure,

@@ -6,6 +6,7 @@
 
 mod answers;
 mod input;
+mod own_call;
 mod parked;
 mod related;
 mod sending;
@@ -358,6 +359,9 @@ impl Connection {
             MessageKind::Response => self.take_response(line, envelope)?,
             MessageKind::Request if envelope.method.as_deref() == Some("ping") => {
                 self.write(&result_response(envelope.id.unwrap_or(RawId::NULL), "{}"));
+            }
+            MessageKind::Request if self.refuses_input(envelope) => {
+                self.refuse(envelope.id.unwrap_or(RawId::NULL), &own_call::no_input());
             }
             MessageKind::Request => {
                 self.client

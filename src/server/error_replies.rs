@@ -83,6 +83,8 @@ pub(crate) fn unsent(call: &Call, server: &str) {
 pub(crate) fn explain(server: &str, failure: &Failure) -> String {
     let subject = if failure.remote || failure.passing {
         format!("`{server}`")
+    } else if failure.held {
+        format!("the saved code of `{server}` is held back: it")
     } else {
         format!("the saved code of `{server}` does not run: it")
     };

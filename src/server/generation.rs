@@ -11,6 +11,7 @@ use super::call::Call;
 use super::connection::Connection;
 use super::handshake::{ClientSettings, Handshake, ListenStream, ProofFailure};
 use super::lists::Lists;
+use super::rehearsing::RehearsalResult;
 use crate::config::ServerSpec;
 use crate::event::Failure;
 use crate::transport::http::LinkError;
@@ -30,6 +31,8 @@ pub(crate) struct ProvenGeneration {
     pub(crate) results: ProofResults,
     /// Time from the start to the proof.
     pub(crate) took: Duration,
+    /// Result of the rehearsal, if there was one.
+    pub(crate) rehearsal: Option<RehearsalResult>,
 }
 
 /// Results of the proof of a generation.

@@ -67,6 +67,10 @@ pub(super) struct PendingRequests {
     pub(super) site_requests: usize,
     /// Number of open streams of that site, which may never end.
     pub(super) site_streams: usize,
+    /// Number of the proxy's own calls for which no client can give input.
+    pub(super) calls_without_input: usize,
+    /// Number of requests for input that were refused because of such calls.
+    pub(super) refused_inputs: u64,
     /// Time at which the last call was answered.
     pub(super) idle_since: Option<Instant>,
     /// True if the generation has ended; nothing more is sent.

@@ -11,6 +11,7 @@ mod failing;
 mod generations;
 mod judging;
 mod lists;
+mod rehearsal;
 mod retiring;
 mod saving;
 mod self_trigger;

@@ -303,6 +303,7 @@ mod tests {
             generation,
             took: Duration::ZERO,
             diff: ToolDiff::default(),
+            rehearsal: None,
         }
     }
 

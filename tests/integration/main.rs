@@ -54,6 +54,7 @@ mod real_clients;
 mod real_input;
 #[cfg(unix)]
 mod recording;
+mod rehearsal;
 mod remote;
 #[cfg(unix)]
 mod saves;

@@ -43,7 +43,8 @@ fn the_defaults_are_those_of_the_configuration() {
 #[test]
 fn options_reach_the_specification() {
     let line = "--watch a --watch !b --reload stop-first --build make --on-broken serve-last-good \
-        --on-bad-tool leave-out --name w --cwd / --env A=1 --hold-timeout 2s -- srv -x";
+        --on-bad-tool leave-out --rehearse a --rehearse b --on-regression hold --rehearse-timeout 3s \
+        --name w --cwd / --env A=1 --hold-timeout 2s -- srv -x";
     let (_, spec) = mission(&line.split_whitespace().collect::<Vec<_>>()).unwrap();
     assert_eq!(spec.watch, ["a", "!b"]);
     assert_eq!(spec.reload, ReloadMode::StopFirst);
@@ -54,6 +55,23 @@ fn options_reach_the_specification() {
     assert_eq!(spec.env, [("A".into(), "1".into())]);
     assert_eq!((spec.program, spec.args), ("srv".into(), vec!["-x".into()]));
     assert_eq!(spec.timeouts.hold, Duration::from_secs(2));
+    let rehearsed: Vec<String> = spec.rehearse.iter().map(ToString::to_string).collect();
+    assert_eq!(rehearsed, ["a", "b"]);
+    assert_eq!(spec.on_regression, OnRegression::Hold);
+    assert_eq!(spec.timeouts.rehearsal, Duration::from_secs(3));
+}
+
+#[test]
+fn a_rehearsed_call_that_cannot_be_read_is_an_error_with_its_place() {
+    let words = ["dev", "--rehearse", "forecast {\"city\": }", "--", "srv"];
+    let error = Line::try_parse_from(words).unwrap_err().to_string();
+    for part in [
+        "--rehearse",
+        "the arguments are not JSON",
+        "line 1 column 10",
+    ] {
+        assert!(error.contains(part), "{error}");
+    }
 }
 
 #[test]
@@ -173,7 +191,14 @@ fn all_servers_are_run_unless_one_is_chosen() {
     );
     assert!(!mission.setup.is_transparent);
     assert!(usage(FILE, &["--server", "weather"]).ends_with("it has `a`, `b`"));
-    for words in ["--watch a", "--build a", "--name a", "--cwd /", "--env A=1"] {
+    for words in [
+        "--watch a",
+        "--build a",
+        "--rehearse a",
+        "--name a",
+        "--cwd /",
+        "--env A=1",
+    ] {
         let words: Vec<&str> = words.split(' ').collect();
         let text = usage(FILE, &words);
         let expected = format!("{} applies to one server", words[0]);

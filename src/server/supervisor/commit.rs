@@ -11,10 +11,10 @@ use super::super::backend::SHOWN_STDERR;
 use super::super::generation::{ProofResults, ProvenGeneration, RunningGeneration};
 use super::super::lists::{Lists, ListsChange, lists_diff};
 use super::super::state::StartCause;
-use super::super::{Snapshot, advice, loaded_files};
+use super::super::{Reloaded, Snapshot, advice, loaded_files};
 use super::{ActiveGeneration, Generation, Supervisor};
 use crate::config::ReloadMode;
-use crate::event::{Event, ToolDiff};
+use crate::event::{Event, RehearsalReport, ToolDiff};
 use crate::mcp::{Era, List, ListKind};
 
 impl Supervisor {
@@ -37,6 +37,7 @@ impl Supervisor {
             running,
             results,
             took,
+            rehearsal,
         } = *proof;
         let ProofResults {
             handshake,
@@ -67,7 +68,8 @@ impl Supervisor {
             since: Some(Instant::now()),
         });
         let is_first = before.generation == 0 || cause == StartCause::Client;
-        self.report_commit(&snapshot, handshake.era, is_first);
+        let rehearsal = self.take_rehearsal(rehearsal);
+        self.report_commit(&snapshot, handshake.era, is_first, rehearsal.clone());
         self.send_events(judgement);
         running.connection.go_live();
         self.warn_of_missed_port(&running);
@@ -75,12 +77,13 @@ impl Supervisor {
         let saved = std::mem::take(&mut self.changed_files);
         let ended = CancellationToken::new();
         self.follow_loaded_files(saved, ended.clone());
+        let connection = running.connection.clone();
         let active = ActiveGeneration {
             running,
             stream,
             sent_settings,
             _ended: ended.clone().drop_guard(),
-            ended,
+            ended: ended.clone(),
         };
         let active = Generation::Active(Box::new(active));
         self.generations.insert(number, active);
@@ -90,6 +93,7 @@ impl Supervisor {
         self.timed_out_starts = 0;
         self.shared.handshake.send_replace(Some(handshake));
         self.publish(snapshot.clone());
+        self.learn_answers(connection, ended);
         self.shared.describe(|status| {
             status.last_error = None;
             if before.generation > 0 {
@@ -97,14 +101,24 @@ impl Supervisor {
                 status.reloaded = Some(Instant::now());
             }
         });
-        for waiter in self.reloads.drain(..) {
-            let _ = waiter.send(Ok((number, took, snapshot.diff.clone())));
-        }
+        self.confirm_reloads(&snapshot, rehearsal.as_ref());
         // The client's settings may have changed since the new generation got them.
         self.on_settings_changed();
         self.restart_list_reads();
         self.resend_mismatched();
         Some((changes, cause))
+    }
+
+    /// Reports the commit to those that have requested a reload.
+    fn confirm_reloads(&mut self, snapshot: &Snapshot, rehearsal: Option<&RehearsalReport>) {
+        for waiter in self.reloads.drain(..) {
+            let _ = waiter.send(Ok(Reloaded {
+                generation: snapshot.generation,
+                took: snapshot.took,
+                diff: snapshot.diff.clone(),
+                rehearsal: rehearsal.cloned(),
+            }));
+        }
     }
 
     /// Drops the reads of the old generation's lists, which are obsolete; lists to be read again are read anew.
@@ -170,7 +184,13 @@ impl Supervisor {
     }
 
     /// Reports the commit. `is_first` is true for the first generation, and for the first after a new introduction.
-    fn report_commit(&self, snapshot: &Snapshot, era: Era, is_first: bool) {
+    fn report_commit(
+        &self,
+        snapshot: &Snapshot,
+        era: Era,
+        is_first: bool,
+        rehearsal: Option<RehearsalReport>,
+    ) {
         let (server, generation, took) = (self.name(), snapshot.generation, snapshot.took);
         let count = |kind| snapshot.list(kind).map_or(0, |list| list.entries.len());
         self.context.resources.events.send(if is_first {
@@ -189,6 +209,7 @@ impl Supervisor {
                 generation,
                 took,
                 diff: snapshot.diff.clone(),
+                rehearsal,
             }
         });
     }

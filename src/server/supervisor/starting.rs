@@ -35,6 +35,7 @@ impl Supervisor {
             announce: self.active().is_none(),
             demand: self.demand(),
             lasting: self.lasting_process().unwrap_or_default(),
+            rehearsal: self.rehearsal(),
         };
         self.tasks.spawn(candidate.run(token));
     }

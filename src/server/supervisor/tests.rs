@@ -136,6 +136,7 @@ impl TestSupervisor {
             running,
             results: shown,
             took,
+            rehearsal: None,
         };
         self.supervisor.on_report(Report::Proved(Box::new(proof)));
     }

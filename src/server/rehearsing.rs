@@ -1,0 +1,369 @@
+//! Rehearsal of a reload: a candidate answers the calls that the user names before it goes live, and its answers are
+//! compared with those of the code before.
+//!
+//! The answers of the live code are remembered: those that it gave as a candidate, or, of the first code, after its start.
+//! If an answer differs, the live code is asked once more, which shows the places that vary by themselves. Beside
+//! stop-first, no code is live by then, so that the first code is asked twice.
+
+mod learning;
+
+use std::collections::HashMap;
+use std::mem::discriminant;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::time::timeout_at;
+
+use super::ServerShared;
+use super::connection::Connection;
+use super::pending_requests::RawResponse;
+use crate::config::RehearsedCall;
+use crate::event::{AnswerDifference, RehearsalOutcome, RehearsalReport, RehearsedAnswer};
+use crate::jsonrpc::quoted;
+use crate::lock::locked;
+use crate::mcp::List;
+use crate::rehearsal::{Answer, Comparison, Varying, compare, is_slower};
+pub(super) use learning::Learning;
+
+/// Answers of the live code to rehearsed calls.
+#[derive(Debug, Default)]
+pub(super) struct RememberedAnswers(HashMap<RehearsedCall, LiveAnswer>);
+
+/// Answer of the live code to one call.
+#[derive(Debug, Clone, Default)]
+enum LiveAnswer {
+    #[default]
+    Unasked,
+    /// It did not answer, and is not sent the call again.
+    Silent,
+    Known(RememberedAnswer),
+}
+
+impl RememberedAnswers {
+    /// Adds the answers of the code that goes live. For a call that it did not answer, the earlier answer stays.
+    pub(super) fn add(&mut self, answers: HashMap<RehearsedCall, RememberedAnswer>) {
+        let answers = answers.into_iter();
+        self.0
+            .extend(answers.map(|(call, answer)| (call, LiveAnswer::Known(answer))));
+    }
+}
+
+/// Answer of one generation to one call.
+#[derive(Debug, Clone)]
+pub(super) struct RememberedAnswer {
+    answer: Answer,
+    took: Duration,
+    varying: Varying,
+    /// True if the code was asked twice.
+    is_repeated: bool,
+}
+
+impl RememberedAnswer {
+    fn new(answer: Answer, took: Duration) -> Self {
+        Self {
+            answer,
+            took,
+            varying: Varying::default(),
+            is_repeated: false,
+        }
+    }
+
+    /// Adds a second answer of the same code. If one is an error and the other is not, the newer one counts.
+    fn repeat(&mut self, tool: &str, again: Self) {
+        self.is_repeated = true;
+        self.took = self.took.max(again.took);
+        if discriminant(&self.answer) == discriminant(&again.answer) {
+            self.varying.learn(tool, &self.answer, &again.answer);
+        } else {
+            self.answer = again.answer;
+        }
+    }
+
+    /// Compares the answer with that of new code.
+    fn compare(&self, tool: &str, new: &Self) -> Comparison {
+        compare(tool, &self.answer, &new.answer, &self.varying)
+    }
+}
+
+/// Response to a rehearsed call.
+enum CallResponse {
+    Answer(Answer, Duration),
+    /// The server does not list the tool.
+    NoTool,
+    /// The time limit was reached.
+    Late,
+    /// The process has ended.
+    Lost,
+}
+
+/// Rehearsal of one candidate.
+#[derive(Debug)]
+pub(super) struct Rehearsal {
+    pub(super) calls: Vec<RehearsedCall>,
+    /// Time limit for all calls together.
+    pub(super) limit: Duration,
+    /// Connection of the live code, unless it was stopped before the candidate started.
+    pub(super) live: Option<Arc<Connection>>,
+}
+
+/// Result of a rehearsal.
+#[derive(Debug)]
+pub(super) struct RehearsalResult {
+    pub(super) report: RehearsalReport,
+    /// Answers to remember if the candidate goes live.
+    pub(super) answers: HashMap<RehearsedCall, RememberedAnswer>,
+    pub(super) regression: Option<Regression>,
+}
+
+/// First rehearsed call that was answered before and is not any more.
+#[derive(Debug)]
+pub(super) struct Regression {
+    call: String,
+    /// Message of the error; `None` if the process ended.
+    error: Option<String>,
+}
+
+impl Regression {
+    /// Returns the regression as a sentence fragment about a generation; `how` says how its process ended.
+    pub(super) fn reason(&self, how: &str) -> String {
+        let call = &self.call;
+        match &self.error {
+            Some(error) => {
+                format!("fails the rehearsed call `{call}`, which was answered before: {error}")
+            }
+            None => format!("{how} during the rehearsed call `{call}`"),
+        }
+    }
+}
+
+impl Rehearsal {
+    /// Lets the candidate, which has these tools, answer the calls in their order, and compares the answers.
+    pub(super) async fn run(
+        &self,
+        candidate: &Connection,
+        tools: Option<&List>,
+        shared: &ServerShared,
+    ) -> RehearsalResult {
+        let deadline = Instant::now() + self.limit;
+        let mut responses = Vec::new();
+        for call in &self.calls {
+            let response = if lacks_tool(tools, call) {
+                CallResponse::NoTool
+            } else {
+                ask(candidate, call, deadline).await
+            };
+            let is_lost = matches!(response, CallResponse::Lost);
+            responses.push(response);
+            if is_lost {
+                break;
+            }
+        }
+        let mut result = RehearsalResult {
+            report: RehearsalReport {
+                calls: Vec::new(),
+                limit: self.limit,
+            },
+            answers: HashMap::new(),
+            regression: None,
+        };
+        let mut learned = shared.answers_learned.subscribe();
+        let _ = timeout_at(deadline.into(), learned.wait_for(|it| *it)).await;
+        let unasked = std::iter::repeat_with(|| CallResponse::Late);
+        for (call, response) in self.calls.iter().zip(responses.into_iter().chain(unasked)) {
+            let live = locked(&shared.remembered_answers).0.get(call).cloned();
+            let live = live.unwrap_or_default();
+            let report = match response {
+                CallResponse::NoTool if !matches!(live, LiveAnswer::Known(_)) => {
+                    report(call, RehearsalOutcome::NotCompared)
+                }
+                CallResponse::NoTool => {
+                    let error = format!("the server has no tool `{}`", call.tool);
+                    let gone = RememberedAnswer::new(Answer::Error(error), Duration::ZERO);
+                    self.judge(call, gone, live, deadline, &mut result).await
+                }
+                CallResponse::Answer(answer, took) => {
+                    let new = RememberedAnswer::new(answer, took);
+                    self.judge(call, new, live, deadline, &mut result).await
+                }
+                CallResponse::Late => report(call, RehearsalOutcome::Unanswered),
+                CallResponse::Lost => result.lost(call),
+            };
+            result.report.calls.push(report);
+        }
+        result
+    }
+
+    /// Compares the candidate's answer `new` with that of the live code, which is asked again if they differ.
+    /// Adds `new` and a regression to `result`.
+    async fn judge(
+        &self,
+        call: &RehearsedCall,
+        mut new: RememberedAnswer,
+        live: LiveAnswer,
+        deadline: Instant,
+        result: &mut RehearsalResult,
+    ) -> RehearsedAnswer {
+        let mut report = report(call, RehearsalOutcome::NotCompared);
+        report.took = Some(new.took);
+        let known = match live {
+            LiveAnswer::Known(known) => Some(known),
+            LiveAnswer::Silent => None,
+            LiveAnswer::Unasked => self.ask_live(call, deadline).await,
+        };
+        if let Some(mut known) = known {
+            let mut compared = known.compare(&call.tool, &new);
+            let is_same = compared.differences.is_empty() && !is_slower(known.took, new.took);
+            if !is_same && let Some(again) = self.ask_live(call, deadline).await {
+                known.repeat(&call.tool, again);
+                compared = known.compare(&call.tool, &new);
+            }
+            if let (true, Answer::Error(message)) = (compared.is_regression, &new.answer) {
+                let error = message.lines().next().unwrap_or_default().to_owned();
+                result.add_regression(call, Some(error));
+            }
+            report.took_before = Some(known.took);
+            report.is_slower = is_slower(known.took, new.took);
+            report.outcome = outcome(&compared);
+            report.differences = compared.differences;
+            report.varied = compared.varied.into_iter().collect();
+            new.varying = known.varying;
+            new.is_repeated = known.is_repeated;
+        }
+        result.answers.insert(call.clone(), new);
+        report
+    }
+
+    /// Returns the present answer of the live code, if there is one in time.
+    async fn ask_live(&self, call: &RehearsedCall, deadline: Instant) -> Option<RememberedAnswer> {
+        let live = self.live.as_ref()?;
+        match ask(live, call, deadline).await {
+            CallResponse::Answer(answer, took) => Some(RememberedAnswer::new(answer, took)),
+            CallResponse::NoTool | CallResponse::Late | CallResponse::Lost => None,
+        }
+    }
+}
+
+impl RehearsalResult {
+    /// Adds the end of the candidate's process during a call; returns the report about the call.
+    fn lost(&mut self, call: &RehearsedCall) -> RehearsedAnswer {
+        self.add_regression(call, None);
+        let difference = AnswerDifference {
+            place: call.tool.clone(),
+            before: "a running process".to_owned(),
+            after: "its end".to_owned(),
+        };
+        RehearsedAnswer {
+            differences: vec![difference],
+            ..report(call, RehearsalOutcome::Fails)
+        }
+    }
+
+    fn add_regression(&mut self, call: &RehearsedCall, error: Option<String>) {
+        let call = call.to_string();
+        self.regression.get_or_insert(Regression { call, error });
+    }
+}
+
+/// Returns the report about a call without an answer.
+fn report(call: &RehearsedCall, outcome: RehearsalOutcome) -> RehearsedAnswer {
+    RehearsedAnswer {
+        call: call.to_string(),
+        outcome,
+        took: None,
+        took_before: None,
+        is_slower: false,
+        differences: Vec::new(),
+        varied: Vec::new(),
+    }
+}
+
+fn outcome(compared: &Comparison) -> RehearsalOutcome {
+    if compared.is_regression {
+        RehearsalOutcome::Fails
+    } else if compared.differences.is_empty() {
+        RehearsalOutcome::Same
+    } else {
+        RehearsalOutcome::Differs
+    }
+}
+
+/// Calls a tool and waits for the answer until `deadline`. A request for input from the client is refused.
+async fn ask(connection: &Connection, call: &RehearsedCall, deadline: Instant) -> CallResponse {
+    let began = Instant::now();
+    if began >= deadline {
+        return CallResponse::Late;
+    }
+    let without_input = connection.without_input();
+    let params = format!(
+        r#"{{"name":{},"arguments":{}}}"#,
+        quoted(&call.tool),
+        call.arguments
+    );
+    let Ok(mut in_flight) = connection.call_tool(&params) else {
+        return CallResponse::Lost;
+    };
+    let response = timeout_at(deadline.into(), in_flight.response()).await;
+    let took = began.elapsed();
+    match response {
+        _ if without_input.is_refused() => CallResponse::Answer(Answer::InputRequest, took),
+        Ok(Ok(RawResponse::Result(result))) => {
+            CallResponse::Answer(Answer::of_result(&result), took)
+        }
+        Ok(Ok(RawResponse::Error(error))) => CallResponse::Answer(Answer::of_error(&error), took),
+        Ok(Err(_)) => CallResponse::Lost,
+        Err(_) => CallResponse::Late,
+    }
+}
+
+/// Returns true if a known list of tools lacks the tool of the call.
+fn lacks_tool(tools: Option<&List>, call: &RehearsedCall) -> bool {
+    tools.is_some_and(|it| it.find(&call.tool).is_none())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn answer(answer: Answer, ms: u64) -> RememberedAnswer {
+        RememberedAnswer::new(answer, Duration::from_millis(ms))
+    }
+
+    fn number(number: u32) -> RememberedAnswer {
+        answer(
+            Answer::of_result(&format!(r#"{{"structuredContent":{{"n":{number}}}}}"#)),
+            1,
+        )
+    }
+
+    #[test]
+    fn a_second_answer_shows_what_varies() {
+        let mut known = number(1);
+        assert_eq!(known.compare("t", &number(2)).differences.len(), 1);
+        known.repeat("t", answer(number(2).answer, 50));
+        assert!(known.compare("t", &number(3)).differences.is_empty());
+        assert_eq!(known.took, Duration::from_millis(50));
+        // Code that fails by now is no measure for the success of other code.
+        let error = || answer(Answer::Error("no network".into()), 1);
+        assert!(known.compare("t", &error()).is_regression);
+        known.repeat("t", error());
+        assert!(known.compare("t", &error()).differences.is_empty());
+    }
+
+    #[test]
+    fn the_first_regression_counts() {
+        let mut result = RehearsalResult {
+            report: RehearsalReport::default(),
+            answers: HashMap::new(),
+            regression: None,
+        };
+        let call = |text: &str| RehearsedCall::parse(text).unwrap();
+        let report = result.lost(&call("a {\"b\":1}"));
+        assert_eq!(report.outcome, RehearsalOutcome::Fails);
+        result.add_regression(&call("c"), Some("bad".into()));
+        let reason = result.regression.unwrap().reason("exited with status 1");
+        assert_eq!(
+            reason,
+            "exited with status 1 during the rehearsed call `a {\"b\":1}`"
+        );
+    }
+}
