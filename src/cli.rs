@@ -16,6 +16,7 @@ mod install;
 mod line_client;
 mod list;
 mod logs;
+mod replay;
 mod result_text;
 mod sample;
 mod selection;
@@ -89,6 +90,8 @@ enum Command {
     Status(status::StatusArgs),
     /// Print the log of this project's newest proxy
     Logs(logs::LogsArgs),
+    /// Send the messages of recorded clients again, and compare the responses
+    Replay(replay::ReplayArgs),
     /// Look for the causes of common problems on this machine
     Doctor(doctor::DoctorArgs),
     /// Print the configuration in force, or the JSON Schema of mcp-proxy.toml
@@ -258,6 +261,7 @@ fn dispatch(cli: Cli) -> Result<u8, CliError> {
         Command::List(args) => list::run(&args, &cli.global),
         Command::Status(args) => status::run(&args),
         Command::Logs(args) => logs::run(&args),
+        Command::Replay(args) => replay::run(&args),
         Command::Doctor(args) => doctor::run(&args),
         Command::Config(args) => config::run(&args, &cli.global),
         Command::Install(args) => install::install(args, &cli.global),

@@ -33,7 +33,8 @@ enum Topic {
     /// check, tools, call, list, status, logs, doctor, and exit codes
     #[value(aliases = ["check", "call", "list", "status", "logs", "doctor"])]
     Commands,
-    /// Recordings of all messages, and their format
+    /// Recordings of all messages, their format, and their replay
+    #[value(alias = "replay")]
     Recording,
     /// Logs and common situations
     Troubleshooting,

@@ -169,13 +169,24 @@ impl LineClient {
     }
 
     fn send(&mut self, message: &Value) -> Result<(), Unexpected> {
+        self.send_line(&message.to_string())
+    }
+
+    /// Sends one line as it is.
+    pub(super) fn send_line(&mut self, line: &str) -> Result<(), Unexpected> {
         let stdin = self.stdin.as_mut();
-        let sent = stdin.map(|stdin| stdin.write_all(format!("{message}\n").as_bytes()));
+        let sent = stdin.map(|stdin| stdin.write_all(format!("{line}\n").as_bytes()));
         match sent {
             Some(Ok(())) => Ok(()),
             Some(Err(error)) => Err(Unexpected::new("an open stdin", &error)),
             None => Err(Unexpected::new("an open stdin", &"one that was closed")),
         }
+    }
+
+    /// Returns the next line of stdout; `None` if there is none until `end`.
+    pub(super) fn next_line(&mut self, end: Instant) -> Option<String> {
+        let left = end.saturating_duration_since(Instant::now());
+        self.lines.recv_timeout(left).ok()
     }
 
     fn receive(&mut self, end: Instant, expected: &str) -> Result<Value, Unexpected> {

@@ -93,6 +93,7 @@ fn help_reads_as_it_was_approved() {
         ("list.txt", &["list", "--help"]),
         ("status.txt", &["status", "--help"]),
         ("logs.txt", &["logs", "--help"]),
+        ("replay.txt", &["replay", "--help"]),
         ("doctor.txt", &["doctor", "--help"]),
         ("install.txt", &["install", "--help"]),
         ("update.txt", &["update", "--help"]),
@@ -133,7 +134,7 @@ fn the_readme_is_short_and_begins_with_two_commands() {
 }
 
 /// Subcommands with options of their own.
-const SUBCOMMANDS: [&str; 14] = [
+const SUBCOMMANDS: [&str; 15] = [
     "dev",
     "serve",
     "check",
@@ -142,6 +143,7 @@ const SUBCOMMANDS: [&str; 14] = [
     "list",
     "status",
     "logs",
+    "replay",
     "doctor",
     "install",
     "update",
@@ -176,6 +178,7 @@ fn the_reference_knows_every_option() {
         "update" | "uninstall" => "install",
         "undo" => "setup",
         "serve" => "servers",
+        "replay" => "recording",
         other => other,
     };
     let output = [

@@ -254,3 +254,57 @@ fn a_full_disk_ends_the_recording_and_no_session() {
     assert_eq!(ended(), 1);
     assert!(lines(&project).len() > 1);
 }
+
+#[test]
+fn a_recorded_session_is_replayed() {
+    let project = Project::new();
+    let peer = dev(&project).spawn();
+    peer.initialize(&initialize_params()).result();
+    let slow = peer.request(
+        "tools/call",
+        &json!({"name": "slow", "arguments": {"ms": 200}}),
+    );
+    peer.call("echo", &json!({"a": [1, 2]})).result();
+    assert_eq!(peer.responses_to(slow), 0);
+    peer.await_response(slow).result();
+    let ask = json!({"name": "ask", "arguments": {"method": "roots/list"}});
+    let asking = peer.request("tools/call", &ask);
+    let question = peer.expect_request("roots/list");
+    peer.respond(&question, &json!({"roots": [{"uri": "file:///a"}]}));
+    peer.await_response(asking).result();
+    peer.close_stdin();
+    peer.wait_exit();
+
+    let server = example("fake_server").display().to_string();
+    let replay = |options: &[&str], code| {
+        let command = ["--", &server, "weather.json"];
+        let words = [&["replay", FILE], options, &command].concat();
+        Run::within(&project, &words).ended_with(code).stdout
+    };
+    let table = replay(&[], 0);
+    let rows: Vec<_> = table.lines().map(|it| it.split_whitespace()).collect();
+    assert_eq!(rows.len(), 6, "{table}");
+    let row: Vec<_> = rows[4].clone().collect();
+    assert_eq!(
+        (&row[..2], row.last()),
+        (&["tools/call", "ask"][..], Some(&"same"))
+    );
+    assert!(
+        table.ends_with("\n4 requests, 0 with another response\n"),
+        "{table}"
+    );
+
+    project.write("weather.json", &marked("v1"));
+    let table = replay(&[], 1);
+    let difference = r#"result.content[0].text: "v0" → "v1""#;
+    assert_eq!(table.matches(difference).count(), 1, "{table}");
+    let path = "result.content[*].text";
+    let object: Value = serde_json::from_str(&replay(&["--json", "--ignore", path], 0)).unwrap();
+    assert_eq!(object["ok"], true);
+    assert_eq!(
+        object["sessions"][0]["requests"][1]["request"],
+        "tools/call slow"
+    );
+    replay(&["--update"], 0);
+    replay(&[], 0);
+}
