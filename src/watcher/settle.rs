@@ -83,10 +83,12 @@ pub(super) struct Settle {
 }
 
 impl Settle {
+    /// Creates the detection of saves that end with `quiet` without a touch, at the latest `max_wait` after the first one
+    /// or, with a long quiet time, a few times that.
     pub(super) fn new(quiet: Duration, max_wait: Duration) -> Self {
         Self {
             quiet,
-            max_wait,
+            max_wait: max_wait.max(quiet.saturating_mul(4)),
             batch: None,
         }
     }
@@ -242,6 +244,16 @@ mod tests {
             assert_eq!(settle.resolve(start + ms(at), REST), None);
         }
         assert!(settle.resolve(start + MAX_WAIT, REST).is_some());
+    }
+
+    #[test]
+    fn a_long_quiet_time_is_awaited() {
+        let start = Instant::now();
+        let mut settle = Settle::new(ms(5000), MAX_WAIT);
+        settle.touch("a".into(), WriteState::Unknown, start);
+        settle.touch("a".into(), WriteState::Unknown, start + ms(4000));
+        assert_eq!(settle.resolve(start + ms(8999), REST), None);
+        assert!(settle.resolve(start + ms(9000), REST).is_some());
     }
 
     #[test]

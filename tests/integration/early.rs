@@ -3,7 +3,7 @@
 use crate::harness::{DEADLINE, Project, Proxy, SOURCE, Watched, eventually, example, marked};
 
 /// A quiet time long enough for the steps of a test before the save counts as over.
-const QUIET: [&str; 2] = ["--debounce", "5s"];
+const QUIET: [&str; 2] = ["--debounce", "3s"];
 
 /// A server that notes each of its starts in `starts` and does not start if the file `broken` has content.
 fn noted(options: &[&str]) -> Watched {
