@@ -93,8 +93,8 @@ fn a_save_while_packages_are_loaded_is_served_by_that_process() {
 /// Saves several times in quick succession; whether one process was started for all of that, one that was there
 /// before the last of the saves.
 #[track_caller]
-fn is_served_by_one(warmed: &Warmed, round: usize) -> bool {
-    let saved = |number: usize| format!("v{round}-{number}");
+fn is_served_by_one(warmed: &Warmed) -> bool {
+    let saved = |number: usize| format!("save-{number}");
     // Goes live at once: nobody knows yet that more will follow.
     warmed.warm_save(&saved(0));
     let started = warmed.log.events("spawned").len();
@@ -115,15 +115,17 @@ fn is_served_by_one(warmed: &Warmed, round: usize) -> bool {
 
 #[test]
 fn the_last_save_of_a_flurry_is_served_by_what_was_prepared() {
-    let project = project();
     // A short start would not be worth the wait.
     let code = "import time\ntime.sleep(1)\n# Here a test";
-    project.edit("server.py", "# Here a test", code);
-    let command = vec![python("python"), "server.py".into()];
-    let warmed = Warmed::start(project, "server.py", command);
-    // On a busy machine the saves come as they can, and one may look like the last.
-    let is_done = (0..20).any(|round| is_served_by_one(&warmed, round));
-    assert!(is_done, "{}", warmed.log.text());
+    // On a busy machine the saves come as they can, and one may look like the last. The server has two standbys from
+    // then on for a while.
+    let is_served_by_one = || {
+        let project = project();
+        project.edit("server.py", "# Here a test", code);
+        let command = vec![python("python"), "server.py".into()];
+        is_served_by_one(&Warmed::start(project, "server.py", command))
+    };
+    assert!((0..20).any(|_| is_served_by_one()));
 }
 
 #[test]
