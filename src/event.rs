@@ -9,6 +9,8 @@ use std::sync::mpsc::{SyncSender, TrySendError};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use serde_json::{Value, json};
+
 use crate::config::HiddenValues;
 use crate::lock::locked;
 pub(crate) use rehearsal::{AnswerDifference, RehearsalOutcome, RehearsalReport, RehearsedAnswer};
@@ -256,8 +258,13 @@ pub(crate) struct ContractChange {
 }
 
 impl ContractChange {
+    /// Returns the change as a JSON object.
+    pub(crate) fn value(&self) -> Value {
+        json!({ "class": self.class(), "kind": self.kind, "name": self.name, "text": self.text })
+    }
+
     /// Returns the class of the change for JSON.
-    pub(crate) fn class(&self) -> &'static str {
+    fn class(&self) -> &'static str {
         if self.is_breaking { "breaking" } else { "look" }
     }
 }

@@ -24,7 +24,7 @@ use tokio_util::task::TaskTracker;
 use crate::bridge;
 use crate::config::ConfigContext;
 pub(crate) use crate::config::MetaToolSet as Set;
-use crate::event::ToolDiff;
+use crate::event::{ContractChange, ToolDiff};
 use crate::fleet::Fleet;
 use crate::jsonrpc::{Members, quoted};
 use crate::lock::locked;
@@ -229,11 +229,7 @@ fn diff_value(diff: &ToolDiff) -> Value {
         .iter()
         .map(|(name, members)| json!({ "name": name, "changed": members }))
         .collect();
-    let contract: Vec<_> = diff
-        .contract
-        .iter()
-        .map(|it| json!({ "class": it.class(), "kind": it.kind, "name": it.name, "text": it.text }))
-        .collect();
+    let contract: Vec<_> = diff.contract.iter().map(ContractChange::value).collect();
     json!({
         "added": diff.added,
         "removed": diff.removed,

@@ -137,6 +137,15 @@ struct Resolver<'a> {
     pipes: &'a mut PipeReader,
 }
 
+/// Returns the filter of the section `tools`, which admits all tools by default.
+fn tool_filter(section: &Section) -> ToolFilter {
+    let filter = section.section("tools").map(|(tools, _)| ToolFilter {
+        allow: tools.list("allow"),
+        deny: tools.list("deny"),
+    });
+    filter.unwrap_or_default()
+}
+
 impl<'a> Resolver<'a> {
     fn fault(&mut self, fault: Fault) {
         self.faults.push(fault.of(Some(&self.name.value)));
@@ -182,10 +191,6 @@ impl<'a> Resolver<'a> {
             .collect();
         let env = self.env();
         let cwd = self.cwd();
-        let filter = section.section("tools").map(|(tools, _)| ToolFilter {
-            allow: tools.list("allow"),
-            deny: tools.list("deny"),
-        });
         let prefix = self.prefix();
         let rehearse = self.rehearsed_calls();
         let is_http = listens.is_some();
@@ -226,7 +231,7 @@ impl<'a> Resolver<'a> {
             timeouts: timeouts(section, common),
             prefix,
             autostart: section.flag("autostart").is_none_or(|(it, _)| *it),
-            tools: filter.unwrap_or_default(),
+            tools: tool_filter(section),
             warm: match section.choice("warm") {
                 Some((&"off", _)) => StandbyMode::Off,
                 // A standby cannot be given its port in advance.

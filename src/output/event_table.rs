@@ -130,6 +130,7 @@ fn json(event: &Event) -> String {
 fn table() -> Vec<(Event, String, &'static str)> {
     [
         starts_and_ends(),
+        reloads(),
         messages_of_servers(),
         names_lists_and_clients(),
     ]
@@ -166,25 +167,6 @@ fn starts_and_ends() -> Vec<(Event, String, &'static str)> {
         (Event::Ready { server: weather(), generation: 1, took: ms(1349), era: "legacy", tools: 1, prompts: 2, resources: 0 },
          "weather  ready in 1.3 s (generation 1, legacy): 1 tool, 2 prompts\n".into(),
          r#""ready","generation":1,"took_ms":1349,"era":"legacy","tools":1,"prompts":2,"resources":0}"#),
-        (Event::Reloaded { server: weather(), generation: 3, took: ms(412), diff: diff(), rehearsal: None },
-         "weather  reloaded in 412 ms (generation 3): + forecast  ~ alerts (schema, description)  - old; breaking: alerts: `city` is required (+1 more); left out: alerts\n".into(),
-         r#""reloaded","generation":3,"took_ms":412,"diff":{"added":["forecast"],"removed":["old"],"changed":[{"tool":"alerts","members":["inputSchema","description"]}],"contract":[{"class":"breaking","kind":"tool","name":"alerts","text":"`city` is required"},{"class":"look","kind":"prompt","name":"greet","text":"`city` is required"}],"left_out":["alerts"]}}"#),
-        (Event::Reloaded { server: weather(), generation: 3, took: ms(412), diff: ToolDiff::default(), rehearsal: None },
-         "weather  reloaded in 412 ms (generation 3): tools unchanged\n".into(),
-         r#""reloaded","generation":3,"took_ms":412,"diff":{"added":[],"removed":[],"changed":[],"contract":[],"left_out":[]}}"#),
-        (Event::Reloaded { server: weather(), generation: 3, took: ms(412), diff: look(), rehearsal: None },
-         "weather  reloaded in 412 ms (generation 3): tools unchanged; worth a look: prompt greet: `city` is required\n".into(),
-         r#""reloaded","generation":3,"took_ms":412,"diff":{"added":[],"removed":[],"changed":[],"contract":[{"class":"look","kind":"prompt","name":"greet","text":"`city` is required"}],"left_out":[]}}"#),
-        (Event::Reloaded { server: weather(), generation: 8, took: ms(84), diff: ToolDiff::default(), rehearsal: Some(rehearsal()) },
-         "weather  reloaded in 84 ms (generation 8): rehearsed 3 calls, 1 fails: alerts a result → error \"x\", 1 differs: \
-          forecast.days[0].max 21 → \"21\" (+1 more), 1 slower: alerts 20 ms → 300 ms, 1 unanswered within 1.0 s (1 value varies by itself)\n".into(),
-         r#""reloaded","generation":8,"took_ms":84,"diff":{"added":[],"removed":[],"changed":[],"contract":[],"left_out":[]},"rehearsal":{"calls":[{"call":"forecast {}","outcome":"differs","took_ms":12,"took_before_ms":11,"slower":false,"difference_count":2,"differences":[{"place":"forecast.days[0].max","before":"21","after":"\"21\""},{"place":"forecast.x","before":"1","after":"2"}],"varied":["forecast.now"]},{"call":"alerts","outcome":"fails","took_ms":300,"took_before_ms":20,"slower":true,"difference_count":1,"differences":[{"place":"alerts","before":"a result","after":"error \"x\""}],"varied":[]},{"call":"slow","outcome":"unanswered","took_ms":null,"took_before_ms":null,"slower":false,"difference_count":0,"differences":[],"varied":[]}],"limit_ms":1000}}"#),
-        (Event::RehearsalWarning { server: weather(), message: "the server has no tool `x`".into() },
-         "weather  the server has no tool `x`\n".into(),
-         r#""rehearsal_warning","message":"the server has no tool `x`"}"#),
-        (Event::Broken { server: weather(), failure: Failure { held: true, ..Failure::new(3, "fails".into()) }, serving_last_good: false },
-         "weather  held back (generation 3): fails\n".into(),
-         r#""broken","serving_last_good":false,"failure":{"generation":3,"reason":"fails","advice":null,"stderr":[],"files":[]}}"#),
         (Event::Broken { server: weather(), failure: failure(), serving_last_good: false },
          "weather  does not start (generation 3): exited with status 1 before it answered \"initialize\"\n  | Traceback\n  |   SyntaxError: x\n  \
           changed: src/a.py, src/b.py (+2 more)\n  advice: fix the file and save it\n".into(),
@@ -221,6 +203,31 @@ fn starts_and_ends() -> Vec<(Event, String, &'static str)> {
         (Event::Stopped { server: weather(), generation: 2 },
          "weather  stopped generation 2\n".into(),
          r#""stopped","generation":2}"#),
+    ]
+}
+
+#[rustfmt::skip] // A table.
+fn reloads() -> Vec<(Event, String, &'static str)> {
+    vec![
+        (Event::Reloaded { server: weather(), generation: 3, took: ms(412), diff: diff(), rehearsal: None },
+         "weather  reloaded in 412 ms (generation 3): + forecast  ~ alerts (schema, description)  - old; breaking: alerts: `city` is required (+1 more); left out: alerts\n".into(),
+         r#""reloaded","generation":3,"took_ms":412,"diff":{"added":["forecast"],"removed":["old"],"changed":[{"tool":"alerts","members":["inputSchema","description"]}],"contract":[{"class":"breaking","kind":"tool","name":"alerts","text":"`city` is required"},{"class":"look","kind":"prompt","name":"greet","text":"`city` is required"}],"left_out":["alerts"]}}"#),
+        (Event::Reloaded { server: weather(), generation: 3, took: ms(412), diff: ToolDiff::default(), rehearsal: None },
+         "weather  reloaded in 412 ms (generation 3): tools unchanged\n".into(),
+         r#""reloaded","generation":3,"took_ms":412,"diff":{"added":[],"removed":[],"changed":[],"contract":[],"left_out":[]}}"#),
+        (Event::Reloaded { server: weather(), generation: 3, took: ms(412), diff: look(), rehearsal: None },
+         "weather  reloaded in 412 ms (generation 3): tools unchanged; worth a look: prompt greet: `city` is required\n".into(),
+         r#""reloaded","generation":3,"took_ms":412,"diff":{"added":[],"removed":[],"changed":[],"contract":[{"class":"look","kind":"prompt","name":"greet","text":"`city` is required"}],"left_out":[]}}"#),
+        (Event::Reloaded { server: weather(), generation: 8, took: ms(84), diff: ToolDiff::default(), rehearsal: Some(rehearsal()) },
+         "weather  reloaded in 84 ms (generation 8): rehearsed 3 calls, 1 fails: alerts a result → error \"x\", 1 differs: \
+          forecast.days[0].max 21 → \"21\" (+1 more), 1 slower: alerts 20 ms → 300 ms, 1 unanswered within 1.0 s (1 value varies by itself)\n".into(),
+         r#""reloaded","generation":8,"took_ms":84,"diff":{"added":[],"removed":[],"changed":[],"contract":[],"left_out":[]},"rehearsal":{"calls":[{"call":"forecast {}","outcome":"differs","took_ms":12,"took_before_ms":11,"slower":false,"difference_count":2,"differences":[{"place":"forecast.days[0].max","before":"21","after":"\"21\""},{"place":"forecast.x","before":"1","after":"2"}],"varied":["forecast.now"]},{"call":"alerts","outcome":"fails","took_ms":300,"took_before_ms":20,"slower":true,"difference_count":1,"differences":[{"place":"alerts","before":"a result","after":"error \"x\""}],"varied":[]},{"call":"slow","outcome":"unanswered","took_ms":null,"took_before_ms":null,"slower":false,"difference_count":0,"differences":[],"varied":[]}],"limit_ms":1000}}"#),
+        (Event::RehearsalWarning { server: weather(), message: "the server has no tool `x`".into() },
+         "weather  the server has no tool `x`\n".into(),
+         r#""rehearsal_warning","message":"the server has no tool `x`"}"#),
+        (Event::Broken { server: weather(), failure: Failure { held: true, ..Failure::new(3, "fails".into()) }, serving_last_good: false },
+         "weather  held back (generation 3): fails\n".into(),
+         r#""broken","serving_last_good":false,"failure":{"generation":3,"reason":"fails","advice":null,"stderr":[],"files":[]}}"#),
     ]
 }
 

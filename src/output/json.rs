@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 
 use super::text::rfc3339;
 use crate::config::HiddenValues;
-use crate::event::{Event, Failure, ToolDiff};
+use crate::event::{ContractChange, Event, Failure, RehearsalReport, ToolDiff};
 use crate::path_text::texts;
 
 /// Returns one line without its line end.
@@ -49,14 +49,9 @@ fn fields(event: &Event) -> (&'static str, Value) {
         Event::Ready { server, generation, took, era, tools, prompts, resources } =>
             ("ready", json!({ "server": server, "generation": generation, "took_ms": millis(*took), "era": era,
                 "tools": tools, "prompts": prompts, "resources": resources })),
-        Event::Reloaded { server, generation, took, diff, rehearsal } => {
-            let mut fields =
-                json!({ "server": server, "generation": generation, "took_ms": millis(*took), "diff": self::diff(diff) });
-            if let Some(rehearsal) = rehearsal {
-                fields["rehearsal"] = rehearsal.value();
-            }
-            ("reloaded", fields)
-        }
+        Event::Reloaded { server, generation, took, diff, rehearsal } =>
+            ("reloaded", with_rehearsal(rehearsal.as_ref(), json!({ "server": server, "generation": generation,
+                "took_ms": millis(*took), "diff": self::diff(diff) }))),
         Event::RehearsalWarning { server, message } =>
             ("rehearsal_warning", json!({ "server": server, "message": message })),
         Event::Broken { server, failure, serving_last_good } =>
@@ -117,6 +112,14 @@ fn fields(event: &Event) -> (&'static str, Value) {
     }
 }
 
+/// Adds the report about the rehearsed calls, if there are any, to the fields of a reload.
+fn with_rehearsal(rehearsal: Option<&RehearsalReport>, mut fields: Value) -> Value {
+    if let Some(rehearsal) = rehearsal {
+        fields["rehearsal"] = rehearsal.value();
+    }
+    fields
+}
+
 fn millis(time: std::time::Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
@@ -127,10 +130,7 @@ fn diff(diff: &ToolDiff) -> Value {
         .iter()
         .map(|(tool, members)| json!({ "tool": tool, "members": members }))
         .collect();
-    let contract = diff.contract.iter().map(
-        |it| json!({ "class": it.class(), "kind": it.kind, "name": it.name, "text": it.text }),
-    );
-    let contract: Vec<Value> = contract.collect();
+    let contract: Vec<Value> = diff.contract.iter().map(ContractChange::value).collect();
     json!({
         "added": diff.added,
         "removed": diff.removed,

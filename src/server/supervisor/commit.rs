@@ -94,19 +94,24 @@ impl Supervisor {
         self.shared.handshake.send_replace(Some(handshake));
         self.publish(snapshot.clone());
         self.learn_answers(connection, ended);
-        self.shared.describe(|status| {
-            status.last_error = None;
-            if before.generation > 0 {
-                status.reloads += 1;
-                status.reloaded = Some(Instant::now());
-            }
-        });
+        self.describe_commit(before.generation > 0);
         self.confirm_reloads(&snapshot, rehearsal.as_ref());
         // The client's settings may have changed since the new generation got them.
         self.on_settings_changed();
         self.restart_list_reads();
         self.resend_mismatched();
         Some((changes, cause))
+    }
+
+    /// Updates the status; `is_reload` is true unless the generation is the first.
+    fn describe_commit(&self, is_reload: bool) {
+        self.shared.describe(|status| {
+            status.last_error = None;
+            if is_reload {
+                status.reloads += 1;
+                status.reloaded = Some(Instant::now());
+            }
+        });
     }
 
     /// Reports the commit to those that have requested a reload.

@@ -311,7 +311,7 @@ async fn of_several_clients_only_a_certain_one_is_asked() {
     collected().await;
     let lines = stage.lines();
     assert_eq!(member(&lines, "id"), "2");
-    // As long as the call is open, also parked, another request may be about it.
+    // Another request may name the call until it ends, also while it is parked.
     connection.receive(&ask("8"), None).unwrap();
     assert_eq!(stage.sent_to("a").len(), 1);
     let response = format!(r#"{{"id":{},"result":{{}}}}"#, numbers[0]);
