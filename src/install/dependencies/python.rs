@@ -100,11 +100,14 @@ fn by_pip(site: CommandInputs<'_>, wanted: &Venv) -> Result<Vec<PrepareCommand>,
         return Err(wanted.for_uv_alone(sources));
     }
     let system = system_python(wanted.python.as_deref())?;
-    let make = site.errand(system, words(&["-I", "-m", "venv", ".venv"]));
     let packages = packages(site, wanted);
+    let mut make = words(&["-I", "-m", "venv", ".venv"]);
     if packages.is_empty() {
-        return Ok(vec![make]);
+        // The installation of pip takes seconds.
+        make.push("--without-pip".to_owned());
+        return Ok(vec![site.errand(system, make)]);
     }
+    let make = site.errand(system, make);
     let python = site.folder.join(".venv/bin/python");
     let mut args = words(&[
         // `-I` keeps files of the repository from being imported as modules.
