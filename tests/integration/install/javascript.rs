@@ -9,6 +9,7 @@ use super::World;
 use super::languages::{install, installs_and_answers, written_by};
 use crate::harness::{Project, Run, require};
 
+/// A server on an official SDK, which has to be compiled.
 const PACKAGE: &str = r#"{
   "name": "weather-mcp", "version": "1.0.0", "type": "module", "bin": { "weather-mcp": "dist/index.js" },
   "scripts": { "build": "tsc", "postinstall": "node -e \"process.exit(1)\"" },
@@ -19,7 +20,7 @@ const PACKAGE: &str = r#"{
 const TSCONFIG: &str = r#"{ "compilerOptions": { "module": "nodenext", "target": "es2022", "outDir": "dist",
   "rootDir": "src", "skipLibCheck": true, "types": [] }, "include": ["src"] }"#;
 
-pub(super) const TYPESCRIPT: &str = r"#!/usr/bin/env node
+const WITH_SDK: &str = r"#!/usr/bin/env node
 import { McpServer } from '@modelcontextprotocol/sdk/server/mcp.js';
 import { StdioServerTransport } from '@modelcontextprotocol/sdk/server/stdio.js';
 import { z } from 'zod';
@@ -31,19 +32,47 @@ server.registerTool('forecast', { inputSchema: { city: z.string() } }, async ({ 
 await server.connect(new StdioServerTransport());
 ";
 
+/// A package with one dependency: an SDK has a hundred, which show no more of the package manager.
+const SMALL_PACKAGE: &str = r#"{
+  "name": "weather-mcp", "version": "1.0.0", "type": "module", "bin": { "weather-mcp": "MAIN" },
+  "scripts": { "postinstall": "node -e \"process.exit(1)\"" },
+  "dependencies": { "zod": "4.2.0" }
+}"#;
+
+pub(super) const TYPESCRIPT: &str = r"#!/usr/bin/env node
+import process from 'node:process';
+import { createInterface } from 'node:readline';
+import { z } from 'zod';
+
+const Arguments = z.object({ city: z.string() });
+
+function forecast(given: unknown) {
+    return { content: [{ type: 'text', text: `rain in ${Arguments.parse(given).city}` }] };
+}
+
+for await (const line of createInterface({ input: process.stdin })) {
+    const { id, method, params } = JSON.parse(line);
+    if (id === undefined) continue;
+    const serverInfo = { name: 'weather', version: '1.0.0' };
+    const result =
+        method === 'initialize' ? { protocolVersion: '2025-06-18', capabilities: { tools: {} }, serverInfo }
+        : method === 'tools/list' ? { tools: [{ name: 'forecast', inputSchema: { type: 'object' } }] }
+        : method === 'tools/call' ? forecast(params.arguments)
+        : {};
+    console.log(JSON.stringify({ jsonrpc: '2.0', id, result }));
+}
+";
+
 pub(super) const DENO: &str = r#"{
   // The first task that starts one file is it.
   "tasks": { "start": "deno run --allow-env --allow-read --allow-sys index.ts" },
-  "imports": { "@modelcontextprotocol/sdk/": "npm:/@modelcontextprotocol/sdk@1.32.2/", "zod": "npm:zod@4.2.0" }
+  "imports": { "zod": "npm:zod@4.2.0" }
 }"#;
+
 /// A server in TypeScript and JavaScript at once, which needs no build.
 fn javascript(main: &'static str) -> Vec<(&'static str, String)> {
-    let text = TYPESCRIPT
-        .replace(": McpServer", "")
-        .replace(": { city: string }", "");
-    let text = text.replace(" as const", "");
-    let package = PACKAGE.replace("dist/index.js", main);
-    let package = package.replace(r#""build": "tsc", "#, "");
+    let package = SMALL_PACKAGE.replace("MAIN", main);
+    let text = TYPESCRIPT.replace(": unknown", "");
     vec![("package.json", package), (main, text)]
 }
 
@@ -85,7 +114,7 @@ fn typescript_with_a_build_step() {
     let files = [
         ("package.json", PACKAGE),
         ("tsconfig.json", TSCONFIG),
-        ("src/index.ts", TYPESCRIPT),
+        ("src/index.ts", WITH_SDK),
     ];
     installs_and_answers(&World::new(&files), &[], &[]);
 }

@@ -21,7 +21,7 @@ pub(super) const PYPROJECT: &str = r#"
 name = "weather"
 version = "1.0.0"
 requires-python = ">=3.10"
-dependencies = ["mcp>=1.9"]
+dependencies = ["idna>=3"]
 [project.scripts]
 weather-mcp = "weather:main"
 [build-system]
@@ -31,20 +31,24 @@ build-backend = "setuptools.build_meta"
 py-modules = ["weather"]
 "#;
 
+/// A server with one dependency: an SDK has thirty, which show no more of the installer.
 pub(super) const PYTHON: &str = r#"
-try:
-    from mcp.server.mcpserver import MCPServer as Server
-except ImportError:
-    from mcp.server.fastmcp import FastMCP as Server
-
-mcp = Server("weather")
-
-@mcp.tool()
-def forecast(city: str) -> str:
-    return f"rain in {city}"
+import json, sys
+import idna
 
 def main():
-    mcp.run()
+    for line in sys.stdin:
+        message = json.loads(line)
+        if "id" not in message:
+            continue
+        city = message.get("params", {}).get("arguments", {}).get("city", "")
+        result = {
+            "initialize": {"protocolVersion": "2025-06-18", "capabilities": {"tools": {}},
+                           "serverInfo": {"name": "weather", "version": "1"}},
+            "tools/list": {"tools": [{"name": "forecast", "inputSchema": {"type": "object"}}]},
+            "tools/call": {"content": [{"type": "text", "text": f"rain in {city}"}]},
+        }.get(message["method"], {})
+        print(json.dumps({"jsonrpc": "2.0", "id": message["id"], "result": result}), flush=True)
 "#;
 
 const CARGO: &str = r#"
