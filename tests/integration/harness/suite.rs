@@ -5,12 +5,13 @@ use std::ffi::OsString;
 use std::fs::File;
 use std::io::{BufRead as _, BufReader};
 use std::net::TcpListener;
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use serde_json::Value;
 
-use super::{DEADLINE, Project, eventually, peers};
+use super::{DEADLINE, Project, eventually, peers, program};
 
 /// Passed check: scenario, id, and number of earlier passed checks with the same id in the scenario.
 pub(crate) type Check = (String, String, usize);
@@ -114,21 +115,47 @@ fn everything(words: &[&str]) -> Vec<OsString> {
     std::iter::once(python).chain(words).collect()
 }
 
-/// Creates a project with an everything-server on stdin and stdout; returns it with the server's command. The file to
-/// edit is `server.py`.
-#[track_caller]
-pub(crate) fn everything_project() -> (Project, Vec<OsString>) {
-    let project = Project::new();
-    project.write(
-        "server.py",
-        "from mcp_everything_server.server import mcp\n\nmcp.run(\"stdio\")\n",
-    );
-    let path = peers().join("python/.venv/everything");
-    let start = format!(
-        "import sys; sys.path.insert(0, {:?}); import runpy; runpy.run_path('server.py', run_name='__main__')",
-        path.display().to_string()
-    );
-    (project, everything(&["-c", &start]))
+/// Project with an everything-server on stdin and stdout; dropping it ends the server's processes. They share the imports
+/// of the SDK, so that a start takes milliseconds.
+pub(crate) struct EverythingProject {
+    forks: Child,
+    pub(crate) project: Project,
+    /// Command of the server. It runs `server.py` of the project.
+    pub(crate) command: Vec<OsString>,
+}
+
+impl EverythingProject {
+    #[track_caller]
+    pub(crate) fn new() -> Self {
+        let project = Project::new();
+        project.write(
+            "server.py",
+            "from mcp_everything_server.server import mcp\n\nmcp.run(\"stdio\")\n",
+        );
+        let socket = project.path("forks");
+        let mut command = program("python/forked_everything.py");
+        let mut forks = Command::new(&command[0]);
+        forks.args(&command[1..]).arg("serve").arg(&socket);
+        let mut forks = forks.stdin(Stdio::piped()).spawn().unwrap();
+        eventually(DEADLINE, || {
+            let gone = forks.try_wait().unwrap();
+            assert!(gone.is_none(), "the everything-server has ended");
+            UnixStream::connect(&socket).is_ok()
+        });
+        command.extend(["run".into(), socket.into(), "server.py".into()]);
+        Self {
+            forks,
+            project,
+            command,
+        }
+    }
+}
+
+impl Drop for EverythingProject {
+    fn drop(&mut self) {
+        let _ = self.forks.kill();
+        let _ = self.forks.wait();
+    }
 }
 
 /// Everything-server at an address of its own. Dropping it ends the process.

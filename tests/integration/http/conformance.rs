@@ -7,7 +7,7 @@ use std::thread;
 use std::time::Duration;
 
 use crate::harness::http::Site;
-use crate::harness::suite::{Check, Everything, everything_project, passing, passing_of};
+use crate::harness::suite::{Check, Everything, EverythingProject, passing, passing_of};
 use crate::harness::{Project, Proxy};
 
 /// A revision and how many checks of it the everything-server passes by itself.
@@ -61,13 +61,14 @@ fn try_timed(through: &mut BTreeSet<Check>, revision: &str, site: impl FnOnce() 
 }
 
 fn behind_a_pipe(revision: &str) {
-    let (project, command) = everything_project();
+    let server = EverythingProject::new();
+    let (project, command) = (&server.project, &server.command);
     let start = |startup_wait: &str| {
-        let proxy = Proxy::dev(command.clone())
+        let proxy = Proxy::dev(command)
             .options(["--meta-tools", "none", "--watch", "server.py"])
             .options(["--startup-wait", startup_wait, "--session-idle", "2s"])
             .options(BUSY)
-            .within(&project);
+            .within(project);
         Site::start(proxy)
     };
     let site = start("2m");
@@ -162,15 +163,14 @@ fn requests_to_a_server_that_is_saved() {
 /// that `other_era.txt` names.
 #[track_caller]
 fn before_the_other_era(revision: &str, era: &str) {
-    let (project, command) = everything_project();
+    let server = EverythingProject::new();
+    let (project, command) = (&server.project, &server.command);
     let start = |startup_wait: &str| {
-        let proxy = Proxy::dev(command.clone())
+        let proxy = Proxy::dev(command)
             .options(["--meta-tools", "none", "--era", era])
-            // Standbys shorten the start of each session.
-            .options(["--watch", "server.py"])
-            .options(["--startup-wait", startup_wait])
+            .options(["--no-watch", "--startup-wait", startup_wait])
             .options(BUSY)
-            .within(&project);
+            .within(project);
         Site::start(proxy)
     };
     let site = start("2m");
