@@ -212,6 +212,8 @@ impl Session {
         if self.delivery.pipe().is_some() {
             if from.era() == Era::Modern || from.wants_logs() {
                 let _ = self.send(line, RelatedRequest::Nothing);
+            } else {
+                self.keep_log(from, line, envelope, related_number);
             }
             return;
         }
@@ -222,6 +224,8 @@ impl Session {
             level.as_deref().unwrap_or_default(),
         ) {
             let _ = self.send(line, RelatedRequest::Request(id.as_raw()));
+        } else {
+            self.keep_log(from, line, envelope, related_number);
         }
     }
 

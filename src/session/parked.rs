@@ -1,29 +1,36 @@
 //! Calls of modern clients during which a legacy server requests input: the client gets the requests as the result of
 //! its call, and continues the call by repeating it with the responses and the state that came with the requests.
 
-use std::collections::HashMap;
+mod kept_response;
+
 use std::collections::hash_map::Entry;
+use std::collections::{HashMap, VecDeque};
 use std::hash::BuildHasher as _;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use super::Session;
+use self::kept_response::KeptResponse;
 use super::route::Request;
+use super::{RelatedRequest, Session};
 use crate::bridge::{self, InputError, RETRY_MEMBERS};
-use crate::jsonrpc::{Envelope, Members, RawId, Reply, RequestId, unquoted};
-use crate::lock::locked;
-use crate::mcp::Era;
-use crate::server::{Call, CallProgress, Connection, InputGrant, ResponseSink};
-use crate::transport::stream::Outbox;
+use crate::jsonrpc::{Envelope, Members, RawId, RawJson, RequestId, unquoted};
+use crate::mcp::{Era, severity};
+use crate::server::{CallProgress, Connection, InputGrant, ResponseSink};
 
 /// Time for further requests of a server to join the first one.
 const COLLECTING_TIME: Duration = Duration::from_millis(20);
 /// Time limit for the client to repeat its call.
 const INPUT_TIMEOUT: Duration = Duration::from_secs(10 * 60);
-/// Maximum number of parked calls of a session.
-const MAX_PARKED: usize = 64;
+/// Maximum number of parked calls of one client.
+const MAX_OF_CLIENT: usize = 64;
+/// Maximum number of parked calls of one session.
+const MAX_PARKED: usize = 1024;
+/// Maximum number of log messages that are kept for one parked call.
+const MAX_LOGS: usize = 100;
+/// Maximum size in bytes of the log messages that are kept for one parked call.
+const MAX_LOG_BYTES: usize = 64 * 1024;
 
 /// Parked calls, by the unguessable state that the client must send to continue one.
 #[derive(Debug, Default)]
@@ -31,6 +38,13 @@ pub(super) struct ParkedCalls {
     calls: HashMap<String, ParkedCall>,
     /// True once no client can continue a call.
     is_closed: bool,
+}
+
+/// Digests of a request and of its client's description.
+#[derive(Debug, Clone, Copy)]
+struct Digests {
+    request: u64,
+    client: u64,
 }
 
 /// Call whose client must repeat it.
@@ -41,9 +55,12 @@ struct ParkedCall {
     number: u64,
     /// Id of the answered request.
     id: RequestId,
-    /// Digest of the answered request.
-    digest: u64,
+    digests: Digests,
     response: Arc<KeptResponse>,
+    /// Minimum severity of the log messages that the client wants.
+    min_severity: Option<u8>,
+    /// Log messages since the request was answered, with their severities.
+    logs: VecDeque<(u8, String)>,
     /// Ends the wait for the client.
     _timeout: DropGuard,
 }
@@ -58,20 +75,33 @@ enum Continuation {
 }
 
 impl ParkedCalls {
-    /// Returns true if there is room for another call; drops one that its server has answered if necessary.
-    fn has_room(&mut self) -> bool {
-        if self.calls.len() >= MAX_PARKED {
+    /// Returns a state for another call of `client`, or the reason why `server` gets no input.
+    fn new_state(&mut self, server: &str, client: u64) -> Result<String, InputError> {
+        if self.is_closed {
+            return Err(InputError::ClientGone(server.to_owned()));
+        }
+        let state = crate::random::id().ok().filter(|_| self.has_room(client));
+        state.ok_or_else(|| InputError::TooManyWaiting(server.to_owned()))
+    }
+
+    /// Returns true if there is room for another call of `client`; drops one that its server has answered if necessary.
+    fn has_room(&mut self, client: u64) -> bool {
+        let mine = |call: &ParkedCall| call.digests.client == client;
+        let is_full = |calls: &HashMap<String, ParkedCall>| {
+            let of_client = calls.values().filter(|call| mine(call));
+            calls.len() >= MAX_PARKED || of_client.count() >= MAX_OF_CLIENT
+        };
+        if is_full(&self.calls) {
             let mut calls = self.calls.iter();
-            let answered = calls.find(|(_, call)| call.response.is_complete());
+            let answered = calls.find(|(_, call)| mine(call) && call.response.is_complete());
             if let Some(state) = answered.map(|(state, _)| state.clone()) {
                 self.calls.remove(&state);
             }
         }
-        self.calls.len() < MAX_PARKED
+        !is_full(&self.calls)
     }
 
     /// Returns true if there is no parked call.
-    #[cfg(test)]
     pub(super) fn is_empty(&self) -> bool {
         self.calls.is_empty()
     }
@@ -81,13 +111,19 @@ impl ParkedCalls {
         match self.calls.entry(state.to_owned()) {
             Entry::Vacant(_) => Continuation::Unknown,
             Entry::Occupied(call) => {
-                if call.get().digest == digest() {
+                if call.get().digests.request == digest() {
                     Continuation::Call(Box::new(call.remove()))
                 } else {
                     Continuation::Mismatch
                 }
             }
         }
+    }
+
+    /// Returns the calls of the server behind `from`.
+    fn of_server(&mut self, from: &Connection) -> impl Iterator<Item = &mut ParkedCall> {
+        let calls = self.calls.values_mut();
+        calls.filter(move |call| std::ptr::eq(&raw const *call.connection, from))
     }
 }
 
@@ -98,75 +134,26 @@ impl ParkedCall {
         let params = format!(r#"{{"reason":"{reason}"}}"#);
         self.connection.cancel(&sink, self.id.as_raw(), &params);
     }
-}
 
-/// Receiver of the response to a parked call, which keeps it for the repetition of the call.
-#[derive(Debug, Default)]
-struct KeptResponse(Mutex<ResponseState>);
-
-#[derive(Debug, Default)]
-enum ResponseState {
-    #[default]
-    Missing,
-    /// Line of the response.
-    Complete(String),
-    /// The client has repeated the call: the response goes there.
-    Claimed(Call),
-}
-
-impl KeptResponse {
-    fn is_complete(&self) -> bool {
-        matches!(*locked(&self.0), ResponseState::Complete(_))
-    }
-
-    /// Answers `call` with the response, which is complete or about to arrive.
-    fn claim(&self, call: Call) {
-        let line = {
-            let mut state = locked(&self.0);
-            match std::mem::take(&mut *state) {
-                ResponseState::Complete(line) => line,
-                ResponseState::Missing | ResponseState::Claimed(_) => {
-                    *state = ResponseState::Claimed(call);
-                    return;
-                }
-            }
-        };
-        if let Ok(envelope) = Envelope::parse(&line)
-            && let Some(id) = envelope.id
-        {
-            call.reply(Reply::of_line(&line, id, envelope.error));
+    /// Keeps a log message, if the client wants messages of this level; drops the oldest ones if there are too many.
+    fn keep_log(&mut self, line: &str, level: &str) {
+        let severity = severity(level);
+        if self.min_severity.is_none_or(|min| severity < min) {
+            return;
         }
-    }
-}
-
-impl ResponseSink for KeptResponse {
-    fn pipe(&self) -> Option<&Outbox> {
-        None
-    }
-
-    fn answer(&self, id: RawId<'_>, reply: Reply<'_>) {
-        let claimed = {
-            let mut state = locked(&self.0);
-            match std::mem::take(&mut *state) {
-                ResponseState::Claimed(call) => Some(call),
-                ResponseState::Missing | ResponseState::Complete(_) => {
-                    let line = reply.with_id(id, |parts| parts.concat());
-                    let line = String::from_utf8(line).unwrap_or_default();
-                    *state = ResponseState::Complete(line);
-                    None
-                }
-            }
-        };
-        if let Some(call) = claimed {
-            call.reply(reply);
+        self.logs.push_back((severity, line.to_owned()));
+        let size =
+            |logs: &VecDeque<(u8, String)>| logs.iter().map(|(_, it)| it.len()).sum::<usize>();
+        while self.logs.len() > MAX_LOGS || size(&self.logs) > MAX_LOG_BYTES {
+            self.logs.pop_front();
         }
     }
 }
 
 impl Session {
-    /// Returns a digest of everything by which the repetition of the request in the client's `line` is recognized: its
+    /// Returns the digests of everything by which the repetition of the request in the client's `line` is recognized: its
     /// method, its params and the description of the client.
-    fn digest(&self, line: &str) -> u64 {
+    fn digests(&self, line: &str) -> Digests {
         let params = Members::of(line).original("params").unwrap_or("{}");
         let is_same = |name: &str| {
             let name = unquoted(name).unwrap_or_default();
@@ -176,9 +163,12 @@ impl Session {
         let mut members: Vec<_> = members.filter(|(name, _)| is_same(name)).collect();
         members.sort_unstable();
         let envelope = Envelope::parse(line).unwrap_or_default();
-        let client = envelope.params.meta.client_info;
-        self.digest_keys
-            .hash_one((&envelope.method, client, members))
+        let info = envelope.params.meta.client_info;
+        let keys = &self.digest_keys;
+        Digests {
+            request: keys.hash_one((&envelope.method, info, members)),
+            client: keys.hash_one(info),
+        }
     }
 
     /// Takes a request of a legacy server for input from a modern client.
@@ -189,10 +179,11 @@ impl Session {
         envelope: &Envelope<'_>,
         related_number: Option<u64>,
     ) {
+        let id = envelope.id.unwrap_or(RawId::NULL);
         match from.add_input_request(line, envelope, related_number, self.is_shared) {
             Ok(Some(number)) => self.park_later(from.clone(), number),
             Ok(None) => {}
-            Err(error) => from.refuse(envelope.id.unwrap_or(RawId::NULL), &error.object()),
+            Err(error) => from.refuse(id, &error.object()),
         }
     }
 
@@ -206,33 +197,35 @@ impl Session {
     }
 
     fn park(&self, from: &Arc<Connection>, number: u64) {
-        let server = from.server.to_string();
+        let Some(line) = from.line_of_collecting(number) else {
+            return;
+        };
+        let digests = self.digests(&line);
         let response = Arc::<KeptResponse>::default();
         let parked = {
             let mut session_state = self.state();
             let parked_calls = &mut session_state.parked_calls;
-            match crate::random::id() {
-                _ if parked_calls.is_closed => Err(InputError::ClientGone(server)),
-                Ok(state) if parked_calls.has_room() => {
-                    let Some(round) = from.park(number, response.clone()) else {
-                        return;
-                    };
+            parked_calls
+                .new_state(&from.server, digests.client)
+                .map(|state| {
+                    let round = from.park(number, response.clone())?;
                     let call = ParkedCall {
                         connection: from.clone(),
                         number,
-                        id: round.id().clone(),
-                        digest: self.digest(round.line()),
+                        id: round.call.id.clone(),
+                        digests,
                         response,
+                        min_severity: round.call.min_severity,
+                        logs: VecDeque::new(),
                         _timeout: self.begin_input_timeout(state.clone()),
                     };
                     parked_calls.calls.insert(state.clone(), call);
-                    Ok((state, round))
-                }
-                _ => Err(InputError::TooManyWaiting(server)),
-            }
+                    Some((state, round))
+                })
         };
         match parked {
-            Ok((state, round)) => round.send(&state),
+            Ok(Some((state, round))) => round.send(&state),
+            Ok(None) => {}
             Err(error) => from.refuse_input_requests(number, &error),
         }
     }
@@ -262,7 +255,7 @@ impl Session {
         let Some(state) = bridge::request_state(request.line).and_then(unquoted) else {
             return false;
         };
-        let digest = || self.digest(request.client_line);
+        let digest = || self.digests(request.client_line).request;
         let found = self.state().parked_calls.take(&state, digest);
         let parked = match found {
             Continuation::Unknown => return false,
@@ -274,19 +267,47 @@ impl Session {
         };
         let message = Members::of(request.line);
         let params = message.object("params");
+        let responses = params.object("inputResponses");
         let mut call = self.new_call(self.as_sink(), request);
         call.progress = CallProgress::of(request.envelope);
         call.input = Some(Box::new(InputGrant::of(request.client_line)));
-        let adopted =
-            parked
-                .connection
-                .adopt(parked.number, call, &params.object("inputResponses"));
-        match adopted {
-            Ok(true) => self.park_later(parked.connection.clone(), parked.number),
+        for (severity, line) in &parked.logs {
+            if call.min_severity.is_some_and(|min| *severity >= min) {
+                let _ = self.send(line, RelatedRequest::Request(request.id));
+            }
+        }
+        match parked.connection.adopt(parked.number, call, &responses) {
+            Ok(true) => self.park_later(parked.connection, parked.number),
             Ok(false) => {}
             Err(call) => parked.response.claim(call),
         }
         true
+    }
+
+    /// Keeps a log message of a server for the repetition of the parked call that it belongs to.
+    pub(super) fn keep_log(
+        &self,
+        from: &Connection,
+        line: &str,
+        envelope: &Envelope<'_>,
+        related_number: Option<u64>,
+    ) {
+        let mut state = self.state();
+        if state.parked_calls.is_empty() {
+            return;
+        }
+        let related = from.related(envelope, related_number);
+        let mut calls = state.parked_calls.of_server(from);
+        let call = match related {
+            Some(id) => calls.find(|call| call.id == id),
+            // It may belong to another client.
+            None if self.is_shared => None,
+            None => calls.min_by_key(|call| call.number),
+        };
+        if let Some(call) = call {
+            let level = envelope.params.level.and_then(RawJson::text);
+            call.keep_log(line, &level.unwrap_or_default());
+        }
     }
 
     /// Cancels the parked calls, which no client will continue, and parks no more.

@@ -7,30 +7,20 @@ use super::super::call::{Call, InputGrant, InputPhase, ResponseSink};
 use super::super::pending_requests::{PendingRequest, PendingRequests};
 use super::Connection;
 use crate::bridge::{self, InputError, InputRequest};
-use crate::jsonrpc::{Envelope, Members, RawId, Reply, RequestId, result_response};
+use crate::jsonrpc::{Envelope, Members, RawId, Reply, result_response};
 use crate::lock::locked;
 
 /// Requests of a legacy server for input, to be sent to a modern client.
 #[derive(Debug)]
 pub(crate) struct ParkedRound {
     /// The client's call, which ends with these requests.
-    call: Call,
+    pub(crate) call: Call,
     requests: Vec<InputRequest>,
     /// Object with the name and version of the server.
     server_info: Option<String>,
 }
 
 impl ParkedRound {
-    /// Returns the client's id of the call.
-    pub(crate) fn id(&self) -> &RequestId {
-        &self.call.id
-    }
-
-    /// Returns the client's line of the call.
-    pub(crate) fn line(&self) -> &str {
-        self.call.input.as_ref().map_or("", |input| &input.line)
-    }
-
     /// Answers the call with the requests; `state` identifies its repetition.
     pub(crate) fn send(self, state: &str) {
         let info = self.server_info.as_deref();
@@ -72,6 +62,13 @@ impl Connection {
             pending.set_input_phase(number, InputPhase::Collecting);
         }
         Ok(owner)
+    }
+
+    /// Returns the client's line of the call `number`, if its time for further requests of the server has begun.
+    pub(crate) fn line_of_collecting(&self, number: u64) -> Option<Box<str>> {
+        let pending = locked(&self.pending);
+        let input = pending.call(number)?.input.as_ref()?;
+        (input.phase == InputPhase::Collecting).then(|| input.line.clone())
     }
 
     /// Parks the call `number`, during which the server has requested input: its response goes to `sink` from now on.
@@ -231,7 +228,7 @@ impl PendingRequests {
 mod tests {
     use super::super::super::test_client::{call, client};
     use super::*;
-    use crate::jsonrpc::OwnedJson;
+    use crate::jsonrpc::{OwnedJson, RequestId};
     use crate::mcp::{Era, Method};
 
     /// The definition of the tool may have changed, which explains a failure.

@@ -1,5 +1,6 @@
 //! Legacy servers that request input from modern clients.
 
+mod attacks;
 mod histories;
 
 use super::*;
@@ -358,11 +359,53 @@ async fn progress_and_logs_go_to_the_newest_request() {
     let (_, state) = asked(&stage.lines());
     assert!(tell(2).is_empty());
     stage.receive(&with_token("2", "5", &again(&state, r#"{"1":{}}"#)));
+    // First the log message of the time between the requests; its progress is out of date.
     let told = tell(3);
     assert!(
         told.iter().all(|(about, _)| about == "request 2"),
         "{told:?}"
     );
-    assert!(told[0].1.contains(r#""progressToken":5,"progress":3"#));
-    assert_eq!(told.len(), 2);
+    assert_eq!(told.len(), 3, "{told:?}");
+    assert!(told[0].1.contains(r#""data":2"#));
+    assert!(told[1].1.contains(r#""progressToken":5,"progress":3"#));
+    assert!(told[2].1.contains(r#""data":3"#));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_newest_log_messages_of_a_parked_call_are_kept() {
+    let stage = Stage::new(&["a"], true, Set::Dev);
+    let connection = stage.connect("a");
+    let with_level = |id: &str, level: &str, more: &str| {
+        let meta = format!(r#""_meta":{{"io.modelcontextprotocol/logLevel":"{level}","#);
+        call(id, more).replace(r#""_meta":{"#, &meta)
+    };
+    stage.receive(&with_level("1", "info", ""));
+    connection.receive(&ask("7"), None).unwrap();
+    collected().await;
+    let (_, state) = asked(&stage.lines());
+    let log = |level: &str, data: &str| {
+        let params = format!(r#"{{"level":"{level}","data":{data}}}"#);
+        let line = format!(r#"{{"method":"notifications/message","params":{params}}}"#);
+        connection.receive(&line, None).unwrap();
+    };
+    for number in 0..150 {
+        log("error", &number.to_string());
+        log("debug", "0");
+        log("info", "0");
+    }
+    stage.receive(&with_level("2", "error", &again(&state, r#"{"1":{}}"#)));
+    let told = stage.lines();
+    // Half of the newest hundred are of the level that this request wants.
+    assert_eq!(told.len(), 50, "{told:?}");
+    assert!(told[0].contains(r#""data":100"#), "{}", told[0]);
+
+    connection.receive(&ask("8"), None).unwrap();
+    collected().await;
+    let (_, state) = asked(&stage.lines());
+    log("error", &quoted(&"x".repeat(70_000)));
+    log("error", &quoted(&"y".repeat(60_000)));
+    stage.receive(&with_level("3", "debug", &again(&state, r#"{"2":{}}"#)));
+    let told = stage.lines();
+    assert_eq!(told.len(), 1);
+    assert!(told[0].contains("yyy"));
 }
