@@ -116,6 +116,55 @@ fn modern_questions_of_two_servers_are_told_apart() {
     }
 }
 
+/// The servers ask by requests, and the client gets each as the result of its call, also of a call by the proxy's tool.
+#[test]
+fn a_modern_client_gives_input_to_each_of_two_legacy_servers() {
+    let legacy = |mark: &str| json!({"mark": mark, "eras": ["legacy"]});
+    let servers = Servers::new()
+        .with("a", &legacy("a"))
+        .with("b", &legacy("b"));
+    let fleet = servers.start("dev");
+    let question = |server: &str| json!({"method": "elicitation/create", "params": {"message": server, "requestedSchema": {}}});
+    let by_name =
+        |server: &str| json!({"name": format!("{server}__ask"), "arguments": question(server)});
+    let by_tool = |server: &str| {
+        let arguments =
+            json!({"tool_name": format!("{server}__ask"), "parameters": question(server)});
+        json!({"name": "call_dynamic_server_tool", "arguments": arguments})
+    };
+    let again = |mut params: Value, asked: &Value, server: &str| {
+        let key = asked["inputRequests"].as_object().unwrap().keys().next();
+        let given = json!({"action": "accept", "content": {"for": server}});
+        params["inputResponses"] = json!({key.unwrap(): given});
+        params["requestState"] = asked["requestState"].clone();
+        fleet.peer.modern("tools/call", params)
+    };
+    let calls = [
+        ("a", by_name("a")),
+        ("b", by_name("b")),
+        ("a", by_tool("a")),
+        ("b", by_tool("b")),
+    ];
+    let asked = calls.each_ref().map(|(server, params)| {
+        let asked = fleet.peer.modern("tools/call", params.clone()).result();
+        assert_eq!(asked["resultType"], "input_required", "{asked}");
+        let requests = asked["inputRequests"].as_object().unwrap();
+        assert_eq!(requests.len(), 1, "{asked}");
+        let request = requests.values().next().unwrap();
+        assert_eq!(request["params"]["message"], *server);
+        asked
+    });
+    // The call by the proxy's tool is another one than the call by name.
+    let error = again(by_name("a"), &asked[2], "a").error();
+    assert_eq!(error["code"], -32602, "{error}");
+    for ((server, params), asked) in calls.into_iter().zip(&asked).rev() {
+        let answer = again(params, asked, server);
+        assert_eq!(answer.result()["resultType"], "complete");
+        let expected = json!({"action": "accept", "content": {"for": server}});
+        assert_eq!(answer_of(&answer), expected);
+    }
+}
+
 #[test]
 fn a_legacy_client_gives_input_to_each_of_two_modern_servers() {
     let modern = |mark: &str| json!({"mark": mark, "eras": ["modern"]});

@@ -1,14 +1,14 @@
 //! A remote legacy server that requests input during the calls of a modern client.
 
 use std::collections::HashMap;
-use std::sync::Mutex;
 use std::sync::mpsc::{Sender, channel};
+use std::sync::{Arc, Mutex};
 
 use serde_json::json;
 
 use super::Stage;
-use crate::harness::modern_meta;
-use crate::harness::remote::{HttpServer, legacy};
+use crate::harness::remote::{Answering, HttpServer, legacy};
+use crate::harness::{DEADLINE, eventually, modern_meta};
 
 /// Two calls at the same time, each of which has a stream with a question of its own.
 #[test]
@@ -59,4 +59,50 @@ fn the_stream_of_a_call_tells_to_which_call_a_request_belongs() {
         let answer = stage.peer.ask("tools/call", &params);
         assert_eq!(answer.tool_text(), format!("{text}: {number}"));
     }
+}
+
+/// The Python SDK sends some requests so.
+#[test]
+fn a_request_on_the_servers_own_stream_belongs_to_the_open_call() {
+    let stream: Arc<Mutex<Option<Answering>>> = Arc::default();
+    let own_stream = stream.clone();
+    let (sender, answers) = channel();
+    let (sender, answers) = (Mutex::new(sender), Mutex::new(answers));
+    let server = HttpServer::start(move |asked, answering| {
+        let message = asked.message();
+        match (&*asked.verb, &*asked.method()) {
+            ("GET", _) => {
+                answering.stream();
+                answering.write(b": there\n\n");
+                *own_stream.lock().unwrap() = Some(answering.again());
+                answering.until_closed();
+            }
+            ("POST", "tools/call") => {
+                let params = json!({"message": "Who?", "requestedSchema": {}});
+                let ask = json!({"jsonrpc": "2.0", "id": 0, "method": "elicitation/create", "params": params});
+                let mut stream = own_stream.lock().unwrap();
+                stream.as_mut().unwrap().event(&ask.to_string());
+                drop(stream);
+                let text: String = answers.lock().unwrap().recv().unwrap();
+                let result = json!({"content": [{"type": "text", "text": text}]});
+                answering.json(&asked.result(&result));
+            }
+            _ => {
+                if message["method"].is_null() && message["id"] == 0 {
+                    let text = message["result"]["action"].to_string();
+                    sender.lock().unwrap().send(text).unwrap();
+                }
+                legacy(asked, answering);
+            }
+        }
+    });
+    let stage = Stage::modern(&server);
+    eventually(DEADLINE, || stream.lock().unwrap().is_some());
+    let mut params = json!({"name": "echo", "arguments": {}, "_meta": modern_meta()});
+    let result = stage.peer.ask("tools/call", &params).result();
+    assert_eq!(result["resultType"], "input_required", "{result}");
+    params["requestState"] = result["requestState"].clone();
+    params["inputResponses"] = json!({"1": {"action": "decline"}});
+    let answer = stage.peer.ask("tools/call", &params);
+    assert_eq!(answer.tool_text(), "\"decline\"");
 }

@@ -25,6 +25,8 @@ enum Step {
     Wait(u16),
     /// The generation ends, and the next one begins.
     End,
+    /// The generations that have ended answer everything and ask once more.
+    Late,
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -38,7 +40,18 @@ fn step() -> impl Strategy<Value = Step> {
         4 => prop_oneof![Just(5), Just(21), Just(30)].prop_map(Step::Wait),
         1 => Just(Step::Wait(60_000)),
         1 => Just(Step::End),
+        1 => Just(Step::Late),
     ]
+}
+
+/// Returns the line of a server's request that a client can answer only during a call.
+fn ask_form(id: &str) -> String {
+    format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"elicitation/create","params":{{}}}}"#)
+}
+
+/// Returns the line of a server's response to the call of that number.
+fn result(number: &str) -> String {
+    format!(r#"{{"id":{number},"result":{{"content":[]}}}}"#)
 }
 
 /// One history: a client, a server, and everything that passed between them.
@@ -53,6 +66,8 @@ struct History {
     withdrawn: Vec<String>,
     /// Numbers of the calls that reached the generation.
     numbers: Vec<String>,
+    /// Generations that have ended, each with the numbers of its open calls.
+    ended: Vec<(Arc<Connection>, Vec<String>)>,
     /// Results that request input and were not yet followed: keys and state.
     open: Vec<(Vec<String>, String)>,
     newest: usize,
@@ -70,6 +85,7 @@ impl History {
             asked: HashMap::new(),
             withdrawn: Vec::new(),
             numbers: Vec::new(),
+            ended: Vec::new(),
             open: Vec::new(),
             newest: 0,
         }
@@ -94,7 +110,7 @@ impl History {
                 let related = related.map(|number| number.parse().unwrap());
                 let id = self.next_id();
                 self.asked.insert(id.clone(), 0);
-                self.connection.receive(&ask(&id), related).unwrap();
+                self.connection.receive(&ask_form(&id), related).unwrap();
             }
             Step::Repeat(at, has_input) if usize::from(at) < self.open.len() => {
                 let (keys, state) = self.open.remove(at.into());
@@ -105,8 +121,7 @@ impl History {
             }
             Step::Answer(at) if usize::from(at) < self.numbers.len() => {
                 let number = self.numbers.remove(at.into());
-                let line = format!(r#"{{"id":{number},"result":{{"content":[]}}}}"#);
-                self.connection.receive(&line, None).unwrap();
+                self.connection.receive(&result(&number), None).unwrap();
             }
             Step::Withdraw => {
                 let open = self.asked.iter().filter(|(_, count)| **count == 0);
@@ -129,6 +144,16 @@ impl History {
             }
             Step::Wait(ms) => tokio::time::sleep(Duration::from_millis(ms.into())).await,
             Step::End => self.restart(),
+            Step::Late => {
+                self.look();
+                for (connection, numbers) in &self.ended {
+                    for number in numbers {
+                        connection.receive(&result(number), None).unwrap();
+                    }
+                    connection.receive(&ask("\"late\""), None).unwrap();
+                }
+                assert!(self.stage.heard().is_empty());
+            }
             Step::Repeat(..) | Step::Answer(_) => {}
         }
         self.look();
@@ -142,7 +167,7 @@ impl History {
         for call in ended.close() {
             call.reply(Reply::Error(r#"{"code":1,"message":"ended"}"#));
         }
-        self.numbers.clear();
+        self.ended.push((ended, std::mem::take(&mut self.numbers)));
         self.asked.clear();
         self.withdrawn.clear();
     }
@@ -180,8 +205,7 @@ impl History {
         collected().await;
         self.look();
         while let Some(number) = self.numbers.pop() {
-            let line = format!(r#"{{"id":{number},"result":{{"content":[]}}}}"#);
-            self.connection.receive(&line, None).unwrap();
+            self.connection.receive(&result(&number), None).unwrap();
         }
         self.look();
         while let Some((_, state)) = self.open.pop() {
@@ -200,12 +224,14 @@ impl History {
             (self.connection.in_flight(), self.connection.parked_calls()),
             (0, 0)
         );
-        assert!(self.stage.session.state().parked_calls.is_empty());
+        let state = self.stage.session.state();
+        assert!(state.parked_calls.is_empty());
+        assert!(self.ended.iter().all(|(it, _)| it.in_flight() == 0));
     }
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 128, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 200, ..ProptestConfig::default() })]
 
     #[test]
     fn in_every_history_each_request_has_one_response(
