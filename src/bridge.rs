@@ -19,8 +19,8 @@ use crate::mcp::{Era, LATEST_LEGACY, MODERN, Method, generous, legacy_version, m
 
 pub(crate) use era_advice::with_era_advice;
 pub(crate) use input::{
-    InputError, InputRequest, InputRequired, MAX_ROUNDS, RETRY_MEMBERS, input_capabilities,
-    input_required, invalid_state, request_state, shows_forms,
+    InputError, InputRequest, InputRequired, MAX_ROUNDS, RETRY_MEMBERS, RequiredUrls,
+    input_capabilities, input_required, invalid_state, request_state, shows_forms, with_input_of,
 };
 
 /// Error code of legacy servers for a resource that does not exist; the modern era forbids it.
@@ -200,6 +200,12 @@ impl TranslatedResponse {
             ..Envelope::default()
         };
         response(method, &envelope, to, None)
+    }
+
+    /// Returns the result or the error.
+    pub(crate) fn raw(&self) -> &str {
+        let (Self::Result(raw) | Self::Error(raw)) = self;
+        raw
     }
 
     /// Returns the reply to send to the client.

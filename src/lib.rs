@@ -91,7 +91,8 @@
 //! the connection sends the server the call again with the client's results. A legacy server asks by requests of its
 //! own: the modern client gets them as the result of its call, which stays open at the server, parked, with a receiver
 //! in the client's place. The client's repetition of the call takes that place, and its input answers the server's
-//! requests.
+//! requests. An error that requires the user to open URLs first becomes such a result too; the repetition of that call is
+//! sent to the server.
 //!
 //! A save: `watcher` sees a touched path, on its own thread or on that of a gate, and reports *suspect*: the gate holds
 //! requests → the watcher's thread compares contents and reports *changed* or *unchanged* → the server's supervisor

@@ -54,7 +54,7 @@ use tokio::sync::mpsc::{self, UnboundedSender};
 use tokio::sync::{oneshot, watch};
 
 pub(crate) use call::{Call, CallProgress, InputGrant, ResponseSink};
-pub(crate) use connection::{Client, Connection, InputRound, SiteExchange};
+pub(crate) use connection::{Client, Connection, InputRound, ParkedRound, SiteExchange};
 pub(crate) use error_replies::explain;
 pub(crate) use gate::SaveProbe;
 pub(crate) use handshake::{ClientHello, ClientSettings, Handshake};

@@ -92,7 +92,7 @@ struct SessionState {
     running_calls: HashMap<RequestId, CancellationToken>,
     /// Requests that the client has not answered.
     requests_to_client: RequestsToClient,
-    /// Calls that the client must repeat with the input that their servers request.
+    /// Requests that the client must repeat with the input that their servers request.
     parked_calls: ParkedCalls,
 }
 

@@ -2,6 +2,8 @@
 //! to a legacy client, and the server gets the responses with its own request again. Those of a legacy server become a
 //! result for a modern client, whose next request brings the responses.
 
+mod urls;
+
 use std::borrow::Cow;
 
 use serde_json::{Value, json};
@@ -12,6 +14,7 @@ use crate::jsonrpc::{
     quoted, unquoted,
 };
 use crate::mcp::{Era, MISSING_CAPABILITY, Method, union};
+pub(crate) use urls::RequiredUrls;
 
 /// Members of params that a repeated request adds: the client's input, and the state that came with the request for it.
 pub(crate) const RETRY_MEMBERS: [&str; 2] = ["inputResponses", "requestState"];
@@ -258,6 +261,23 @@ pub(crate) fn request_state(line: &str) -> Option<&str> {
     let params = Members::of(line).original("params")?;
     let state = Members::of(params).original("requestState")?;
     (state != "null").then_some(state)
+}
+
+/// Returns the request in `line`, which repeats the one in `original`, with no other input than that one.
+pub(crate) fn with_input_of(original: &str, line: &str) -> String {
+    let original = Members::of(original);
+    let original = original.object("params");
+    let mut message = Members::of(line);
+    let params = message.get("params").unwrap_or("{}").to_owned();
+    let mut params = Members::of(&params);
+    for member in RETRY_MEMBERS {
+        match original.get(member) {
+            Some(value) => params.set(member, value),
+            None => drop(params.remove(member)),
+        }
+    }
+    message.set("params", params.to_string());
+    message.to_string()
 }
 
 /// Returns the error for a state that belongs to no call, as official servers word it.

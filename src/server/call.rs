@@ -38,7 +38,7 @@ pub(crate) struct Call {
     pub(crate) resends: u8,
     /// Number of times that the server has requested input for it.
     pub(crate) input_rounds: u8,
-    /// Input that a legacy server may request from the modern client of this request; None if the server may not.
+    /// Input that the server may request from the modern client of this request; None if the server may not.
     pub(crate) input: Option<Box<InputGrant>>,
     /// Check of the result, if there is one.
     pub(crate) result_check: Option<Arc<ResultCheck>>,

@@ -26,7 +26,7 @@ use super::former_tools::FormerTools;
 use super::link::Link;
 use super::pending_requests::{CallEnd, PendingRequest, PendingRequests, RawResponse};
 use super::result_checks::{ResultChecks, ResultFault};
-use crate::bridge::{Identity, InputError};
+use crate::bridge::{Identity, InputError, RequiredUrls};
 use crate::event::StrayKind;
 use crate::jsonrpc::{
     Envelope, ErrorObject, InvalidMessage, Members, MessageKind, RawId, RequestId, elements,
@@ -36,6 +36,7 @@ use crate::lock::locked;
 use crate::mcp::{Era, ListKind};
 use crate::recorder::ConnectionRecorder;
 pub(crate) use input::InputRound;
+pub(crate) use parked::ParkedRound;
 pub(crate) use site_exchange::SiteExchange;
 
 /// Error: the generation ended before it answered.
@@ -117,6 +118,10 @@ pub(crate) trait Client: ResponseSink {
     /// there is none.
     fn request_input(&self, from: &Arc<Connection>, round: InputRound);
 
+    /// Asks the client of a call to let its user open `urls`, which the server behind `from` requires first. If the client
+    /// cannot be asked, the call ends with `error`, which is raw.
+    fn request_urls(&self, from: &Connection, round: ParkedRound, urls: RequiredUrls, error: &str);
+
     /// Withdraws the open requests of the server behind `from`, which has ended.
     fn withdraw_requests(&self, from: &Connection);
 }
@@ -170,6 +175,11 @@ impl Connection {
             link.set_modern();
         }
         let _ = self.negotiated.set(NegotiatedEra { era, server_info });
+    }
+
+    /// Returns the object with the name and version of a legacy server.
+    pub(crate) fn server_info(&self) -> Option<String> {
+        self.negotiated.get()?.server_info.clone()
     }
 
     /// Returns the link for messages to the server.

@@ -5,10 +5,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::call::{Call, ResponseSink};
-use super::connection::{Client, Connection, InputRound};
+use super::connection::{Client, Connection, InputRound, ParkedRound};
 use super::link::Link;
 use super::{Lists, ServerHandle, Snapshot};
-use crate::bridge::Identity;
+use crate::bridge::{Identity, RequiredUrls};
 use crate::jsonrpc::{Envelope, RawId, Reply};
 use crate::mcp::{Era, Method};
 use crate::transport::stream::Outbox;
@@ -36,6 +36,7 @@ impl Client for CountingClient {
     fn deliver_notification(&self, _: &Arc<Connection>, _: &str, _: &Envelope<'_>, _: Option<u64>) {
     }
     fn request_input(&self, _: &Arc<Connection>, _: InputRound) {}
+    fn request_urls(&self, _: &Connection, _: ParkedRound, _: RequiredUrls, _: &str) {}
     fn withdraw_requests(&self, _: &Connection) {}
 }
 

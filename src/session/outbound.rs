@@ -8,6 +8,7 @@ use super::batches::AddedResponse;
 use super::requests_to_client::ServerRequest;
 use super::subscriptions::untagged;
 use super::{RelatedRequest, Session, Undelivered};
+use crate::bridge::RequiredUrls;
 use crate::fleet::FleetClient;
 use crate::jsonrpc::{
     Envelope, ErrorObject, INTERNAL_ERROR, Members, OwnedJson, RawId, RawJson, Reply, RequestId,
@@ -15,7 +16,7 @@ use crate::jsonrpc::{
 };
 use crate::mcp::{Era, ListKind, tasks};
 use crate::recorder::ConnectionRecorder;
-use crate::server::{Client, Connection, InputRound, ResponseSink};
+use crate::server::{Client, Connection, InputRound, ParkedRound, ResponseSink};
 use crate::transport::stream::Outbox;
 
 /// Reason why requests do not reach a client over HTTP, and the remedy.
@@ -111,7 +112,9 @@ impl Client for Session {
                 if related_number.is_none()
                     && (self.delivery.pipe().is_none() || self.is_translated(from)) => {}
             // The modern era has no such notification.
-            "notifications/elicitation/complete" if self.is_translated(from) => {}
+            "notifications/elicitation/complete" if !self.is_legacy() => {
+                self.take_completed_url(from, line);
+            }
             "notifications/progress" | "notifications/message" => {
                 let related_id = self.related(from, envelope, related_number);
                 let _ = self.send(line, RelatedRequest::of(related_id.as_ref()));
@@ -142,6 +145,10 @@ impl Client for Session {
 
     fn request_input(&self, from: &Arc<Connection>, round: InputRound) {
         self.ask_for_input(from.clone(), round);
+    }
+
+    fn request_urls(&self, from: &Connection, round: ParkedRound, urls: RequiredUrls, error: &str) {
+        self.ask_for_urls(from, round, urls, error);
     }
 
     fn withdraw_requests(&self, from: &Connection) {

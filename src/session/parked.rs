@@ -1,6 +1,8 @@
-//! Calls of modern clients during which a legacy server requests input: the client gets the requests as the result of
-//! its call, and continues the call by repeating it with the responses and the state that came with the requests.
+//! Requests of modern clients that end with a request for input, and go on when their clients repeat them with the input
+//! and the state that came with the request for it: calls that a legacy server keeps open, parked, and calls that are
+//! sent after the input.
 
+mod again;
 mod kept_response;
 
 use std::collections::hash_map::Entry;
@@ -9,35 +11,49 @@ use std::hash::BuildHasher as _;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::Notify;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use self::kept_response::KeptResponse;
 use super::route::Request;
 use super::{RelatedRequest, Session};
-use crate::bridge::{self, InputError, RETRY_MEMBERS};
+use crate::bridge::{self, InputError, RETRY_MEMBERS, RequiredUrls};
 use crate::jsonrpc::{Envelope, Members, RawId, RawJson, RequestId, unquoted};
 use crate::mcp::{Era, severity};
 use crate::server::{CallProgress, Connection, InputGrant, ResponseSink};
 
 /// Time for further requests of a server to join the first one.
 const COLLECTING_TIME: Duration = Duration::from_millis(20);
-/// Time limit for the client to repeat its call.
+/// Time limit for the client to repeat its request.
 const INPUT_TIMEOUT: Duration = Duration::from_secs(10 * 60);
-/// Maximum number of parked calls of one client.
+/// Maximum number of requests of one client that wait for their repetition.
 const MAX_OF_CLIENT: usize = 64;
-/// Maximum number of parked calls of one session.
+/// Maximum number of requests of one session that wait for their repetition.
 const MAX_PARKED: usize = 1024;
 /// Maximum number of log messages that are kept for one parked call.
 const MAX_LOGS: usize = 100;
 /// Maximum size in bytes of the log messages that are kept for one parked call.
 const MAX_LOG_BYTES: usize = 64 * 1024;
 
-/// Parked calls, by the unguessable state that the client must send to continue one.
+/// Requests that wait for their repetition, by the unguessable state that the client must send with it.
 #[derive(Debug, Default)]
 pub(super) struct ParkedCalls {
     calls: HashMap<String, ParkedCall>,
-    /// True once no client can continue a call.
+    /// Servers' names and ids of the newest URLs that servers reported as completed.
+    completed_urls: VecDeque<(Arc<str>, String)>,
+    /// Signalled when a URL is completed.
+    url_completed: Arc<Notify>,
+    /// True once no client can repeat a request.
     is_closed: bool,
+}
+
+/// Request whose client must repeat it.
+#[derive(Debug)]
+struct ParkedCall {
+    digests: Digests,
+    next: NextStep,
+    /// Ends the wait for the client.
+    _timeout: DropGuard,
 }
 
 /// Digests of a request and of its client's description.
@@ -47,35 +63,52 @@ struct Digests {
     client: u64,
 }
 
-/// Call whose client must repeat it.
+/// Step that follows when the client repeats its request.
 #[derive(Debug)]
-struct ParkedCall {
+enum NextStep {
+    /// The server goes on with the call that it has kept open.
+    GoOn(OpenCall),
+    /// The request is sent again if the user has accepted the URLs.
+    AfterUrls(UrlsOfCall),
+}
+
+/// Call that is open at its server.
+#[derive(Debug)]
+struct OpenCall {
     connection: Arc<Connection>,
     /// Number of the call at its connection.
     number: u64,
     /// Id of the answered request.
     id: RequestId,
-    digests: Digests,
     response: Arc<KeptResponse>,
     /// Minimum severity of the log messages that the client wants.
     min_severity: Option<u8>,
     /// Log messages since the request was answered, with their severities.
     logs: VecDeque<(u8, String)>,
-    /// Ends the wait for the client.
-    _timeout: DropGuard,
 }
 
-/// Result of the search for the parked call that a request continues.
+/// URLs that the user must open before a server executes a call.
+#[derive(Debug)]
+struct UrlsOfCall {
+    server: Arc<str>,
+    /// The client's line of the call.
+    line: Box<str>,
+    urls: RequiredUrls,
+    /// Raw error that the client gets if the user does not accept them.
+    error: String,
+}
+
+/// Result of the search for the request that another one repeats.
 enum Continuation {
-    /// The state is none of a parked call.
+    /// The state is none of a request that waits.
     Unknown,
-    /// The call is another one than the request repeats.
+    /// The request is another one than that with this state.
     Mismatch,
-    Call(Box<ParkedCall>),
+    Step(Box<NextStep>),
 }
 
 impl ParkedCalls {
-    /// Returns a state for another call of `client`, or the reason why `server` gets no input.
+    /// Returns a state for another request of `client`, or the reason why `server` gets no input.
     fn new_state(&mut self, server: &str, client: u64) -> Result<String, InputError> {
         if self.is_closed {
             return Err(InputError::ClientGone(server.to_owned()));
@@ -84,7 +117,8 @@ impl ParkedCalls {
         state.ok_or_else(|| InputError::TooManyWaiting(server.to_owned()))
     }
 
-    /// Returns true if there is room for another call of `client`; drops one that its server has answered if necessary.
+    /// Returns true if there is room for another request of `client`; drops one that its server has answered if
+    /// necessary.
     fn has_room(&mut self, client: u64) -> bool {
         let mine = |call: &ParkedCall| call.digests.client == client;
         let is_full = |calls: &HashMap<String, ParkedCall>| {
@@ -93,7 +127,7 @@ impl ParkedCalls {
         };
         if is_full(&self.calls) {
             let mut calls = self.calls.iter();
-            let answered = calls.find(|(_, call)| mine(call) && call.response.is_complete());
+            let answered = calls.find(|(_, call)| mine(call) && call.is_answered());
             if let Some(state) = answered.map(|(state, _)| state.clone()) {
                 self.calls.remove(&state);
             }
@@ -101,18 +135,18 @@ impl ParkedCalls {
         !is_full(&self.calls)
     }
 
-    /// Returns true if there is no parked call.
+    /// Returns true if no request waits for its repetition.
     pub(super) fn is_empty(&self) -> bool {
         self.calls.is_empty()
     }
 
-    /// Removes the call with this `state` if the request with this `digest` repeats it.
+    /// Removes the request with this `state` if the request with this `digest` repeats it.
     fn take(&mut self, state: &str, digest: impl FnOnce() -> u64) -> Continuation {
         match self.calls.entry(state.to_owned()) {
             Entry::Vacant(_) => Continuation::Unknown,
             Entry::Occupied(call) => {
                 if call.get().digests.request == digest() {
-                    Continuation::Call(Box::new(call.remove()))
+                    Continuation::Step(Box::new(call.remove().next))
                 } else {
                     Continuation::Mismatch
                 }
@@ -120,21 +154,36 @@ impl ParkedCalls {
         }
     }
 
-    /// Returns the calls of the server behind `from`.
-    fn of_server(&mut self, from: &Connection) -> impl Iterator<Item = &mut ParkedCall> {
-        let calls = self.calls.values_mut();
-        calls.filter(move |call| std::ptr::eq(&raw const *call.connection, from))
+    /// Returns the calls that are open at the server behind `from`.
+    fn open_at(&mut self, from: &Connection) -> impl Iterator<Item = &mut OpenCall> {
+        self.calls
+            .values_mut()
+            .filter_map(move |call| match &mut call.next {
+                NextStep::GoOn(call) if std::ptr::eq(&raw const *call.connection, from) => {
+                    Some(call)
+                }
+                _ => None,
+            })
     }
 }
 
 impl ParkedCall {
-    /// Cancels the call at its server, for this reason.
-    fn cancel(&self, reason: &str) {
-        let sink: Arc<dyn ResponseSink> = self.response.clone();
-        let params = format!(r#"{{"reason":"{reason}"}}"#);
-        self.connection.cancel(&sink, self.id.as_raw(), &params);
+    /// Returns true if its server has answered it meanwhile.
+    fn is_answered(&self) -> bool {
+        matches!(&self.next, NextStep::GoOn(call) if call.response.is_complete())
     }
 
+    /// Gives the request up, for this reason: a call that is open at its server is cancelled.
+    fn cancel(&self, reason: &str) {
+        if let NextStep::GoOn(call) = &self.next {
+            let sink: Arc<dyn ResponseSink> = call.response.clone();
+            let params = format!(r#"{{"reason":"{reason}"}}"#);
+            call.connection.cancel(&sink, call.id.as_raw(), &params);
+        }
+    }
+}
+
+impl OpenCall {
     /// Keeps a log message, if the client wants messages of this level; drops the oldest ones if there are too many.
     fn keep_log(&mut self, line: &str, level: &str) {
         let severity = severity(level);
@@ -209,17 +258,15 @@ impl Session {
                 .new_state(&from.server, digests.client)
                 .map(|state| {
                     let round = from.park(number, response.clone())?;
-                    let call = ParkedCall {
+                    let call = OpenCall {
                         connection: from.clone(),
                         number,
                         id: round.call.id.clone(),
-                        digests,
                         response,
                         min_severity: round.call.min_severity,
                         logs: VecDeque::new(),
-                        _timeout: self.begin_input_timeout(state.clone()),
                     };
-                    parked_calls.calls.insert(state.clone(), call);
+                    self.keep(parked_calls, &state, digests, NextStep::GoOn(call));
                     Some((state, round))
                 })
         };
@@ -230,7 +277,17 @@ impl Session {
         }
     }
 
-    /// Cancels the parked call with this `state` after the time limit, unless the returned guard is dropped before.
+    /// Keeps a request under its new `state` until the client repeats it, or until the time limit.
+    fn keep(&self, calls: &mut ParkedCalls, state: &str, digests: Digests, next: NextStep) {
+        let call = ParkedCall {
+            digests,
+            next,
+            _timeout: self.begin_input_timeout(state.to_owned()),
+        };
+        calls.calls.insert(state.to_owned(), call);
+    }
+
+    /// Gives up the request with this `state` after the time limit, unless the returned guard is dropped before.
     fn begin_input_timeout(&self, state: String) -> DropGuard {
         let (session, ended) = (self.weak_self.clone(), CancellationToken::new());
         let guard = ended.clone().drop_guard();
@@ -247,7 +304,7 @@ impl Session {
         guard
     }
 
-    /// Continues the parked call that a request repeats. Returns false if it repeats none.
+    /// Continues the call that a request repeats. Returns false if it repeats none.
     pub(super) fn resume(&self, request: Request<'_>) -> bool {
         if request.era == Era::Legacy || !request.method.may_request_input() {
             return false;
@@ -257,31 +314,39 @@ impl Session {
         };
         let digest = || self.digests(request.client_line).request;
         let found = self.state().parked_calls.take(&state, digest);
-        let parked = match found {
+        let next = match found {
             Continuation::Unknown => return false,
             Continuation::Mismatch => {
                 self.answer_error(request.id, &bridge::invalid_state());
                 return true;
             }
-            Continuation::Call(parked) => parked,
+            Continuation::Step(next) => *next,
         };
         let message = Members::of(request.line);
         let params = message.object("params");
         let responses = params.object("inputResponses");
+        match next {
+            NextStep::GoOn(call) => self.go_on(call, request, &responses),
+            NextStep::AfterUrls(urls) => self.send_after_urls(urls, request, &responses),
+        }
+        true
+    }
+
+    /// Lets the server go on with a call, whose client is `request` now.
+    fn go_on(&self, open: OpenCall, request: Request<'_>, responses: &Members<'_>) {
         let mut call = self.new_call(self.as_sink(), request);
         call.progress = CallProgress::of(request.envelope);
         call.input = Some(Box::new(InputGrant::of(request.client_line)));
-        for (severity, line) in &parked.logs {
+        for (severity, line) in &open.logs {
             if call.min_severity.is_some_and(|min| *severity >= min) {
                 let _ = self.send(line, RelatedRequest::Request(request.id));
             }
         }
-        match parked.connection.adopt(parked.number, call, &responses) {
-            Ok(true) => self.park_later(parked.connection, parked.number),
+        match open.connection.adopt(open.number, call, responses) {
+            Ok(true) => self.park_later(open.connection, open.number),
             Ok(false) => {}
-            Err(call) => parked.response.claim(call),
+            Err(call) => open.response.claim(call),
         }
-        true
     }
 
     /// Keeps a log message of a server for the repetition of the parked call that it belongs to.
@@ -297,7 +362,7 @@ impl Session {
             return;
         }
         let related = from.related(envelope, related_number);
-        let mut calls = state.parked_calls.of_server(from);
+        let mut calls = state.parked_calls.open_at(from);
         let call = match related {
             Some(id) => calls.find(|call| call.id == id),
             // It may belong to another client.
@@ -310,7 +375,7 @@ impl Session {
         }
     }
 
-    /// Cancels the parked calls, which no client will continue, and parks no more.
+    /// Gives up all requests that wait for their repetition, which no client will send, and keeps no more.
     pub(super) fn end_parked_calls(&self) {
         let calls = {
             let mut state = self.state();

@@ -189,11 +189,8 @@ impl Session {
         if self.delivery.pipe().is_none() {
             call.progress = CallProgress::of(request.envelope);
         }
-        // Only a legacy server requests input from a modern client by requests of its own.
-        if request.era == Era::Modern
-            && request.method.may_request_input()
-            && server.handshake().is_none_or(|it| it.era == Era::Legacy)
-        {
+        // A legacy server may request it by requests of its own, and any server by an error.
+        if request.era == Era::Modern && request.method.may_request_input() {
             call.input = Some(Box::new(InputGrant::of(request.client_line)));
         }
         server.submit(call, request.line, request.envelope);

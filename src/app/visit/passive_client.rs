@@ -3,10 +3,11 @@
 
 use std::sync::{Arc, Mutex};
 
+use crate::bridge::RequiredUrls;
 use crate::event::{Event, EventSender};
 use crate::jsonrpc::{Envelope, ErrorObject, METHOD_NOT_FOUND, Members, RawId, Reply, unquoted};
 use crate::lock::locked;
-use crate::server::{Client, Connection, InputRound, ResponseSink};
+use crate::server::{Client, Connection, InputRound, ParkedRound, ResponseSink};
 use crate::transport::stream::Outbox;
 
 /// Client that answers nothing. Notifications other than progress and log messages are ignored.
@@ -87,6 +88,8 @@ impl Client for PassiveClient {
 
     // A visit makes its calls in the server's era, in which the result says that it requests input.
     fn request_input(&self, _from: &Arc<Connection>, _round: InputRound) {}
+
+    fn request_urls(&self, _: &Connection, _: ParkedRound, _: RequiredUrls, _: &str) {}
 
     fn withdraw_requests(&self, _from: &Connection) {}
 }

@@ -305,3 +305,67 @@ fn the_capabilities_to_give_input_are_reduced_to_the_known_ones() {
         assert_eq!(input_capabilities(declared), expected);
     }
 }
+
+/// The error of a server that requires its user to open the URLs in `entries` first.
+fn urls_in(entries: &str) -> Option<RequiredUrls> {
+    let data = format!(r#"{{"elicitations":{entries}}}"#);
+    RequiredUrls::of(&format!(r#"{{"code":-32042,"message":"m","data":{data}}}"#))
+}
+
+#[test]
+fn an_error_requires_urls() {
+    let url = r#"{"mode":"url","message":"m","url":"u","elicitationId":"e","_meta":{"a":1}}"#;
+    let found = urls_in(&format!(r#"[{url},{{"mode":"url","url":"v"}}]"#)).unwrap();
+    assert_eq!(found.ids, ["e"]);
+    let result = input_required(&found.requests, "s", None);
+    let expected = r#"{"1":{"method":"elicitation/create","params":{"mode":"url","message":"m","url":"u"}},"2":{"method":"elicitation/create","params":{"mode":"url","url":"v"}}}"#;
+    assert!(result.contains(expected), "{result}");
+    for (responses, are_accepted) in [
+        (
+            r#"{"1":{"action":"accept"},"2":{"action":"accept","content":{}}}"#,
+            true,
+        ),
+        (
+            r#"{"1":{"action":"accept"},"2":{"action":"cancel"}}"#,
+            false,
+        ),
+        (r#"{"1":{"action":"accept"}}"#, false),
+        (r#"{"1":"accept","2":"accept"}"#, false),
+        ("{}", false),
+    ] {
+        let responses = Members::of(responses);
+        assert_eq!(found.are_accepted(&responses), are_accepted);
+    }
+    for entries in [
+        "[]",
+        "{}",
+        "1",
+        r#"[{"mode":"form"}]"#,
+        r#"[{"url":"u"}]"#,
+        "[1]",
+    ] {
+        assert_eq!(urls_in(entries), None, "{entries}");
+    }
+    assert_eq!(RequiredUrls::of(r#"{"code":-32042,"message":"m"}"#), None);
+    assert_eq!(RequiredUrls::of(r#"{"code":-32600,"message":"m"}"#), None);
+}
+
+#[test]
+fn a_repeated_request_has_the_input_of_the_original() {
+    let line = r#"{"id":1,"method":"x","params":{"inputResponses":{},"a":1E5,"requestState":"s"}}"#;
+    for (original, expected) in [
+        ("{}", r#"{"a":1E5}"#),
+        (
+            r#"{"a":2,"requestState":"t"}"#,
+            r#"{"a":1E5,"requestState":"t"}"#,
+        ),
+        (
+            r#"{"requestState":null,"inputResponses":{"k":{}}}"#,
+            r#"{"inputResponses":{"k":{}},"a":1E5,"requestState":null}"#,
+        ),
+    ] {
+        let original = format!(r#"{{"id":0,"params":{original}}}"#);
+        let expected = format!(r#"{{"id":1,"method":"x","params":{expected}}}"#);
+        assert_eq!(with_input_of(&original, line), expected);
+    }
+}

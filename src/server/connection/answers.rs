@@ -80,6 +80,11 @@ impl Connection {
                 | PendingRequest::Cancelled(call),
                 end,
             )) => {
+                if let Some(urls) = self.required_urls(&call, envelope) {
+                    self.ask_for_urls(call, urls, envelope);
+                    self.settled(end);
+                    return Ok(());
+                }
                 self.record_task(&call, envelope);
                 let explained = former_tools
                     .and_then(|tools| tools.explained(&call, line, envelope, Instant::now()));

@@ -6,9 +6,10 @@ use std::sync::Arc;
 use super::super::call::{Call, InputGrant, InputPhase, ResponseSink};
 use super::super::pending_requests::{PendingRequest, PendingRequests};
 use super::Connection;
-use crate::bridge::{self, InputError, InputRequest};
+use crate::bridge::{self, InputError, InputRequest, RequiredUrls};
 use crate::jsonrpc::{Envelope, Members, RawId, Reply, result_response};
 use crate::lock::locked;
+use crate::mcp::Era;
 
 /// Requests of a legacy server for input, to be sent to a modern client.
 #[derive(Debug)]
@@ -21,11 +22,21 @@ pub(crate) struct ParkedRound {
 }
 
 impl ParkedRound {
+    /// Returns the client's line of the call.
+    pub(crate) fn line(&self) -> &str {
+        self.call.input.as_ref().map_or("", |input| &input.line)
+    }
+
     /// Answers the call with the requests; `state` identifies its repetition.
     pub(crate) fn send(self, state: &str) {
         let info = self.server_info.as_deref();
         let result = bridge::input_required(&self.requests, state, info);
         self.call.reply(Reply::Result(&result));
+    }
+
+    /// Answers the call with `error`, which is raw, instead.
+    pub(crate) fn refuse(self, error: &str) {
+        self.call.reply(Reply::Error(error));
     }
 }
 
@@ -43,6 +54,10 @@ impl Connection {
         let method = envelope.method.as_deref().unwrap_or_default();
         let params = Members::of(line).original("params");
         let id = envelope.id.unwrap_or(RawId::NULL).into();
+        if self.era() == Era::Modern {
+            // Its clients get such a request by a result.
+            return Err(InputError::NoCounterpart(method.to_owned()));
+        }
         let mut pending = locked(&self.pending);
         // Checked first, so that a server that asks without end costs little.
         let number = pending.input_requests.next_number(&self.server)?;
@@ -117,12 +132,40 @@ impl Connection {
             })),
             sink,
         };
-        let negotiated = self.negotiated.get();
         Some(ParkedRound {
             call: std::mem::replace(call, parked),
             requests,
-            server_info: negotiated.and_then(|it| it.server_info.clone()),
+            server_info: self.server_info(),
         })
+    }
+
+    /// Returns the URLs that the user of a modern client must open before `call`, if the response in `envelope` is such an
+    /// error and the client can show them.
+    pub(super) fn required_urls(
+        &self,
+        call: &Call,
+        envelope: &Envelope<'_>,
+    ) -> Option<RequiredUrls> {
+        let (error, input) = (envelope.error?, call.input.as_ref()?);
+        let urls = RequiredUrls::of(error)?;
+        let capabilities = input.capabilities();
+        let is_shown = |it: &InputRequest| it.check(&self.server, capabilities).is_ok();
+        urls.requests.iter().all(is_shown).then_some(urls)
+    }
+
+    /// Lets the user of a modern client open the URLs that `call` requires; `envelope` is the response that says so.
+    pub(super) fn ask_for_urls(&self, call: Call, urls: RequiredUrls, envelope: &Envelope<'_>) {
+        let translated = bridge::response(call.method, envelope, call.era, None);
+        let error = match self.era() {
+            Era::Legacy => translated.raw(),
+            Era::Modern => envelope.error.unwrap_or("{}"),
+        };
+        let round = ParkedRound {
+            call,
+            requests: urls.requests.clone(),
+            server_info: self.server_info(),
+        };
+        self.client.request_urls(self, round, urls, error);
     }
 
     /// Continues the parked call `number` as `call`, the client's repetition of it, and answers the server's requests
@@ -229,7 +272,7 @@ mod tests {
     use super::super::super::test_client::{call, client};
     use super::*;
     use crate::jsonrpc::{OwnedJson, RequestId};
-    use crate::mcp::{Era, Method};
+    use crate::mcp::Method;
 
     /// The definition of the tool may have changed, which explains a failure.
     #[tokio::test]

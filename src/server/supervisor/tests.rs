@@ -7,7 +7,7 @@ use tokio::sync::mpsc;
 use tokio::time::timeout;
 
 use super::*;
-use crate::bridge::Identity;
+use crate::bridge::{Identity, RequiredUrls};
 use crate::config::ServerSpec;
 use crate::event::EventSender;
 use crate::jsonrpc::{Envelope, RawId, Reply};
@@ -19,7 +19,7 @@ use crate::server::handshake::{ClientSettings, Handshake};
 use crate::server::process;
 use crate::server::report::ReportSender;
 use crate::server::test_client::call;
-use crate::server::{Call, InputRound, ListsChange, ResponseSink};
+use crate::server::{Call, InputRound, ListsChange, ParkedRound, ResponseSink};
 use crate::server::{ProxyResources, ServerHandle};
 use crate::transport::child::spawn;
 use crate::transport::reaper::Reaper;
@@ -48,6 +48,7 @@ impl Client for RecordingClient {
     fn deliver_notification(&self, _: &Arc<Connection>, _: &str, _: &Envelope<'_>, _: Option<u64>) {
     }
     fn request_input(&self, _: &Arc<Connection>, _: InputRound) {}
+    fn request_urls(&self, _: &Connection, _: ParkedRound, _: RequiredUrls, _: &str) {}
     fn withdraw_requests(&self, _: &Connection) {}
 }
 

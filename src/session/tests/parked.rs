@@ -2,6 +2,7 @@
 
 mod attacks;
 mod histories;
+mod urls;
 
 use super::*;
 use crate::jsonrpc::quoted;
@@ -9,7 +10,7 @@ use crate::jsonrpc::quoted;
 /// Returns the line of a modern request; `params` are further members of its params.
 fn request(id: &str, method: &str, client: &str, params: &str) -> String {
     let meta = format!(
-        r#"{{{MODERN},"io.modelcontextprotocol/clientInfo":{{"name":"{client}"}},"io.modelcontextprotocol/clientCapabilities":{{"roots":{{}},"elicitation":{{}}}}}}"#
+        r#"{{{MODERN},"io.modelcontextprotocol/clientInfo":{{"name":"{client}"}},"io.modelcontextprotocol/clientCapabilities":{{"roots":{{}},"elicitation":{{"form":{{}},"url":{{}}}}}}}}"#
     );
     format!(r#"{{"id":{id},"method":"{method}","params":{{{params},"_meta":{meta}}}}}"#)
 }
@@ -272,11 +273,12 @@ async fn a_server_asks_only_during_a_call_and_only_for_what_it_declares() {
             .get("code")
             .map(str::to_owned)
     };
-    connection.receive(&ask("7"), None).unwrap();
+    let form = r#"{"id":7,"method":"elicitation/create","params":{}}"#;
+    connection.receive(form, None).unwrap();
     assert_eq!(code(&stage.sent_to("a")).as_deref(), Some("-32600"));
     stage.receive(&request("1", "vendor/x", "c", r#""a":1"#));
     stage.sent_to("a");
-    connection.receive(&ask("7"), None).unwrap();
+    connection.receive(form, None).unwrap();
     assert_eq!(code(&stage.sent_to("a")).as_deref(), Some("-32600"));
     stage.receive(&call("2", ""));
     stage.sent_to("a");

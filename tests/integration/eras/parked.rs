@@ -1,5 +1,6 @@
 //! A modern client in front of a legacy server that requests input by requests of its own.
 
+mod before_calls;
 mod reloads;
 
 use serde_json::{Value, json};

@@ -1,0 +1,46 @@
+//! URLs that a server's error requires the client's user to open before the call is made again.
+
+use super::super::URL_ELICITATION_REQUIRED;
+use super::InputRequest;
+use crate::jsonrpc::{Members, elements};
+
+/// URLs in the error of a server. The modern era has no such error, but official servers of that era send it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct RequiredUrls {
+    /// Requests for the client.
+    pub(crate) requests: Vec<InputRequest>,
+    /// Ids by which the server reports that the user is done.
+    pub(crate) ids: Vec<String>,
+}
+
+impl RequiredUrls {
+    /// Returns the URLs in `error`, which is raw; None if it requires none.
+    pub(crate) fn of(error: &str) -> Option<Self> {
+        let error = Members::of(error);
+        if error.get("code") != Some(URL_ELICITATION_REQUIRED) {
+            return None;
+        }
+        let data = error.object("data");
+        let entries = elements(data.get("elicitations")?)?;
+        let request = |(at, entry): (usize, &&str)| InputRequest {
+            key: format!("\"{}\"", at + 1),
+            method: "elicitation/create".to_owned(),
+            params: Some((*entry).to_owned()),
+        };
+        let requests: Vec<_> = entries.iter().enumerate().map(request).collect();
+        if requests.is_empty() || !requests.iter().all(InputRequest::is_for_url) {
+            return None;
+        }
+        let id = |entry: &&str| Some(Members::of(entry).text("elicitationId")?.into_owned());
+        let ids = entries.iter().filter_map(id).collect();
+        Some(Self { requests, ids })
+    }
+
+    /// Returns true if the user has accepted all of them, according to the client's `responses`.
+    pub(crate) fn are_accepted(&self, responses: &Members<'_>) -> bool {
+        self.requests.iter().all(|request| {
+            let response = request.response(responses).map(Members::of);
+            response.is_some_and(|it| it.text("action").as_deref() == Some("accept"))
+        })
+    }
+}
