@@ -28,6 +28,7 @@ mod unknown_names;
 
 use std::collections::HashMap;
 use std::hash::RandomState;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, Weak};
 use std::time::Duration;
 
@@ -47,7 +48,7 @@ use batches::OpenBatches;
 pub(crate) use delivery::{Delivery, RelatedRequest, Undelivered};
 use early_messages::EarlyMessages;
 pub(crate) use factory::SessionFactory;
-use parked::ParkedCalls;
+use parked::{EarlyRoots, ParkedCalls};
 use requests_to_client::RequestsToClient;
 use subscriptions::Subscriptions;
 
@@ -72,6 +73,8 @@ pub(crate) struct Session {
     batches: OpenBatches,
     /// Keys for the digests of requests.
     digest_keys: RandomState,
+    /// True once a legacy server has requested the roots of a modern client before any call.
+    has_early_roots: AtomicBool,
     /// Tasks that will send a response.
     tasks: TaskTracker,
 }
@@ -94,6 +97,8 @@ struct SessionState {
     requests_to_client: RequestsToClient,
     /// Requests that the client must repeat with the input that their servers request.
     parked_calls: ParkedCalls,
+    /// The roots of a modern client, and the servers that wait for them.
+    early_roots: EarlyRoots,
 }
 
 impl Session {
@@ -118,6 +123,7 @@ impl Session {
             state: Mutex::default(),
             batches: OpenBatches::default(),
             digest_keys: RandomState::new(),
+            has_early_roots: AtomicBool::new(false),
             tasks: TaskTracker::new(),
         })
     }

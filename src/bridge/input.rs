@@ -150,6 +150,15 @@ impl InputRequired {
 }
 
 impl InputRequest {
+    /// Creates a request for the client's roots, the only one of its result.
+    pub(crate) fn roots() -> Self {
+        Self {
+            key: "\"1\"".to_owned(),
+            method: "roots/list".to_owned(),
+            params: None,
+        }
+    }
+
     /// Creates it from a legacy server's own request. `number` must be unique among the requests of the server.
     pub(crate) fn of_legacy(
         number: u64,

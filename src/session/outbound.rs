@@ -153,6 +153,7 @@ impl Client for Session {
 
     fn withdraw_requests(&self, from: &Connection) {
         let mut state = self.state();
+        state.early_roots.withdraw(from, None);
         let withdrawn: Vec<_> = state.requests_to_client.withdraw(from, None).collect();
         drop(state);
         for (number, request) in withdrawn {
@@ -307,6 +308,7 @@ impl Session {
             return;
         };
         let mut state = self.state();
+        state.early_roots.withdraw(from, Some(id));
         let withdrawn = state.requests_to_client.withdraw(from, Some(id)).next();
         drop(state);
         if let Some((number, request)) = withdrawn {

@@ -3,6 +3,7 @@
 //! sent after the input.
 
 mod again;
+mod early_roots;
 mod kept_response;
 
 use std::collections::hash_map::Entry;
@@ -14,6 +15,7 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
+pub(super) use self::early_roots::EarlyRoots;
 use self::kept_response::KeptResponse;
 use super::route::Request;
 use super::{RelatedRequest, Session};
@@ -70,6 +72,8 @@ enum NextStep {
     GoOn(OpenCall),
     /// The request is sent again if the user has accepted the URLs.
     AfterUrls(UrlsOfCall),
+    /// Servers get the roots, and then the request is sent for the first time.
+    AfterRoots(RootsBeforeCall),
 }
 
 /// Call that is open at its server.
@@ -96,6 +100,14 @@ struct UrlsOfCall {
     urls: RequiredUrls,
     /// Raw error that the client gets if the user does not accept them.
     error: String,
+}
+
+/// Roots that a server has requested before a call.
+#[derive(Debug)]
+struct RootsBeforeCall {
+    server: Arc<str>,
+    /// The client's line of the call.
+    line: Box<str>,
 }
 
 /// Result of the search for the request that another one repeats.
@@ -232,6 +244,9 @@ impl Session {
         match from.add_input_request(line, envelope, related_number, self.is_shared) {
             Ok(Some(number)) => self.park_later(from.clone(), number),
             Ok(None) => {}
+            Err(InputError::NoRequest(_, method)) if method == "roots/list" && !self.is_shared => {
+                self.take_roots_request(from, id);
+            }
             Err(error) => from.refuse(id, &error.object()),
         }
     }
@@ -328,6 +343,7 @@ impl Session {
         match next {
             NextStep::GoOn(call) => self.go_on(call, request, &responses),
             NextStep::AfterUrls(urls) => self.send_after_urls(urls, request, &responses),
+            NextStep::AfterRoots(roots) => self.send_after_roots(&roots, request, &responses),
         }
         true
     }

@@ -191,6 +191,9 @@ impl Session {
         }
         // A legacy server may request it by requests of its own, and any server by an error.
         if request.era == Era::Modern && request.method.may_request_input() {
+            if self.asks_for_roots(&call.sink, server, request) {
+                return;
+            }
             call.input = Some(Box::new(InputGrant::of(request.client_line)));
         }
         server.submit(call, request.line, request.envelope);

@@ -134,7 +134,7 @@ async fn a_server_hears_that_its_client_cannot_be_asked() {
             stage.deafen();
         }
         let connection = stage.connect("a");
-        let line = r#"{"id":"\ud83d","method":"roots/list"}"#;
+        let line = r#"{"id":"\ud83d","method":"sampling/createMessage"}"#;
         connection.receive(line, None).unwrap();
         let sent = stage.sent_to("a");
         let answer = Members::of(&sent[0]);

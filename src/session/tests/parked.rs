@@ -1,6 +1,7 @@
 //! Legacy servers that request input from modern clients.
 
 mod attacks;
+mod early_roots;
 mod histories;
 mod urls;
 

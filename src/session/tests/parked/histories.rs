@@ -225,7 +225,7 @@ impl History {
             (0, 0)
         );
         let state = self.stage.session.state();
-        assert!(state.parked_calls.is_empty());
+        assert!(state.parked_calls.is_empty() && state.early_roots.is_empty());
         assert!(self.ended.iter().all(|(it, _)| it.in_flight() == 0));
     }
 }

@@ -1,8 +1,8 @@
-//! Input that a legacy server needs before it executes a call: URLs that its user must open.
+//! Input that a legacy server needs before it executes a call: the roots, and URLs that its user must open.
 
 use serde_json::{Value, json};
 
-use super::{params, repeated};
+use super::{asked, params, repeated};
 use crate::eras::Pair;
 use crate::harness::{DEADLINE, eventually};
 
@@ -112,4 +112,43 @@ fn a_call_is_made_again_after_its_user_has_opened_urls() {
     assert_eq!(answer["resultType"], "complete");
     // Nothing but responses has reached the client.
     assert_eq!(peer.count(|message| message.method().is_some()), 0);
+}
+
+#[test]
+fn a_client_gives_the_roots_that_its_server_requests_before_any_call() {
+    let mut server = Recording::start();
+    let ask = |id: &str| format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"roots/list"}}"#);
+    server.say(&ask("0"));
+    let peer = &server.pair.peer;
+    let mut without = params();
+    without["_meta"]["io.modelcontextprotocol/clientCapabilities"] = json!({"elicitation": {}});
+    let calls = [&without, &url_params()].map(|params| peer.request("prompts/get", params));
+    let result = asked(peer, calls[1]);
+    let requests = &result["inputRequests"];
+    assert_eq!(*requests, json!({"1": {"method": "roots/list"}}));
+    let responses = json!({"1": {"roots": [{"uri": "file:///work"}]}});
+    let again = repeated(url_params(), &result, responses.clone());
+    let call = peer.request("prompts/get", &again);
+    let heard = server.take(3);
+    // The call of the client that declares no roots has not waited for them.
+    assert_eq!(heard[0]["method"], "prompts/get");
+    let roots = &responses["1"];
+    assert_eq!(
+        heard[1],
+        json!({"jsonrpc": "2.0", "id": 0, "result": roots})
+    );
+    assert_eq!(heard[2]["method"], "prompts/get");
+    for sent in [&heard[0], &heard[2]] {
+        server.answer(sent, &json!({"messages": []}));
+    }
+    let peer = &server.pair.peer;
+    peer.await_response(calls[0]).result();
+    peer.await_response(call).result();
+    // The proxy knows the roots now.
+    server.say(&ask("\"q\""));
+    let heard = server.take(1);
+    assert_eq!(
+        heard[0],
+        json!({"jsonrpc": "2.0", "id": "q", "result": roots})
+    );
 }
