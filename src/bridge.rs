@@ -110,6 +110,13 @@ impl Identity {
     }
 }
 
+/// Returns the part of a client's `capabilities` that declares extensions.
+pub(crate) fn extension_capabilities(capabilities: &str) -> String {
+    let declared = Members::of(capabilities);
+    let extensions = declared.get("extensions");
+    extensions.map_or_else(|| "{}".to_owned(), |it| format!(r#"{{"extensions":{it}}}"#))
+}
+
 /// Returns the capabilities of a client for a server of the other era: without tasks in either form.
 fn without_tasks(capabilities: &str) -> String {
     let mut capabilities = Members::of(capabilities);

@@ -52,6 +52,8 @@ use parked::{EarlyRoots, ParkedCalls};
 use requests_to_client::RequestsToClient;
 use subscriptions::Subscriptions;
 
+/// Maximum size in bytes of the capabilities of a shared session, beyond which no extension is added to them.
+const MAX_JOINED: usize = 16 * 1024;
 /// Time limit for cancelled meta-tool calls to clean up when the session ends.
 const CLEANUP_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -224,10 +226,7 @@ impl Session {
         }
         let identity = &mut state.hello.identity;
         if self.is_shared {
-            // No client represents the others: each request identifies its own client. But a legacy server is told only
-            // at its start that clients can give input.
-            let declared = bridge::input_capabilities(capabilities);
-            let all = union(&[&identity.capabilities, &declared]);
+            let all = joined_capabilities(&identity.capabilities, capabilities);
             let is_known = all == identity.capabilities;
             identity.capabilities = all;
             if !first && !is_known {
@@ -304,5 +303,18 @@ impl Session {
 
     fn as_sink(&self) -> Arc<dyn ResponseSink> {
         self.strong_self()
+    }
+}
+
+/// Returns the capabilities of a shared session, `all`, with those of another client. No client represents the others:
+/// each request identifies its own client. But a legacy server is told only at its start which input and extensions
+/// clients support.
+fn joined_capabilities(all: &str, capabilities: &str) -> String {
+    let all = union(&[all, &bridge::input_capabilities(capabilities)]);
+    let extended = union(&[&all, &bridge::extension_capabilities(capabilities)]);
+    if extended.len() <= MAX_JOINED {
+        extended
+    } else {
+        all
     }
 }

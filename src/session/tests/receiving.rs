@@ -226,3 +226,17 @@ async fn a_panic_answers_its_request_once_and_no_other() {
     assert_eq!(outcomes, [("7".to_owned(), -32603), ("8".to_owned(), 0)]);
     assert!(stage.session.state().running_calls.is_empty());
 }
+
+#[test]
+fn the_capabilities_of_a_shared_session_are_bounded() {
+    let mut all = "{}".to_owned();
+    for number in 0..1000 {
+        let value = "x".repeat(100);
+        let one = format!(r#"{{"extensions":{{"vendor/{number}":{{"a":"{value}"}}}}}}"#);
+        all = joined_capabilities(&all, &one);
+    }
+    assert!((MAX_JOINED / 2..=MAX_JOINED).contains(&all.len()));
+    // Input that clients can give is added all the same.
+    let all = joined_capabilities(&all, r#"{"roots":{}}"#);
+    assert!(all.ends_with(r#","roots":{}}"#), "{all}");
+}

@@ -78,21 +78,24 @@ fn no_client_is_asked_for_another_one() {
 }
 
 #[test]
-fn a_server_learns_at_its_next_start_what_its_clients_can_give() {
+fn a_server_learns_at_its_next_start_what_its_clients_support() {
     let stage = Stage::new(&script(), &[]);
     let state = |capabilities: Value| {
         let more = json!({"arguments": {}});
         let answer = call("one", &capabilities, "state", &more).ask(&stage.site);
         answer.last().result()["structuredContent"]["initialize"]["capabilities"].take()
     };
-    let roots = || json!({"roots": {"listChanged": true}, "vendor": {}});
-    assert_eq!(state(roots()), json!({"roots": {}}));
-    let more = json!({"elicitation": {"url": {}}});
-    assert_eq!(state(more), json!({"roots": {}}));
+    let extensions = json!({"vendor/e": {"a": 1}, "io.modelcontextprotocol/tasks": {}});
+    let roots = || json!({"roots": {"listChanged": true}, "vendor": {}, "extensions": extensions});
+    let first = json!({"roots": {}, "extensions": {"vendor/e": {"a": 1}}});
+    assert_eq!(state(roots()), first);
+    let more = json!({"elicitation": {"url": {}}, "extensions": {"vendor/f": {}}});
+    assert_eq!(state(more), first);
     let mut saved = script();
     saved["mark"] = "v2".into();
     stage.project.save("script.json", &saved.to_string());
-    let all = json!({"roots": {}, "elicitation": {"url": {}}});
+    let extensions = json!({"vendor/e": {"a": 1}, "vendor/f": {}});
+    let all = json!({"roots": {}, "elicitation": {"url": {}}, "extensions": extensions});
     eventually(DEADLINE, || state(roots()) == all);
     // Each call is asked only for what it declares itself.
     let more = json!({"arguments": {"method": "elicitation/create", "params": {"mode": "url"}}});
