@@ -108,14 +108,17 @@ pub(crate) struct InputGrant {
     /// The client's line of the request, by which its repetition is recognized. Parsed only if the server requests input;
     /// empty while the call is parked.
     pub(crate) line: Box<str>,
+    /// Digest of the client's description.
+    pub(crate) client: u64,
     pub(crate) phase: InputPhase,
 }
 
 impl InputGrant {
-    /// Creates the permission for the request in the client's `line`.
-    pub(crate) fn of(line: &str) -> Self {
+    /// Creates the permission for the request in the client's `line`; `client` is the digest of the client's description.
+    pub(crate) fn of(line: &str, client: u64) -> Self {
         Self {
             line: line.into(),
+            client,
             phase: InputPhase::Idle,
         }
     }

@@ -6,7 +6,7 @@ use std::time::Instant;
 use tokio::sync::oneshot;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use super::call::{Call, InputPhase};
+use super::call::{Call, InputGrant};
 use super::former_tools::FormerTools;
 use super::input_requests::InputRequests;
 use super::result_checks::ResultChecks;
@@ -188,12 +188,12 @@ impl PendingRequests {
     }
 
     /// Returns the clients' requests during which the server may request input, with their numbers.
-    pub(super) fn calls_with_input(&self) -> impl Iterator<Item = (u64, InputPhase)> {
+    pub(super) fn calls_with_input(&self) -> impl Iterator<Item = (u64, &InputGrant)> {
         self.requests.iter().filter_map(|(number, request)| {
             let PendingRequest::Client(call) = request else {
                 return None;
             };
-            Some((*number, call.input.as_ref()?.phase))
+            Some((*number, &**call.input.as_ref()?))
         })
     }
 

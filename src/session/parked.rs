@@ -232,6 +232,12 @@ impl Session {
         }
     }
 
+    /// Returns the permission to request input during the client's `request`.
+    pub(super) fn input_grant(&self, request: Request<'_>) -> InputGrant {
+        let info = request.envelope.params.meta.client_info;
+        InputGrant::of(request.client_line, self.digest_keys.hash_one(info))
+    }
+
     /// Takes a request of a legacy server for input from a modern client.
     pub(super) fn take_input_request(
         &self,
@@ -352,7 +358,7 @@ impl Session {
     fn go_on(&self, open: OpenCall, request: Request<'_>, responses: &Members<'_>) {
         let mut call = self.new_call(self.as_sink(), request);
         call.progress = CallProgress::of(request.envelope);
-        call.input = Some(Box::new(InputGrant::of(request.client_line)));
+        call.input = Some(Box::new(self.input_grant(request)));
         for (severity, line) in &open.logs {
             if call.min_severity.is_some_and(|min| *severity >= min) {
                 let _ = self.send(line, RelatedRequest::Request(request.id));

@@ -17,7 +17,7 @@ use crate::jsonrpc::{
     Reply, RequestId, ambiguity, is_plain_name,
 };
 use crate::mcp::{Era, Method, severity, tasks};
-use crate::server::{Call, CallProgress, InputGrant, ResponseSink, ServerHandle};
+use crate::server::{Call, CallProgress, ResponseSink, ServerHandle};
 use crate::transport::stream::MAX_UNREAD;
 
 /// Error for a request whose handling panicked.
@@ -194,7 +194,7 @@ impl Session {
             if self.asks_for_roots(&call.sink, server, request) {
                 return;
             }
-            call.input = Some(Box::new(InputGrant::of(request.client_line)));
+            call.input = Some(Box::new(self.input_grant(request)));
         }
         server.submit(call, request.line, request.envelope);
     }

@@ -128,6 +128,7 @@ impl Connection {
             result_check: call.result_check.take(),
             input: Some(Box::new(InputGrant {
                 line: Box::default(),
+                client: input.client,
                 phase: InputPhase::Parked,
             })),
             sink,
@@ -225,7 +226,7 @@ impl Connection {
         let pending = locked(&self.pending);
         let calls = pending.calls_with_input();
         calls
-            .filter(|(_, phase)| *phase == InputPhase::Parked)
+            .filter(|(_, input)| input.phase == InputPhase::Parked)
             .count()
     }
 }
@@ -234,26 +235,35 @@ impl Connection {
 type OwnerError = fn(String, String) -> InputError;
 
 impl PendingRequests {
-    /// Returns the client's call that a request of the server for input belongs to: the call `related`, or the one that
-    /// has been open longest. Returns None if that is the next call to be repeated, since all are parked.
+    /// Returns the client's call that a request of the server for input belongs to: the call `related`, or of those that
+    /// are not parked, the one that has been open longest. If all are parked, returns None for the next one that is
+    /// repeated; if there are several clients, returns the newest, since an older one may have been abandoned.
     fn owner_of_input(
         &self,
         related: Option<u64>,
         has_several_clients: bool,
     ) -> Result<Option<(u64, InputPhase)>, OwnerError> {
-        let mut calls: Vec<_> = self.calls_with_input().collect();
-        calls.sort_unstable_by_key(|(number, _)| *number);
-        if let Some(related) = related {
-            calls.retain(|(number, _)| *number == related);
+        if let Some(number) = related {
+            let input = self.call(number).and_then(|call| call.input.as_ref());
+            return match input {
+                Some(input) => Ok(Some((number, input.phase))),
+                None => Err(InputError::NoRequest),
+            };
         }
+        let calls: Vec<_> = self.calls_with_input().collect();
         match calls.as_slice() {
             [] => Err(InputError::NoRequest),
-            [_, _, ..] if has_several_clients => Err(InputError::Ambiguous),
-            [only] if related.is_some() || has_several_clients => Ok(Some(*only)),
-            all => Ok(all
-                .iter()
-                .find(|(_, phase)| *phase != InputPhase::Parked)
-                .copied()),
+            [(_, one), others @ ..]
+                if has_several_clients && others.iter().any(|(_, it)| it.client != one.client) =>
+            {
+                Err(InputError::Ambiguous)
+            }
+            all => {
+                let all = || all.iter().map(|(number, input)| (*number, input.phase));
+                let asking = all().filter(|(_, phase)| *phase != InputPhase::Parked);
+                let newest = || all().filter(|_| has_several_clients).max_by_key(|it| it.0);
+                Ok(asking.min_by_key(|it| it.0).or_else(newest))
+            }
         }
     }
 
@@ -284,7 +294,7 @@ mod tests {
         let create = |id: &str| Call {
             era: Era::Modern,
             method: Method::CallTool,
-            input: Some(Box::new(InputGrant::of(client_line))),
+            input: Some(Box::new(InputGrant::of(client_line, 0))),
             ..call(client.clone(), id)
         };
         let begun = Call {

@@ -297,13 +297,18 @@ async fn a_server_asks_only_during_a_call_and_only_for_what_it_declares() {
     assert_eq!(asked(&stage.lines()).0, ["2"]);
 }
 
+/// Returns the line of a call by the client with this name; `more` are further members of its params.
+fn call_of(client: &str, id: &str, more: &str) -> String {
+    request(id, "tools/call", client, &format!(r#""name":"t"{more}"#))
+}
+
 #[tokio::test(start_paused = true)]
 async fn of_several_clients_only_a_certain_one_is_asked() {
     let stage = Stage::shared(&["a"]);
     let connection = stage.connect("a");
     let mut numbers = Vec::new();
     for id in ["1", "2"] {
-        stage.receive(&call(id, ""));
+        stage.receive(&call_of(id, id, ""));
         numbers.push(member(&stage.sent_to("a"), "id"));
     }
     connection.receive(&ask("7"), None).unwrap();
@@ -324,9 +329,32 @@ async fn of_several_clients_only_a_certain_one_is_asked() {
     connection.receive(&ask("9"), None).unwrap();
     collected().await;
     let (_, state) = asked(&lines);
-    stage.receive(&call("3", &again(&state, r#"{"1":{}}"#)));
+    stage.receive(&call_of("2", "3", &again(&state, r#"{"1":{}}"#)));
     collected().await;
     assert_eq!(asked(&stage.lines()).0, ["2"]);
+}
+
+/// A client over HTTP that abandons its call is not seen to leave.
+#[tokio::test(start_paused = true)]
+async fn an_abandoned_call_does_not_keep_its_client_from_being_asked() {
+    let stage = Stage::shared(&["a"]);
+    let connection = stage.connect("a");
+    for (id, key) in [("1", "1"), ("2", "2"), ("3", "3")] {
+        stage.receive(&call_of("c", id, ""));
+        connection.receive(&ask(id), None).unwrap();
+        collected().await;
+        let lines = stage.lines();
+        assert_eq!((&*member(&lines, "id"), &*asked(&lines).0[0]), (id, key));
+    }
+    // The newest call is the most likely one to ask again.
+    stage.receive(&call_of("c", "4", ""));
+    connection.receive(&ask("4"), None).unwrap();
+    collected().await;
+    let (_, state) = asked(&stage.lines());
+    connection.receive(&ask("5"), None).unwrap();
+    stage.receive(&call_of("c", "5", &again(&state, r#"{"4":{}}"#)));
+    collected().await;
+    assert_eq!(asked(&stage.lines()).0, ["5"]);
 }
 
 #[tokio::test(start_paused = true)]

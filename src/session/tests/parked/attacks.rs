@@ -7,11 +7,6 @@ const MANY: usize = 10_000;
 /// Maximum number of unanswered requests of a generation.
 const MAX_OPEN: usize = 256;
 
-/// Returns the line of a call by the client with this name.
-fn call_of(client: usize, id: &str) -> String {
-    request(id, "tools/call", &client.to_string(), r#""name":"t""#)
-}
-
 /// Counts the errors that tell a server that too many requests wait.
 fn refused(lines: &[String]) -> usize {
     let errors = lines.iter();
@@ -46,7 +41,7 @@ async fn a_server_that_parks_every_call_is_bounded() {
     let stage = Stage::shared(&["a"]);
     let connection = stage.connect("a");
     for id in 0..MANY {
-        stage.receive(&call_of(id % 50, &id.to_string()));
+        stage.receive(&call_of(&(id % 50).to_string(), &id.to_string(), ""));
     }
     let sent = stage.sent_to("a");
     assert_eq!((sent.len(), connection.in_flight()), (MANY, MANY));
@@ -74,7 +69,7 @@ async fn the_calls_of_one_client_leave_room_for_those_of_another() {
     let stage = Stage::shared(&["a"]);
     let connection = stage.connect("a");
     let park = |client: usize, id: usize| {
-        stage.receive(&call_of(client, &id.to_string()));
+        stage.receive(&call_of(&client.to_string(), &id.to_string(), ""));
         let number = member(&stage.sent_to("a"), "id").parse().unwrap();
         connection
             .receive(&ask(&id.to_string()), Some(number))

@@ -91,11 +91,14 @@ fn a_call_is_made_again_after_its_user_has_opened_urls() {
     let accepted = required(&url_params());
     let peer = &server.pair.peer;
     let decline = json!({"1": {"action": "decline"}});
-    let error = peer
-        .ask("tools/call", &repeated(url_params(), &refused, decline))
-        .error();
-    assert_eq!(error["code"], -32600, "{error}");
-    assert_eq!(error["data"]["elicitations"][0]["url"], "u");
+    let refusal = peer.ask("tools/call", &repeated(url_params(), &refused, decline));
+    // Its bytes are those of the server, which no parser of the test reads.
+    assert!(
+        refusal.line.contains(r#""code":-32600"#),
+        "{}",
+        refusal.line
+    );
+    assert!(refusal.line.contains(&data), "{}", refusal.line);
 
     let accept = json!({"1": {"action": "accept"}});
     let again = repeated(url_params(), &accepted, accept);
