@@ -61,9 +61,14 @@ pub(crate) enum SourceError {
     #[error("the source contains a control character or a space")]
     Character,
     #[error(
-        "{0}:// is not encrypted, so anyone on the network path can change the code; use https://, or pass --insecure"
+        "{scheme}:// is not encrypted, so anyone on the network path can change the code; use https://{}",
+        if *is_person { ", or pass --insecure" } else { "" }
     )]
-    Insecure(String),
+    Insecure {
+        scheme: String,
+        /// True if the requester may decide to take the risk.
+        is_person: bool,
+    },
     #[error("a local path can be installed only from the command line: mcp-proxy install {0}")]
     Local(String),
     #[error(
@@ -228,7 +233,13 @@ fn hub(text: &str) -> Result<Source, SourceError> {
 fn url(scheme: &str, rest: &str, permit: SourcePermissions) -> Result<Source, SourceError> {
     let scheme = scheme.to_ascii_lowercase();
     match scheme.as_str() {
-        "http" | "git" if !permit.insecure => return Err(SourceError::Insecure(scheme)),
+        "http" | "git" if !permit.insecure => {
+            return Err(SourceError::Insecure {
+                scheme,
+                // Only a person may also name a local source.
+                is_person: permit.local,
+            });
+        }
         "https" | "ssh" | "http" | "git" => {}
         _ => return Err(SourceError::Scheme(format!("{scheme}://"))),
     }

@@ -217,10 +217,14 @@ fn a_file_is_told_from_its_repository() {
 fn some_must_be_permitted() {
     let strict =
         |text: &str| Source::parse(text, SourcePermissions::default(), Path::new("/")).unwrap_err();
+    let insecure = |scheme: &str| SourceError::Insecure {
+        scheme: scheme.to_owned(),
+        is_person: false,
+    };
     for (text, expected) in [
-        ("http://h/a/b", SourceError::Insecure("http".into())),
-        ("git://h/a/b", SourceError::Insecure("git".into())),
-        ("HTTP://h/a/b", SourceError::Insecure("http".into())),
+        ("http://h/a/b", insecure("http")),
+        ("git://h/a/b", insecure("git")),
+        ("HTTP://h/a/b", insecure("http")),
         ("/srv/x", SourceError::Local("/srv/x".into())),
         ("./x", SourceError::Local("./x".into())),
         ("~/x", SourceError::Local("~/x".into())),
@@ -228,6 +232,14 @@ fn some_must_be_permitted() {
     ] {
         assert_eq!(strict(text), expected);
     }
+    // A model must not be told how the risk can be taken.
+    assert!(!strict("http://h/a/b").to_string().contains("--insecure"));
+    let person = SourcePermissions {
+        insecure: false,
+        local: true,
+    };
+    let told = Source::parse("http://h/a/b", person, Path::new("/")).unwrap_err();
+    assert!(told.to_string().ends_with("or pass --insecure"), "{told}");
 }
 
 #[test]
