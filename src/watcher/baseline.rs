@@ -67,6 +67,8 @@ enum Content {
     Hash(u64),
     /// Too large to hash.
     Large,
+    /// Changed by its stamp, but not readable then.
+    Unreadable,
 }
 
 /// State of a file at its last examination.
@@ -81,7 +83,7 @@ pub(super) struct FileState {
 /// Result of a comparison with the stored entry.
 #[derive(Debug)]
 pub(super) enum Difference {
-    /// Unchanged, unreadable, or absent as before (`None`).
+    /// Unchanged, or absent as before (`None`).
     None(Option<FileState>),
     Changed(FileState),
     Gone,
@@ -161,18 +163,24 @@ impl FileState {
 
 /// Compares the current file at `path` with its stored entry.
 pub(super) fn compare(old: Option<&FileState>, path: &Path) -> Difference {
-    if FileStamp::of(path).is_none() {
+    let Some(stamp) = FileStamp::of(path) else {
         return old.map_or(Difference::None(None), |_| Difference::Gone);
-    }
-    // The comparison waits until the file is readable again.
-    let Ok(new) = FileState::read(path) else {
-        return Difference::None(old.copied());
     };
+    let new = FileState::read(path).unwrap_or(FileState {
+        stamp,
+        content: Content::Unreadable,
+        is_young: false,
+    });
     let same = old.is_some_and(|old| match (old.content, new.content) {
         (Content::Hash(before), Content::Hash(after)) => before == after,
+        // It may end a save that was not readable before.
+        (Content::Unreadable, Content::Hash(_) | Content::Large) => false,
         _ => old.stamp.has_content_of(&new.stamp),
     });
-    if same {
+    if same && new.content == Content::Unreadable {
+        // The known content is the base of the comparison once the file is readable again.
+        Difference::None(old.copied())
+    } else if same {
         Difference::None(Some(new))
     } else {
         Difference::Changed(new)
@@ -190,6 +198,33 @@ mod tests {
         fs::write(path, text).unwrap();
         state.stamp = FileStamp::of(path).unwrap();
         state
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn an_unreadable_save_is_a_change_and_so_is_its_end() {
+        use std::os::unix::fs::symlink;
+
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("a.py");
+        fs::write(&path, "one").unwrap();
+        let old = FileState::read(&path).unwrap();
+        // No mode keeps root from reading, but nobody can read the memory of a process at its start.
+        fs::remove_file(&path).unwrap();
+        symlink("/proc/self/mem", &path).unwrap();
+        let Difference::Changed(unreadable) = compare(Some(&old), &path) else {
+            panic!("the save is ignored");
+        };
+        assert!(matches!(
+            compare(Some(&unreadable), &path),
+            Difference::None(_)
+        ));
+        fs::remove_file(&path).unwrap();
+        fs::write(&path, "one").unwrap();
+        assert!(matches!(
+            compare(Some(&unreadable), &path),
+            Difference::Changed(_)
+        ));
     }
 
     #[test]

@@ -12,8 +12,8 @@ use std::time::{Duration, Instant};
 
 use super::messages::WriteState;
 
-/// Additional wait, once per batch, if known files are empty or absent: a tool that truncates or deletes a file before
-/// writing it needs a moment.
+/// Additional wait, once per batch, if known files are empty, absent or not readable: a tool that truncates, deletes or
+/// locks a file before writing it needs a moment.
 const HOLLOW_GRACE: Duration = Duration::from_millis(150);
 /// Divisor of the quiet time: files saved by one command follow each other within this part of it.
 const CALM: u32 = 3;
@@ -28,7 +28,7 @@ const LONGEST_LOCK_HOLD: Duration = Duration::from_secs(60);
 pub(super) struct DiskState {
     /// Whether a git command is rewriting the work tree.
     pub(super) locked: bool,
-    /// Whether a touched file that had content is empty or absent.
+    /// Whether a touched file that had content is empty, absent or not readable.
     pub(super) hollow: bool,
 }
 

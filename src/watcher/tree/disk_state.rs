@@ -1,5 +1,6 @@
-//! Signs of an unfinished save: a running git command, or a file that became empty.
+//! Signs of an unfinished save: a running git command, or a file that became empty or is locked.
 
+use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use super::super::baseline::FileStamp;
@@ -29,10 +30,15 @@ impl Tree {
                 self.files
                     .get(path)
                     .is_some_and(|entry| entry.stamp.len > 0)
-                    && FileStamp::of(path).is_none_or(|stamp| stamp.len == 0)
+                    && FileStamp::of(path).is_none_or(|stamp| stamp.len == 0 || is_closed(path))
             });
         DiskState { locked, hollow }
     }
+}
+
+/// Whether the file cannot be opened for the moment, for example since another program has locked it.
+fn is_closed(path: &Path) -> bool {
+    File::open(path).is_err()
 }
 
 /// Returns the path of the lock that git holds while it rewrites the work tree at `top`.
