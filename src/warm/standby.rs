@@ -1,6 +1,7 @@
 //! Process prepared for the next start.
 
 use std::io;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use super::bootstrap_dir::BootstrapDir;
@@ -10,6 +11,7 @@ use super::stamp::Stamp;
 use super::stderr_buffer::StderrBuffer;
 use crate::config::ServerSpec;
 use crate::event::EventSender;
+use crate::file_identity::DirectoryIdentity;
 use crate::transport::child::{Child, spawn_with_stderr};
 use crate::transport::process_table::resident_memory;
 use crate::transport::reaper::Reaper;
@@ -17,7 +19,7 @@ use crate::transport::reaper::Reaper;
 /// Reason against the use of a standby.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum StandbyError {
-    /// A loaded file has changed since; a new standby will do.
+    /// A loaded file has changed since, or the working directory was replaced; a new standby will do.
     Outdated,
     /// Unusable this time, for example because the saved code loads packages at another point. Contains a sentence
     /// fragment.
@@ -47,6 +49,9 @@ pub(super) struct Standby {
     preload_list: PreloadList,
     /// State of the packages before the start of the process.
     stamp: Stamp,
+    /// Working directory, and its identity at the start of the process.
+    cwd: PathBuf,
+    cwd_identity: Option<DirectoryIdentity>,
     stderr: StderrBuffer,
     /// Number of stderr lines from tools that ran before the server process.
     preface_lines: usize,
@@ -69,6 +74,7 @@ impl Standby {
         events: &EventSender,
         reaper: &Reaper,
     ) -> io::Result<Self> {
+        let cwd_identity = DirectoryIdentity::of(&spec.cwd);
         let channel = folder.prepare(&preload_list.text)?;
         let stderr = StderrBuffer::new(spec.name.clone(), events.clone());
         let sink = stderr.clone();
@@ -79,6 +85,8 @@ impl Standby {
             folder,
             preload_list,
             stamp,
+            cwd: spec.cwd.clone(),
+            cwd_identity,
             stderr,
             preface_lines: 0,
             preface_output: 0,
@@ -91,6 +99,23 @@ impl Standby {
 
     /// Waits until the process reaches `stage`. Cancel safe.
     pub(super) async fn wait_for_stage(&mut self, stage: StandbyStage) -> Result<(), StandbyError> {
+        let reached = self.follow_stages(stage).await;
+        // A process without its directory fails in many ways.
+        reached.map_err(|error| {
+            if self.is_displaced() {
+                StandbyError::Outdated
+            } else {
+                error
+            }
+        })
+    }
+
+    /// Returns true if the working directory of the process was removed, even if another one has taken its name.
+    fn is_displaced(&self) -> bool {
+        DirectoryIdentity::of(&self.cwd) != self.cwd_identity
+    }
+
+    async fn follow_stages(&mut self, stage: StandbyStage) -> Result<(), StandbyError> {
         let mut exited = self.child.exited();
         while self.stage < stage {
             let Some(end) = self.received.iter().position(|byte| *byte == b'\n') else {
@@ -135,7 +160,7 @@ impl Standby {
         self.wait_for_stage(StandbyStage::Ready).await?;
         let (preload_list, stamp) = (self.preload_list.clone(), self.stamp.clone());
         let same = tokio::task::spawn_blocking(move || preload_list.stamp() == stamp);
-        if !same.await.unwrap_or(false) {
+        if !same.await.unwrap_or(false) || self.is_displaced() {
             return Err(StandbyError::Outdated);
         }
         self.check_silent()?;

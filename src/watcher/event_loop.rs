@@ -372,7 +372,7 @@ impl WatcherThread {
         if settled.was_locked {
             settled.paths.extend(self.restamp(index));
         }
-        let changed = self.trees[index].compare(settled.paths);
+        let changed = self.trees[index].compare_saved(settled.paths);
         if let Err(LimitReached) = self.watch_imports(index) {
             self.fall_back(index);
         }

@@ -23,6 +23,7 @@ use super::paths::{EVERYTHING, at_or_below, canonical_parent, repository};
 use super::settle::Settle;
 use super::symlink_steps;
 use super::symlinks::TreeSymlinks;
+use crate::file_identity::DirectoryIdentity;
 use disk_state::git_lock;
 use extra_files::JsonImports;
 pub(super) use extra_files::is_newer;
@@ -43,6 +44,8 @@ pub(super) struct Tree {
     /// Number of `files`, shared with [`Coverage`](super::Coverage).
     count: Arc<AtomicUsize>,
     directories: BTreeSet<PathBuf>,
+    /// Identity of the working directory of the listeners' processes.
+    cwd_identity: Option<DirectoryIdentity>,
     /// `index.lock` of the surrounding repository.
     git_lock: Option<PathBuf>,
     /// Named files in their original spelling; `None` for globs. With named files, the matcher selects the directory
@@ -59,6 +62,7 @@ pub(super) struct Tree {
 impl Tree {
     pub(super) fn new(matcher: Matcher, settle: Settle) -> Self {
         let git_lock = repository(matcher.cwd()).map(git_lock);
+        let cwd_identity = DirectoryIdentity::of(matcher.cwd());
         Self {
             number: 0,
             listeners: Vec::new(),
@@ -68,6 +72,7 @@ impl Tree {
             files: BTreeMap::new(),
             count: Arc::default(),
             directories: BTreeSet::new(),
+            cwd_identity,
             git_lock,
             named_files: None,
             steps: BTreeSet::new(),
@@ -108,6 +113,9 @@ impl Tree {
             .filter(|(path, _)| self.compares_content(path));
         self.files = known.map(|(path, entry)| (path.clone(), *entry)).collect();
         self.settle = old.settle.clone();
+        if self.matcher.cwd() == old.matcher.cwd() {
+            self.cwd_identity = old.cwd_identity;
+        }
         missed.extend(self.files.keys().cloned());
         // A named file that still does not exist was not created.
         missed.retain(|path| self.has_new_stamp(path));

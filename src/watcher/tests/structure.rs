@@ -68,6 +68,19 @@ async fn a_root_that_is_rebuilt_with_the_same_files_did_not_change() {
     project.nothing_more().await;
 }
 
+/// A process in the removed directory finds no file any more.
+#[tokio::test]
+async fn a_working_directory_that_is_made_anew_with_the_same_files_did_change() {
+    let mut project = Project::new(&["src/a.py", "src/b.py"]);
+    for _ in 0..2 {
+        fs::remove_dir_all(project.dir.path()).unwrap();
+        project.write("src/a.py", "src/a.py");
+        project.write("src/b.py", "src/b.py");
+        let files = ["src/a.py", "src/b.py"];
+        project.all_reported(files.map(ToOwned::to_owned)).await;
+    }
+}
+
 #[tokio::test]
 async fn a_root_that_does_not_exist_yet_is_watched_once_it_does() {
     let mut project = Project::watching(&[], &["src/**", "gen/deep/**/*.py", "../shared-x/*.py"]);

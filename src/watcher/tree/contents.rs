@@ -7,6 +7,7 @@ use std::time::SystemTime;
 
 use super::super::baseline::{self, Difference, FileStamp, FileState};
 use super::{Tree, is_newer};
+use crate::file_identity::DirectoryIdentity;
 
 impl Tree {
     /// Whether the current `stat` of the file differs from the known one.
@@ -49,6 +50,33 @@ impl Tree {
             entry.complete(path);
         }
         self.look_for_imports(path);
+    }
+
+    /// Whether another directory has taken the name of the working directory since the last call. A process in the
+    /// removed one finds no file any more.
+    fn is_cwd_replaced(&mut self) -> bool {
+        if self.is_exact() {
+            return false;
+        }
+        let Some(identity) = DirectoryIdentity::of(self.matcher.cwd()) else {
+            return false;
+        };
+        let before = self.cwd_identity.replace(identity);
+        before.is_some_and(|before| before != identity)
+    }
+
+    /// Compares the paths of a completed save as [`Self::compare`] does. All of them count as changed if the working
+    /// directory was replaced.
+    pub(in super::super) fn compare_saved(&mut self, paths: BTreeSet<PathBuf>) -> Vec<PathBuf> {
+        if !self.is_cwd_replaced() {
+            return self.compare(paths);
+        }
+        let mut changed = self.compare(paths.clone());
+        let known = paths.into_iter().filter(|path| self.knows_file(path));
+        changed.extend(known);
+        changed.sort();
+        changed.dedup();
+        changed
     }
 
     /// Compares the paths with their known content and stores the new content. Returns the changed paths.
