@@ -1,4 +1,6 @@
-//! Methods of the protocol that matter to a proxy.
+//! Methods of the protocol that matter to a proxy, and the log levels that requests name.
+
+use crate::jsonrpc::{ErrorObject, INVALID_PARAMS, RawJson};
 
 /// Methods that the proxy treats differently from the rest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -62,16 +64,32 @@ impl Method {
     }
 }
 
-/// Returns the severity of a log level: 0 for `debug` and for unknown levels.
-pub(crate) fn severity(level: &str) -> u8 {
-    match level {
-        "info" => 1,
-        "notice" => 2,
-        "warning" => 3,
-        "error" => 4,
-        "critical" => 5,
-        "alert" => 6,
-        "emergency" => 7,
-        _ => 0,
+/// Log levels, the least severe first.
+const LOG_LEVELS: [&str; 8] = [
+    "debug",
+    "info",
+    "notice",
+    "warning",
+    "error",
+    "critical",
+    "alert",
+    "emergency",
+];
+
+/// Returns the severity of a log level, from 0 for `debug`; None if there is no such level.
+pub(crate) fn severity(level: RawJson<'_>) -> Option<u8> {
+    let level = level.text()?;
+    let mut levels = LOG_LEVELS.into_iter().zip(0..);
+    levels.find_map(|(known, severity)| (known == level).then_some(severity))
+}
+
+/// Returns the error for a request whose log level is `level`, if there is no such level.
+pub(crate) fn log_level_error(level: Option<RawJson<'_>>) -> Option<ErrorObject> {
+    if level.and_then(severity).is_some() {
+        return None;
     }
+    let level = level.map_or("none", RawJson::as_str);
+    let known = LOG_LEVELS.join(", ");
+    let message = format!("the log level is {level}, but must be one of: {known}");
+    Some(ErrorObject::new(INVALID_PARAMS, message))
 }

@@ -334,6 +334,8 @@ pub(crate) async fn replay(
     settings: &ClientSettings,
 ) -> Result<Option<ListenStream>, ProofFailure> {
     let lost = |method| move |_| ProofFailure::Lost(method);
+    // The client may have set another level since the generation was started.
+    connection.change_identity(|identity| identity.log_level.clone_from(&settings.level));
     if handshake.era == Era::Modern {
         return listen(connection, handshake, settings).map_err(lost("subscriptions/listen"));
     }
@@ -396,6 +398,25 @@ pub(crate) fn listen(
 mod tests {
     use super::*;
     use crate::server::test_client::client;
+
+    #[tokio::test]
+    async fn a_level_that_is_set_during_the_start_goes_with_later_requests() {
+        let (client, _reader) = client();
+        let connection = Connection::to(client.outbox.clone(), "weather", client.clone());
+        let handshake = Handshake {
+            era: Era::Modern,
+            result: "{}".to_owned(),
+            hello_number: 1,
+        };
+        let settings = ClientSettings {
+            level: Some(r#""info""#.into()),
+            ..ClientSettings::default()
+        };
+        replay(&connection, &handshake, &settings).await.unwrap();
+        let mut level = None;
+        connection.change_identity(|identity| level = identity.log_level.clone());
+        assert_eq!(level, settings.level);
+    }
 
     #[tokio::test]
     async fn a_loss_during_the_replay_names_the_request_that_was_lost() {

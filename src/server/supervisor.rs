@@ -239,7 +239,7 @@ impl Supervisor {
                 self.shared
                     .settings_reported
                     .store(false, Ordering::Relaxed);
-                self.on_settings_changed();
+                self.on_settings_changed(false);
             }
             Command::Cancel { sink, id, params } => self.on_cancel(&sink, id.as_raw(), &params),
             Command::Stop { max_wait, done } => {

@@ -11,7 +11,7 @@ use super::{RelatedRequest, Session, Undelivered};
 use crate::bridge::RequiredUrls;
 use crate::fleet::FleetClient;
 use crate::jsonrpc::{
-    Envelope, ErrorObject, INTERNAL_ERROR, Members, OwnedJson, RawId, RawJson, Reply, RequestId,
+    Envelope, ErrorObject, INTERNAL_ERROR, Members, OwnedJson, RawId, Reply, RequestId,
     notification, request, splice,
 };
 use crate::mcp::{Era, ListKind, tasks};
@@ -208,8 +208,8 @@ impl Session {
         }
     }
 
-    /// Sends a log message to a modern client. If there are several clients, only the client of the related request
-    /// gets it, and only if that request asked for messages of this severity.
+    /// Sends a log message to a modern client, if it belongs to a request that asked for messages of this severity. On a
+    /// pipe, a message of a legacy server may belong to each request in flight there.
     fn log(
         &self,
         from: &Connection,
@@ -218,19 +218,15 @@ impl Session {
         related_number: Option<u64>,
     ) {
         if self.delivery.pipe().is_some() {
-            if from.era() == Era::Modern || from.wants_logs() {
+            // A modern server selects its messages itself.
+            if from.era() == Era::Modern || from.wants_log(envelope) {
                 let _ = self.send(line, RelatedRequest::Nothing);
             } else {
                 self.keep_log(from, line, envelope, related_number);
             }
             return;
         }
-        let level = envelope.params.level.and_then(RawJson::text);
-        if let Some(id) = from.request_for_log(
-            envelope,
-            related_number,
-            level.as_deref().unwrap_or_default(),
-        ) {
+        if let Some(id) = from.request_for_log(envelope, related_number) {
             let _ = self.send(line, RelatedRequest::Request(id.as_raw()));
         } else {
             self.keep_log(from, line, envelope, related_number);

@@ -16,7 +16,7 @@ use crate::jsonrpc::{
     Envelope, ErrorObject, INTERNAL_ERROR, INVALID_PARAMS, Members, OwnedJson, RawId, RawJson,
     Reply, RequestId, ambiguity, is_plain_name,
 };
-use crate::mcp::{Era, Method, severity, tasks};
+use crate::mcp::{Era, Method, log_level_error, severity, tasks};
 use crate::server::{Call, CallProgress, ResponseSink, ServerHandle};
 use crate::transport::stream::MAX_UNREAD;
 
@@ -77,8 +77,12 @@ impl Session {
             Destination::AllServers => self.list_tasks(catalog, request),
             Destination::TaskOwner => self.forward_task(catalog, request),
             Destination::Session => {
-                match request.method {
-                    Method::SetLevel => self.fleet.set_level(request.envelope.params.level),
+                let level = request.envelope.params.level;
+                match (request.method, log_level_error(level)) {
+                    (Method::SetLevel, Some(error)) => {
+                        return self.answer_error(request.id, &error);
+                    }
+                    (Method::SetLevel, None) => self.fleet.set_level(level),
                     _ => self.store_settings(None, request),
                 }
                 self.answer_result(request.id, "{}");
@@ -207,12 +211,11 @@ impl Session {
             method,
             ..
         } = request;
-        let level = envelope.params.meta.log_level.and_then(RawJson::text);
         Call {
             id: request.id.into(),
             era,
             method,
-            min_severity: level.map(|level| severity(&level)),
+            min_severity: envelope.params.meta.log_level.and_then(severity),
             no_cache: self.fleet.watches() && era == Era::Modern && method == Method::ReadResource,
             rename: None,
             fetched_task: fetched_task(envelope),
@@ -247,8 +250,10 @@ impl Session {
             _ if self.is_shared => None,
             _ => params.meta.log_level,
         };
-        if let (Some(server), true) = (server, level.is_some() || method == Method::SetLevel) {
-            server.change_settings(|settings| settings.level = level.map(OwnedJson::from));
+        // The server refuses an unknown level, and later generations must not get it.
+        let level = level.filter(|level| severity(*level).is_some());
+        if let (Some(server), Some(level)) = (server, level) {
+            server.change_settings(|settings| settings.level = Some(level.into()));
         }
     }
 }

@@ -66,24 +66,23 @@ impl Connection {
             .map(|call| call.id.clone())
     }
 
-    /// Returns true if a request in flight asked for log messages.
-    pub(crate) fn wants_logs(&self) -> bool {
+    /// Returns true if a request in flight asked for log messages of the severity of the one in `envelope`.
+    pub(crate) fn wants_log(&self, envelope: &Envelope<'_>) -> bool {
+        let severity = severity_of(envelope);
         let pending = locked(&self.pending);
-        let mut numbers = pending.requests.keys();
-        numbers.any(|number| {
-            pending
-                .call(*number)
-                .is_some_and(|call| call.min_severity.is_some())
-        })
+        let mut calls = pending
+            .requests
+            .keys()
+            .filter_map(|number| pending.call(*number));
+        calls.any(|call| call.min_severity.is_some_and(|least| least <= severity))
     }
 
-    /// Returns the client's id of the request that a log message of this level belongs to, as in [`Self::related`],
-    /// if that request asked for the level.
+    /// Returns the client's id of the request that a log message belongs to, as in [`Self::related`], if that request
+    /// asked for messages of its severity.
     pub(crate) fn request_for_log(
         &self,
         envelope: &Envelope<'_>,
         related_number: Option<u64>,
-        level: &str,
     ) -> Option<RequestId> {
         let id = self.related(envelope, related_number)?;
         let pending = locked(&self.pending);
@@ -94,6 +93,11 @@ impl Connection {
         let min_severity = calls
             .filter(|call| call.id == id)
             .find_map(|call| call.min_severity)?;
-        (severity(level) >= min_severity).then_some(id)
+        (severity_of(envelope) >= min_severity).then_some(id)
     }
+}
+
+/// Returns the severity of a log message; the lowest one for an unknown level.
+fn severity_of(message: &Envelope<'_>) -> u8 {
+    message.params.level.and_then(severity).unwrap_or_default()
 }

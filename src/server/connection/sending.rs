@@ -9,7 +9,7 @@ use crate::jsonrpc::{
     Envelope, ErrorObject, METHOD_NOT_FOUND, OwnedJson, RawId, RawJson, Reply, splice,
 };
 use crate::lock::locked;
-use crate::mcp::{Era, Method, severity};
+use crate::mcp::{Era, Method, log_level_error, severity};
 
 /// Parts of a request that the server knows in another form, besides the id.
 pub(super) struct Rewrites<'a> {
@@ -42,8 +42,12 @@ impl Connection {
         if !same_era && self.era() == Era::Modern && call.method.sets_session_state() {
             // A modern server gets these settings with every request and with the listen stream.
             if call.method == Method::SetLevel {
-                let level = envelope.params.level.map(OwnedJson::from);
-                locked(&self.identity).log_level = level;
+                let level = envelope.params.level;
+                if let Some(error) = log_level_error(level) {
+                    call.reply(Reply::Error(&error.to_string()));
+                    return Ok(());
+                }
+                locked(&self.identity).log_level = level.map(OwnedJson::from);
             }
             call.reply(Reply::Result("{}"));
             return Ok(());
@@ -124,11 +128,10 @@ impl Connection {
     /// Sets the log level of a legacy server for a modern request. The server has a single level, so it gets the lowest
     /// that any request has asked for.
     fn set_level(&self, level: RawJson<'_>) {
-        let weight = |level: RawJson<'_>| level.text().map(|level| severity(&level));
         let mut identity = locked(&self.identity);
         let before = identity.log_level.as_ref();
-        let before = before.map(OwnedJson::as_raw).and_then(weight);
-        if before.is_some_and(|before| weight(level).is_none_or(|level| before <= level)) {
+        let before = before.map(OwnedJson::as_raw).and_then(severity);
+        if before.is_some_and(|before| severity(level).is_none_or(|level| before <= level)) {
             return;
         }
         identity.log_level = Some(level.into());
@@ -145,6 +148,12 @@ fn refusal_of_modern(call: &Call, line: &str, envelope: &Envelope<'_>) -> Option
     if Method::of(method).sets_session_state() {
         let message = format!("revision 2026-07-28 has no `{method}`");
         return Some(ErrorObject::new(METHOD_NOT_FOUND, message));
+    }
+    let level = envelope.params.meta.log_level;
+    if level.is_some()
+        && let Some(error) = log_level_error(level)
+    {
+        return Some(error);
     }
     // A request with the state of a parked call does not come here. With any other state the server would execute the
     // call anew, without the input that its client believes to have given.

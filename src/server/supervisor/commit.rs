@@ -97,7 +97,7 @@ impl Supervisor {
         self.describe_commit(before.generation > 0);
         self.confirm_reloads(&snapshot, rehearsal.as_ref());
         // The client's settings may have changed since the new generation got them.
-        self.on_settings_changed();
+        self.on_settings_changed(true);
         self.restart_list_reads();
         self.resend_mismatched();
         Some((changes, cause))

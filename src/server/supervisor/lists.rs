@@ -249,7 +249,8 @@ impl Supervisor {
 
     /// Applies the client's changed settings. A modern server gets a new listen stream, and the old one is closed once
     /// the new one is open; a legacy server gets the subscriptions that the client's own requests do not contain.
-    pub(super) fn on_settings_changed(&mut self) {
+    /// `is_new` is true for a new active generation: the client's own request may have gone to its predecessor.
+    pub(super) fn on_settings_changed(&mut self, is_new: bool) {
         let settings = self.shared.client_settings();
         let handshake = self.shared.handshake.borrow().clone();
         let (Some(active), Some(handshake)) = (self.active_mut(), handshake) else {
@@ -257,7 +258,7 @@ impl Supervisor {
         };
         let connection = &active.running.connection;
         let sent = std::mem::replace(&mut active.sent_settings, settings.clone());
-        if settings.send_level && sent.level != settings.level {
+        if (settings.send_level || is_new) && sent.level != settings.level {
             send_level(connection, &handshake, &settings);
         }
         match connection.era() {

@@ -175,6 +175,14 @@ fn a_modern_client_hears_the_log_of_requests_that_ask_for_it() {
     assert_eq!(talk(Some("error")), 0);
     assert_eq!(talk(Some("debug")), 1);
     assert_eq!(talk(None), 1);
+    // The server keeps the lowest level.
+    assert_eq!(talk(Some("error")), 1);
+    assert_eq!(talk(Some("info")), 2);
+
+    let mut meta = modern_meta();
+    meta["io.modelcontextprotocol/logLevel"] = "warn".into();
+    let params = json!({"name": "talk", "_meta": meta});
+    assert_eq!(pair.peer.ask("tools/call", &params).error()["code"], -32602);
 }
 
 /// A legacy server has asked for nothing by a result, so no response to a request of its can come with a call.

@@ -183,6 +183,33 @@ fn the_level_that_a_legacy_client_sets_goes_with_its_requests() {
     assert_eq!(peer.notifications(MESSAGE), 2);
 }
 
+/// A modern server would refuse every request with such a level.
+#[test]
+fn an_unknown_level_is_refused_and_the_former_one_stays() {
+    let script = |mark: &str| json!({"mark": mark, "eras": ["modern"], "tools": [tool("talk", &json!({"x-log": "hello"}))]});
+    let pair = Pair::forward(script("v1"));
+    let peer = &pair.peer;
+    peer.ask("logging/setLevel", &json!({"level": "info"}))
+        .result();
+    for params in [
+        json!({"level": "warn"}),
+        json!({"level": 5}),
+        json!({"level": null}),
+        json!({}),
+    ] {
+        let error = peer.ask("logging/setLevel", &params).error();
+        assert_eq!(error["code"], -32602, "{params}");
+        let message = error["message"].as_str().unwrap();
+        assert!(message.contains("notice, warning, error"), "{message}");
+    }
+    peer.call("talk", &json!({})).result();
+    assert_eq!(peer.notifications(MESSAGE), 1);
+    pair.save(&script("v2"));
+    peer.expect_notification(TOOLS_CHANGED);
+    peer.call("talk", &json!({})).result();
+    assert_eq!(peer.notifications(MESSAGE), 2);
+}
+
 #[test]
 fn a_legacy_client_cancels_a_call_of_a_modern_server() {
     let pair = Pair::forward(json!({}));
