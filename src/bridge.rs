@@ -155,33 +155,53 @@ pub(crate) fn request(line: &str, id: RawId<'_>, to: Era, identity: &Identity) -
     message.to_string()
 }
 
+/// Translates a modern client's notification `line` for a legacy server.
+pub(crate) fn legacy_notification(line: &str) -> String {
+    let mut message = Members::of(line);
+    if let Some(params) = message.original("params") {
+        message.set("params", without_modern_meta(params));
+    }
+    message.to_string()
+}
+
 /// Returns `params` of a request of this method without the members that only a modern server understands.
 fn legacy_params(params: &str, method: Method) -> String {
-    let mut params = Members::of(params);
-    if method.may_request_input() {
-        // A legacy server has not requested input by a result.
-        for member in RETRY_MEMBERS {
-            params.remove(member);
-        }
+    let params = without_modern_meta(params);
+    if !method.may_request_input() {
+        return params.into_owned();
     }
-    let Some(old) = params.get("_meta").map(ToOwned::to_owned) else {
-        return params.to_string();
-    };
-    let mut members = Members::of(&old);
+    // A legacy server has not requested input by a result.
+    let mut params = Members::of(&params);
+    for member in RETRY_MEMBERS {
+        params.remove(member);
+    }
+    params.to_string()
+}
+
+/// Returns `params` without the members of `_meta` that only a modern server understands. A server over HTTP takes any
+/// message with them for one of the modern era.
+pub(crate) fn without_modern_meta(params: &str) -> Cow<'_, str> {
+    let mut members = Members::of(params);
+    let mut inner = members.object("_meta");
+    let mut is_changed = false;
     for key in [
         meta::PROTOCOL_VERSION,
         meta::CLIENT_INFO,
         meta::CLIENT_CAPABILITIES,
         meta::LOG_LEVEL,
     ] {
-        members.remove(key);
+        is_changed |= inner.remove(key);
     }
-    if members.is_empty() {
-        params.remove("_meta");
+    if !is_changed {
+        return Cow::Borrowed(params);
+    }
+    if inner.is_empty() {
+        members.remove("_meta");
     } else {
-        params.set("_meta", members.to_string());
+        let rest = inner.to_string();
+        members.set("_meta", rest);
     }
-    params.to_string()
+    Cow::Owned(members.to_string())
 }
 
 /// Response translated to another era: a result or an error object.

@@ -16,7 +16,7 @@ pub(crate) use era::{
     WITH_BATCHES, is_legacy_version, legacy_version,
 };
 pub(crate) use list::{Entry, List, ListKind, WithheldEntry, diff};
-pub(crate) use method::{Method, log_level_error, severity};
+pub(crate) use method::{Method, log_level_error, severity, severity_of};
 pub(crate) use template::Template;
 
 /// Keys of `_meta` that the specification reserves (2026-07-28, basic, "Request metadata").

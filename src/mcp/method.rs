@@ -1,6 +1,6 @@
 //! Methods of the protocol that matter to a proxy, and the log levels that requests name.
 
-use crate::jsonrpc::{ErrorObject, INVALID_PARAMS, RawJson};
+use crate::jsonrpc::{Envelope, ErrorObject, INVALID_PARAMS, RawJson};
 
 /// Methods that the proxy treats differently from the rest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -81,6 +81,11 @@ pub(crate) fn severity(level: RawJson<'_>) -> Option<u8> {
     let level = level.text()?;
     let mut levels = LOG_LEVELS.into_iter().zip(0..);
     levels.find_map(|(known, severity)| (known == level).then_some(severity))
+}
+
+/// Returns the severity of a log message; the lowest one for an unknown level.
+pub(crate) fn severity_of(message: &Envelope<'_>) -> u8 {
+    message.params.level.and_then(severity).unwrap_or_default()
 }
 
 /// Returns the error for a request whose log level is `level`, if there is no such level.

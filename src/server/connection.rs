@@ -26,7 +26,7 @@ use super::former_tools::FormerTools;
 use super::link::Link;
 use super::pending_requests::{CallEnd, PendingRequest, PendingRequests, RawResponse};
 use super::result_checks::{ResultChecks, ResultFault};
-use crate::bridge::{Identity, InputError, RequiredUrls};
+use crate::bridge::{self, Identity, InputError, RequiredUrls};
 use crate::event::StrayKind;
 use crate::jsonrpc::{
     Envelope, ErrorObject, InvalidMessage, Members, MessageKind, RawId, RequestId, elements,
@@ -247,14 +247,18 @@ impl Connection {
         self.write(&notification(method, params));
     }
 
-    /// Forwards a client's notification unchanged. A modern server gets no notification of changed roots.
+    /// Forwards a client's notification. A modern server gets no notification of changed roots.
     pub(crate) fn forward(&self, line: &str) {
-        let roots = |envelope: Envelope<'_>| {
-            envelope.method.as_deref() == Some("notifications/roots/list_changed")
+        let Ok(envelope) = Envelope::parse(line) else {
+            return;
         };
-        // A modern server requests the roots whenever it needs them.
-        if self.era() == Era::Legacy || !Envelope::parse(line).is_ok_and(roots) {
-            self.write(line);
+        let is_modern = envelope.params.meta.protocol_version.is_some();
+        match self.era() {
+            Era::Legacy if is_modern => self.write(&bridge::legacy_notification(line)),
+            // A modern server requests the roots whenever it needs them.
+            Era::Modern
+                if envelope.method.as_deref() == Some("notifications/roots/list_changed") => {}
+            Era::Legacy | Era::Modern => self.write(line),
         }
     }
 
@@ -301,7 +305,11 @@ impl Connection {
             (number, end)
         };
         self.settled(end);
-        let mut params = Members::of(params);
+        let params = match self.era() {
+            Era::Legacy => bridge::without_modern_meta(params),
+            Era::Modern => params.into(),
+        };
+        let mut params = Members::of(&params);
         params.set("requestId", number.to_string());
         self.send_notification("notifications/cancelled", Some(&params.to_string()));
         true

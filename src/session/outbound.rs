@@ -111,16 +111,17 @@ impl Client for Session {
             "notifications/progress"
                 if related_number.is_none()
                     && (self.delivery.pipe().is_none() || self.is_translated(from)) => {}
-            // The modern era has no such notification.
+            // The modern era has no such notifications.
             "notifications/elicitation/complete" if !self.is_legacy() => {
                 self.take_completed_url(from, line);
             }
+            "notifications/tasks/status" if self.is_translated(from) => {}
             "notifications/progress" | "notifications/message" => {
                 let related_id = self.related(from, envelope, related_number);
                 let _ = self.send(line, RelatedRequest::of(related_id.as_ref()));
             }
             "notifications/resources/updated"
-                if from.era() == Era::Legacy && !self.state().subscriptions.has_listens() =>
+                if from.era() == Era::Legacy && self.is_only_legacy() =>
             {
                 self.send_notification(line.to_owned(), RelatedRequest::Nothing);
             }
@@ -193,6 +194,12 @@ impl Session {
     /// Returns true if a server's messages are those of the legacy era and the client knows only the modern one.
     fn is_translated(&self, from: &Connection) -> bool {
         from.era() == Era::Legacy && !self.is_legacy()
+    }
+
+    /// Returns true if the client speaks the legacy era, and listens to nothing in the modern one.
+    fn is_only_legacy(&self) -> bool {
+        let state = self.state();
+        state.hello.initialize.is_some() && !state.subscriptions.has_listens()
     }
 
     /// Returns the client's request that a server's message belongs to, where that matters.

@@ -20,8 +20,8 @@ use self::kept_response::KeptResponse;
 use super::route::Request;
 use super::{RelatedRequest, Session};
 use crate::bridge::{self, InputError, RETRY_MEMBERS, RequiredUrls};
-use crate::jsonrpc::{Envelope, Members, RawId, RawJson, RequestId, unquoted};
-use crate::mcp::{Era, severity};
+use crate::jsonrpc::{Envelope, Members, RawId, RequestId, unquoted};
+use crate::mcp::{Era, severity_of};
 use crate::server::{CallProgress, Connection, InputGrant, ResponseSink};
 
 /// Time for further requests of a server to join the first one.
@@ -196,9 +196,8 @@ impl ParkedCall {
 }
 
 impl OpenCall {
-    /// Keeps a log message, if the client wants messages of this level; drops the oldest ones if there are too many.
-    fn keep_log(&mut self, line: &str, level: &str) {
-        let severity = severity(level);
+    /// Keeps a log message, if the client wants messages of this severity; drops the oldest ones if there are too many.
+    fn keep_log(&mut self, line: &str, severity: u8) {
         if self.min_severity.is_none_or(|min| severity < min) {
             return;
         }
@@ -392,8 +391,7 @@ impl Session {
             None => calls.min_by_key(|call| call.number),
         };
         if let Some(call) = call {
-            let level = envelope.params.level.and_then(RawJson::text);
-            call.keep_log(line, &level.unwrap_or_default());
+            call.keep_log(line, severity_of(envelope));
         }
     }
 

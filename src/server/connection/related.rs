@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::Connection;
 use crate::jsonrpc::{Envelope, Members, RawJson, RequestId, request_number, splice};
 use crate::lock::locked;
-use crate::mcp::severity;
+use crate::mcp::severity_of;
 
 impl Connection {
     /// Delivers progress to the client, under the client's own token.
@@ -95,9 +95,4 @@ impl Connection {
             .find_map(|call| call.min_severity)?;
         (severity_of(envelope) >= min_severity).then_some(id)
     }
-}
-
-/// Returns the severity of a log message; the lowest one for an unknown level.
-fn severity_of(message: &Envelope<'_>) -> u8 {
-    message.params.level.and_then(severity).unwrap_or_default()
 }

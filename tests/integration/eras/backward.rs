@@ -185,6 +185,60 @@ fn a_modern_client_hears_the_log_of_requests_that_ask_for_it() {
     assert_eq!(pair.peer.ask("tools/call", &params).error()["code"], -32602);
 }
 
+#[test]
+fn a_modern_client_hears_only_what_it_asked_for() {
+    let pair = Pair::backward(json!({"resources": [{"uri": "file:///a", "name": "a"}]}));
+    for (method, params) in [
+        (UPDATED, json!({"uri": "file:///a"})),
+        (
+            "notifications/tasks/status",
+            json!({"taskId": "t", "status": "working"}),
+        ),
+    ] {
+        let notify = json!({"method": method, "params": params});
+        pair.modern_call("notify", &notify).result();
+        assert_eq!(pair.peer.notifications(method), 0);
+    }
+    // A client of both eras may hear of resources that the server reports unasked.
+    pair.peer.initialize(&initialize_params()).result();
+    let notify = json!({"method": UPDATED, "params": {"uri": "file:///a"}});
+    pair.modern_call("notify", &notify).result();
+    pair.peer.expect_notification(UPDATED);
+}
+
+/// A server over HTTP takes a notification with the members of the modern era for one without a session.
+#[test]
+fn a_legacy_server_gets_notifications_that_it_can_read() {
+    let pair = Pair::backward(json!({"tools": [tool("t", &json!({}))], "record": true}));
+    pair.heard();
+    let call = pair
+        .peer
+        .request("tools/call", &json!({"name": "t", "_meta": modern_meta()}));
+    let meta = with(modern_meta(), "vendor/x", 1.into());
+    pair.peer.notify(
+        "notifications/cancelled",
+        &json!({"requestId": call, "reason": "r", "_meta": meta}),
+    );
+    pair.peer.notify(
+        "notifications/vendor",
+        &json!({"a": 1, "_meta": modern_meta()}),
+    );
+    // The cancellation takes another way.
+    let mut heard = Vec::new();
+    eventually(DEADLINE, || {
+        heard.extend(pair.heard());
+        heard.len() == 3
+    });
+    let params = |method: &str| {
+        let mut named = heard.iter().filter(|it| it["method"] == method);
+        named.next().unwrap()["params"].clone()
+    };
+    assert_eq!(params("tools/call"), json!({"name": "t"}));
+    assert_eq!(params("notifications/vendor"), json!({"a": 1}));
+    let cancelled = json!({"requestId": heard[0]["id"], "reason": "r", "_meta": {"vendor/x": 1}});
+    assert_eq!(params("notifications/cancelled"), cancelled);
+}
+
 /// A legacy server has asked for nothing by a result, so no response to a request of its can come with a call.
 #[test]
 fn a_legacy_server_gets_no_input_that_it_did_not_request() {
