@@ -54,10 +54,11 @@ use tokio::sync::mpsc::{self, UnboundedSender};
 use tokio::sync::{oneshot, watch};
 
 pub(crate) use call::{Call, CallProgress, InputGrant, ResponseSink};
+pub(crate) use client_settings::ClientSettings;
 pub(crate) use connection::{Client, Connection, InputRound, ParkedRound, SiteExchange};
 pub(crate) use error_replies::explain;
 pub(crate) use gate::SaveProbe;
-pub(crate) use handshake::{ClientHello, ClientSettings, Handshake};
+pub(crate) use handshake::{ClientHello, Handshake};
 #[cfg(test)]
 pub(crate) use lists::Lists;
 pub(crate) use lists::{ListsChange, ListsObserver, Snapshot};

@@ -11,6 +11,11 @@ use memchr::memmem;
 use super::meta;
 use crate::jsonrpc::{Members, elements, quoted, splice, unquoted};
 
+/// Member with task ids in the filter of a listen request.
+pub(crate) const FILTER: &str = "taskIds";
+/// Notification about a task, of the extension of 2026-07-28.
+pub(crate) const CHANGED: &str = "notifications/tasks";
+
 /// Separator between a server's own id and its name.
 const MARK: char = '~';
 /// Name of the member that holds every task id.
@@ -48,6 +53,17 @@ pub(crate) fn untag(line: &str, server: &str) -> Option<String> {
         },
     };
     exchange(line, &ids, bare)
+}
+
+/// Returns those of the client's task ids in the raw array `list` that belong to `server`, as the server's own; None if
+/// there are none.
+pub(crate) fn untag_list(list: &str, server: &str) -> Option<String> {
+    let own = |raw: &str| match owner(&unquoted(raw)?)? {
+        (owner, bare) if owner == server => Some(quoted(bare)),
+        _ => None,
+    };
+    let ids: Vec<_> = elements(list)?.into_iter().filter_map(own).collect();
+    (!ids.is_empty()).then(|| format!("[{}]", ids.join(",")))
 }
 
 /// Returns true if `result` may describe a task. The check is cheap for other results.
@@ -115,7 +131,7 @@ fn ids_of_client<'a>(message: &Members<'a>) -> Vec<&'a str> {
 }
 
 fn is_status(method: &str) -> bool {
-    matches!(method, "notifications/tasks/status" | "notifications/tasks")
+    matches!(method, "notifications/tasks/status" | CHANGED)
 }
 
 /// Returns the id of the task that `_meta` relates the message to.

@@ -2,17 +2,16 @@
 //! subscriptions.
 
 use std::borrow::Cow;
-use std::collections::BTreeSet;
 use std::pin::pin;
 use std::time::Duration;
 
-use serde_json::json;
 use tokio::sync::oneshot;
 
+use super::client_settings::ClientSettings;
 use super::connection::{Connection, ConnectionLost};
 use super::pending_requests::RawResponse;
 use crate::bridge::Identity;
-use crate::jsonrpc::{Members, OwnedJson, quoted};
+use crate::jsonrpc::{Members, quoted};
 use crate::mcp::{
     Era, HEADER_MISMATCH, ListKind, MISSING_CAPABILITY, MODERN, UNSUPPORTED_REVISION, meta,
 };
@@ -297,33 +296,6 @@ fn refused(method: &str, error: &str) -> ProofFailure {
     ProofFailure::Wrong(format!("answered `{method}` with the error: {message}"))
 }
 
-/// Subscriptions and log level of the client.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct ClientSettings {
-    /// Log level that the client set.
-    pub(crate) level: Option<OwnedJson>,
-    /// True if the proxy must send a changed level to a running server; false if the client's own request does.
-    pub(crate) send_level: bool,
-    /// URIs of the resources that the client subscribed to with requests of the legacy era.
-    pub(crate) subscribed: BTreeSet<String>,
-    /// URIs of the resources named in `subscriptions/listen`.
-    pub(crate) followed: BTreeSet<String>,
-}
-
-impl ClientSettings {
-    /// Returns the URIs of all these resources.
-    pub(crate) fn uris(&self) -> BTreeSet<&str> {
-        let all = self.subscribed.union(&self.followed);
-        all.map(String::as_str).collect()
-    }
-
-    /// Returns the URIs that only the proxy can subscribe to at a legacy server.
-    pub(crate) fn proxy_only_uris(&self) -> BTreeSet<&str> {
-        let followed = self.followed.difference(&self.subscribed);
-        followed.map(String::as_str).collect()
-    }
-}
-
 /// Listen stream of a modern server: the id of its request, and the response that ends it.
 pub(crate) type ListenStream = (u64, oneshot::Receiver<RawResponse>);
 
@@ -375,27 +347,32 @@ pub(crate) fn listen(
     handshake: &Handshake,
     settings: &ClientSettings,
 ) -> Result<Option<ListenStream>, ConnectionLost> {
-    let mut filter = json!({});
+    let mut filter = Members::default();
     for kind in [ListKind::Tools, ListKind::Prompts, ListKind::Resources] {
         if handshake.offers(kind.capability()) {
-            filter[kind.filter()] = true.into();
+            filter.set(kind.filter(), "true");
         }
     }
-    let uris = settings.uris();
+    let uris: Vec<_> = settings.uris().into_iter().map(quoted).collect();
     if !uris.is_empty() {
-        filter["resourceSubscriptions"] = uris.into_iter().collect();
+        filter.set("resourceSubscriptions", format!("[{}]", uris.join(",")));
     }
-    if filter.as_object().is_none_or(serde_json::Map::is_empty) {
+    for (name, value) in &settings.extensions {
+        filter.set(name, value.as_str());
+    }
+    if filter.is_empty() {
         return Ok(None);
     }
     let (sender, receiver) = oneshot::channel();
-    let params = json!({ "notifications": filter }).to_string();
+    let params = format!(r#"{{"notifications":{filter}}}"#);
     let stream = connection.send_own("subscriptions/listen", Some(&params), sender)?;
     Ok(Some((stream, receiver)))
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
     use crate::server::test_client::client;
 

@@ -1,11 +1,12 @@
 //! Keeps the client's subscriptions, and tells the client and the servers about them.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::route::Request;
 use super::subscriptions::{ListenRequest, TaggedLine, untagged};
 use super::{RelatedRequest, Session};
 use crate::jsonrpc::{Members, RawId, notification, quoted};
+use crate::mcp::{Era, tasks};
 use crate::server::ServerHandle;
 
 impl Session {
@@ -13,7 +14,12 @@ impl Session {
     pub(super) fn listen(&self, request: Request<'_>) {
         let key = request.id;
         let id = request.envelope.id.unwrap_or(key);
-        let (listen, line) = ListenRequest::new(request.line, id, key);
+        let is_modern = |server: &ServerHandle| {
+            let handshake = server.handshake();
+            handshake.is_some_and(|it| it.era == Era::Modern)
+        };
+        let has_extensions = self.fleet.catalog().servers.iter().any(is_modern);
+        let (listen, line) = ListenRequest::new(request.line, id, key, has_extensions);
         let _ = self.send(&line, RelatedRequest::Listen(key));
         self.state().subscriptions.open(listen);
         self.send_subscriptions();
@@ -38,11 +44,15 @@ impl Session {
 
     /// Notifies the servers which resources the client subscribed to, with `resources/subscribe` or a listen request.
     pub(super) fn send_subscriptions(&self) {
-        let [subscribed, followed] = self.state().subscriptions.uris();
+        let ([subscribed, followed], extensions) = {
+            let state = self.state();
+            (state.subscriptions.uris(), state.subscriptions.extensions())
+        };
         let catalog = self.fleet.catalog();
         if catalog.sole().is_some() {
             return self.fleet.change_settings(|_, settings| {
                 (settings.subscribed, settings.followed) = (subscribed.clone(), followed.clone());
+                settings.extensions.clone_from(&extensions);
             });
         }
         // A resource without an owner may belong to any of them.
@@ -61,13 +71,18 @@ impl Session {
         self.fleet.change_settings(|server, settings| {
             settings.subscribed = owned(&subscribed, server, false);
             settings.followed = owned(&followed, server, true);
+            settings.extensions = extensions_of(&extensions, &server.spec().name);
         });
     }
 
     /// Notifies every server of the client's subscriptions to its resources, after the resources were listed again.
     pub(super) fn resend_subscriptions(&self) {
-        let uris = self.state().subscriptions.uris();
-        if uris.iter().any(|uris| !uris.is_empty()) && !self.fleet.is_transparent() {
+        let has_any = {
+            let subscriptions = &self.state().subscriptions;
+            subscriptions.uris().iter().any(|uris| !uris.is_empty())
+                || !subscriptions.extensions().is_empty()
+        };
+        if has_any && !self.fleet.is_transparent() {
             self.send_subscriptions();
         }
     }
@@ -110,6 +125,19 @@ impl Session {
             self.resource_updated(&format!(r#"{{"uri":{}}}"#, quoted(uri)));
         }
     }
+}
+
+/// Returns the members of filters for one of several servers: of the tasks, its own under its own ids.
+fn extensions_of(filters: &BTreeMap<String, String>, server: &str) -> BTreeMap<String, String> {
+    let own = |(name, value): (&String, &String)| {
+        let value = if name == tasks::FILTER {
+            tasks::untag_list(value, server)?
+        } else {
+            value.clone()
+        };
+        Some((name.clone(), value))
+    };
+    filters.iter().filter_map(own).collect()
 }
 
 #[cfg(test)]

@@ -130,7 +130,7 @@ impl Client for Session {
             }
             method if envelope.params.meta.subscription_id.is_some() => {
                 let params = Members::of(line).get("params").unwrap_or("{}").to_owned();
-                let lines = self.state().subscriptions.tagged(method, &params, |_| true);
+                let lines = self.state().subscriptions.of_extension(method, &params);
                 self.send_tagged(&lines);
                 if self.is_legacy() {
                     let line = notification(method, Some(&untagged(&params)));

@@ -2,10 +2,13 @@
 //! `resources/subscribe` in the legacy one.
 
 use std::borrow::Cow;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::jsonrpc::{Members, RawId, RequestId, elements, notification, unquoted};
-use crate::mcp::{ListKind, meta};
+use crate::mcp::{ListKind, meta, tasks};
+
+/// Member of a filter that names resources.
+const RESOURCES: &str = "resourceSubscriptions";
 
 /// Everything that the client of a session follows.
 #[derive(Debug, Default)]
@@ -25,6 +28,8 @@ pub(super) struct ListenRequest {
     id: RequestId,
     kinds: Vec<ListKind>,
     uris: BTreeSet<String>,
+    /// Other members of its filter, such as those of extensions: decoded names and raw values.
+    extensions: Vec<(String, String)>,
 }
 
 /// Key of a listen request, and a message for it.
@@ -74,6 +79,17 @@ impl Subscriptions {
         [self.subscribed.clone(), followed.cloned().collect()]
     }
 
+    /// Returns the other members of the filters of all listen requests; arrays with the elements of all.
+    pub(super) fn extensions(&self) -> BTreeMap<String, String> {
+        let mut all: BTreeMap<String, String> = BTreeMap::new();
+        for (name, value) in self.listens.iter().flat_map(|listen| &listen.extensions) {
+            all.entry(name.clone())
+                .and_modify(|known| *known = joined(known, value))
+                .or_insert_with(|| value.clone());
+        }
+        all
+    }
+
     /// Returns true if a legacy client subscribed to this resource or to one that it is a part of.
     pub(super) fn is_subscribed(&self, uri: &str) -> bool {
         covers(&self.subscribed, uri)
@@ -97,6 +113,17 @@ impl Subscriptions {
         self.tagged(method, params, |listen| covers(&listen.uris, uri))
     }
 
+    /// Returns the notification `method` of an extension, with `params`, for each listen request: one about a task only
+    /// for those that follow the task.
+    pub(super) fn of_extension(&self, method: &str, params: &str) -> Vec<TaggedLine> {
+        if method != tasks::CHANGED {
+            return self.tagged(method, params, |_| true);
+        }
+        let members = Members::of(params);
+        let task = members.text("taskId").unwrap_or_default();
+        self.tagged(method, params, |listen| listen.follows_task(&task))
+    }
+
     /// Returns the notification `method`, with `params`, for each listen request that `wants` it.
     pub(super) fn tagged(
         &self,
@@ -111,9 +138,14 @@ impl Subscriptions {
 }
 
 impl ListenRequest {
-    /// Creates the listen request that the session calls `key` from its line and its id. Returns its
-    /// acknowledgement too.
-    pub(super) fn new(line: &str, id: RawId<'_>, key: RawId<'_>) -> (Self, String) {
+    /// Creates the listen request that the session calls `key` from its line and its id. Returns its acknowledgement
+    /// too; `has_extensions` is true if a server gets the members of its filter that the proxy does not know.
+    pub(super) fn new(
+        line: &str,
+        id: RawId<'_>,
+        key: RawId<'_>,
+        has_extensions: bool,
+    ) -> (Self, String) {
         let message = Members::of(line);
         let params = message.object("params");
         let filter = params.object("notifications");
@@ -125,9 +157,17 @@ impl ListenRequest {
         for kind in &kinds {
             acknowledged.set(kind.filter(), "true");
         }
-        let uris = filter.get("resourceSubscriptions");
+        let uris = filter.get(RESOURCES);
         if let Some(raw) = uris {
-            acknowledged.set("resourceSubscriptions", raw);
+            acknowledged.set(RESOURCES, raw);
+        }
+        let extensions: Vec<_> = filter
+            .iter()
+            .filter(|(name, value)| !is_known(name) && !matches!(*value, "false" | "null"))
+            .map(|(name, value)| (name.into_owned(), value.to_owned()))
+            .collect();
+        for (name, value) in extensions.iter().filter(|_| has_extensions) {
+            acknowledged.set(name, value.as_str());
         }
         let uris = uris.and_then(elements).into_iter().flatten();
         let listen = Self {
@@ -135,10 +175,21 @@ impl ListenRequest {
             id: id.into(),
             kinds,
             uris: uris.filter_map(unquoted).map(Cow::into_owned).collect(),
+            extensions: extensions.clone(),
         };
         let method = "notifications/subscriptions/acknowledged";
         let line = listen.tagged(method, &format!(r#"{{"notifications":{acknowledged}}}"#));
         (listen, line)
+    }
+
+    /// Returns true if it asked for changes of this task.
+    fn follows_task(&self, task: &str) -> bool {
+        let filters = self.extensions.iter();
+        let mut ids = filters
+            .filter(|(name, _)| name == tasks::FILTER)
+            .filter_map(|(_, ids)| elements(ids))
+            .flatten();
+        ids.any(|id| unquoted(id).is_some_and(|id| id == task))
     }
 
     /// Returns the notification `method` with `params`, tagged for this stream.
@@ -150,6 +201,24 @@ impl ListenRequest {
         params.set("_meta", members.to_string());
         notification(method, Some(&params.to_string()))
     }
+}
+
+/// Returns true for a member of a filter that the core of the protocol defines.
+fn is_known(member: &str) -> bool {
+    member == RESOURCES || ListKind::ALL.iter().any(|kind| kind.filter() == member)
+}
+
+/// Returns an array with the elements of both arrays, or `new` if they are not arrays.
+fn joined(known: &str, new: &str) -> String {
+    let (Some(mut all), Some(added)) = (elements(known), elements(new)) else {
+        return new.to_owned();
+    };
+    for element in added {
+        if !all.contains(&element) {
+            all.push(element);
+        }
+    }
+    format!("[{}]", all.join(","))
 }
 
 /// Returns true if `uri` equals one of `followed` or is a part of one: a server may report a part of a resource.

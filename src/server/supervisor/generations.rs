@@ -4,9 +4,9 @@ use std::sync::{Arc, Weak};
 
 use tokio_util::sync::{CancellationToken, DropGuard};
 
+use super::super::client_settings::ClientSettings;
 use super::super::connection::Connection;
 use super::super::generation::{ProvenGeneration, RunningGeneration};
-use super::super::handshake::ClientSettings;
 use super::super::serving_process::ServingProcess;
 use super::super::state::{StartCause, State};
 use super::Supervisor;

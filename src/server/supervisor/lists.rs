@@ -8,8 +8,9 @@ use tokio::time::sleep;
 
 use super::super::Snapshot;
 use super::super::call::Call;
+use super::super::client_settings::ClientSettings;
 use super::super::connection::{Connection, ConnectionNotice};
-use super::super::handshake::{ClientSettings, Handshake, ListenStream, listen};
+use super::super::handshake::{Handshake, ListenStream, listen};
 use super::super::lists::{Lists, fetch_list, lists_diff};
 use super::super::pending_requests::RawResponse;
 use super::super::report::{RelistResult, Report};
@@ -262,7 +263,7 @@ impl Supervisor {
             send_level(connection, &handshake, &settings);
         }
         match connection.era() {
-            Era::Modern if sent.uris() != settings.uris() => {
+            Era::Modern if !sent.listens_like(&settings) => {
                 let old = active.stream;
                 self.open_stream(&handshake, &settings);
                 if let (Some(old), Some(active)) = (old, self.active()) {

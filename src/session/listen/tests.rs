@@ -1,3 +1,6 @@
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+
 use crate::fleet::FleetClient as _;
 use crate::jsonrpc::Envelope;
 use crate::mcp::{ListKind, meta};
@@ -48,6 +51,37 @@ async fn a_stream_is_acknowledged_with_the_changes_it_will_hear() {
         let expected = told("k", "1.0", "subscriptions/acknowledged", &params);
         assert_eq!(stage.heard(), [expected], "{notifications}");
     }
+}
+
+#[tokio::test]
+async fn each_server_gets_the_filters_of_its_own_tasks() {
+    let stage = Stage::new(&["a", "b"], false, Set::Dev);
+    listen(
+        &stage,
+        "k",
+        "1",
+        r#"{"taskIds":["1~a","2~b","3~c","4"],"vendor":[1]}"#,
+    );
+    listen(&stage, "k2", "2", r#"{"taskIds":["5~a","1~a"]}"#);
+    for (server, ids) in [("a", r#"["1","5"]"#), ("b", r#"["2"]"#)] {
+        let sent = RefCell::new(BTreeMap::new());
+        stage.session.fleet.change_settings(|it, settings| {
+            if it.spec().name == server {
+                sent.borrow_mut().clone_from(&settings.extensions);
+            }
+        });
+        let expected = [("taskIds", ids), ("vendor", "[1]")];
+        let expected = expected.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        assert_eq!(sent.into_inner(), expected.into(), "{server}");
+    }
+    stage.heard();
+    let params = r#"{"taskId":"5~a"}"#;
+    let lines = stage
+        .session
+        .state()
+        .subscriptions
+        .of_extension("notifications/tasks", params);
+    assert_eq!(lines.len(), 1);
 }
 
 #[tokio::test]

@@ -3,7 +3,7 @@ use super::*;
 /// Opens a listen request with this id and these raw notifications, under the key `key`.
 fn open(subscriptions: &mut Subscriptions, key: &str, id: &str, notifications: &str) {
     let line = format!(r#"{{"params":{{"notifications":{notifications}}}}}"#);
-    subscriptions.open(ListenRequest::new(&line, id.into(), key.into()).0);
+    subscriptions.open(ListenRequest::new(&line, id.into(), key.into(), true).0);
 }
 
 fn keys(lines: Vec<TaggedLine>) -> Vec<String> {

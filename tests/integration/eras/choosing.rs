@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{Pair, tool};
-use crate::harness::initialize_params;
+use crate::harness::{DEADLINE, eventually, initialize_params};
 
 /// A server whose tool `t` sends its client a request, which fails in the modern era in this way.
 fn pushing(refusal: &Value) -> Value {
@@ -91,4 +91,43 @@ fn the_legacy_era_lets_the_server_send_its_request() {
     let answer = pair.peer.modern("tools/call", again).result();
     let answered = &answer["structuredContent"]["answers"][0]["result"]["action"];
     assert_eq!(answered, "accept");
+}
+
+/// The filter of a listen stream may have members of extensions, such as the one for tasks.
+#[test]
+fn a_modern_server_gets_the_filters_of_extensions() {
+    let pair = Pair::start(&json!({"eras": ["modern"]}), &[]);
+    let peer = &pair.peer;
+    peer.modern("server/discover", json!({})).result();
+    let filter = json!({"taskIds": ["a", "b"], "vendor/x": {"n": 1}, "off": false});
+    let honoured = json!({"taskIds": ["a", "b"], "vendor/x": {"n": 1}});
+    pair.listen("l", &filter);
+    let acknowledged = peer
+        .lines_since(0)
+        .into_iter()
+        .find(|it| it.method() == Some("notifications/subscriptions/acknowledged"));
+    assert_eq!(acknowledged.unwrap().params()["notifications"], honoured);
+    pair.listen(
+        "other",
+        &json!({"toolsListChanged": true, "taskIds": ["c"]}),
+    );
+    let heard = || {
+        let state = pair.modern_call("state", &json!({})).result();
+        state["structuredContent"]["listens"][0].clone()
+    };
+    let ids = json!(["a", "b", "c"]);
+    eventually(DEADLINE, || heard()["taskIds"] == ids);
+    assert_eq!(heard()["vendor/x"], json!({"n": 1}));
+    assert!(heard()["off"].is_null());
+
+    let tag = "io.modelcontextprotocol/subscriptionId";
+    let task = json!({"taskId": "b", "status": "completed", "_meta": {tag: "@LISTEN@"}});
+    let notify = json!({"method": "notifications/tasks", "params": task});
+    pair.modern_call("notify", &notify).result();
+    let told = peer.expect_notification("notifications/tasks").params();
+    assert_eq!(
+        told,
+        json!({"taskId": "b", "status": "completed", "_meta": {tag: "l"}})
+    );
+    assert_eq!(peer.notifications("notifications/tasks"), 1);
 }
