@@ -2,6 +2,7 @@
 //! starts a server beside its predecessor. Recognizes error messages of servers, databases and browsers.
 
 use crate::config::{ReloadMode, ServerSpec};
+use crate::mcp::Era;
 
 /// Process that has what a server found taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -112,6 +113,14 @@ pub(super) fn timeout_advice(predecessor: bool, spec: &ServerSpec) -> String {
         );
     }
     advice
+}
+
+/// Returns the advice for a server that did not complete the handshake of the era that the user set for it.
+pub(super) fn forced_era(era: Era) -> String {
+    let era = era.name();
+    format!(
+        "`era = \"{era}\"` or `--era {era}` is set: use `auto` if the server does not speak the {era} era"
+    )
 }
 
 /// Returns the line of `stderr` in which a running server reports a taken port, most likely its debugger's.

@@ -9,6 +9,7 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
+use reqwest::StatusCode;
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
@@ -17,7 +18,7 @@ use super::advice;
 use super::backend::{Backend, SHOWN_STDERR};
 use super::connection::Client;
 use super::generation::{self, GenerationExit, ProofResults, ProvenGeneration, RunningGeneration};
-use super::handshake::{ClientHello, Handshake, ProofFailure, replay, shake_hands};
+use super::handshake::{ClientHello, Handshake, Probe, ProofFailure, replay, shake_hands};
 use super::http_process::{self, AddressSearch, ProcessDemand};
 use super::lists::fetch_lists;
 use super::rehearsing::Rehearsal;
@@ -32,6 +33,12 @@ use crate::warm::{StartedProcess, StderrBuffer};
 
 /// Time for a rejected candidate to exit on its own.
 const GRACE: Duration = Duration::from_millis(500);
+
+/// Maximum time to wait for a response to `server/discover` before a server gets `initialize` as well. Many servers that
+/// know the method need seconds to start, and some take the next request as the choice of their era.
+const SILENT_PROBE: Duration = Duration::from_secs(10);
+/// Divisor of the start timeout for that time, so that a start with both does not time out.
+const SILENT_PROBE_DIVISOR: u32 = 3;
 
 /// Divisor of the start timeout for the time limit of each list except the tools: all three leave half of it.
 const LIST_TIMEOUT_DIVISOR: u32 = 6;
@@ -125,7 +132,7 @@ impl Candidate {
                 }
                 Some(Ok(Ok(results))) => {
                     // Stored only now: a process that ended on the probe may have been broken for another reason.
-                    self.shared.no_probe.store(!probe, Ordering::Relaxed);
+                    self.shared.no_probe.fetch_or(!probe, Ordering::Relaxed);
                     self.finish_standby(stderr, mismatch);
                     let took = running.since.elapsed();
                     return Some(Ok(ProvenGeneration {
@@ -138,18 +145,14 @@ impl Candidate {
                 Some(Ok(Err(proof_failure))) => proof_failure,
                 Some(Err(_)) => self.timed_out(&running, limit, &mut stderr).await,
             };
+            let has_era = running.connection.has_era();
             let exit = stop(running).await;
             probe &= proof_failure != ProofFailure::ProbeUnanswered;
             // Neither the probe nor the undeclared list is requested a second time.
             if let ProofFailure::ProbeUnanswered | ProofFailure::ListUnanswered(_) = proof_failure {
                 continue;
             }
-            let (spec, predecessor) = (&self.context.spec, !self.announce);
-            let mut failure =
-                generation::failure(self.number, &proof_failure, Some(&exit), predecessor, spec);
-            if failure.passing && failure.advice.is_none() {
-                failure.advice = Some(advice::timeout_advice(predecessor, spec));
-            }
+            let failure = self.failure(&proof_failure, &exit, has_era);
             if stderr.is_some() {
                 let difference = self.shared.warm.difference();
                 mismatch = Some(difference.map_or(
@@ -161,6 +164,46 @@ impl Candidate {
             let load_log = self.shared.warm.started(&self.context.spec, false);
             loaded_files::add_failed(load_log, &self.shared).await;
             return Some(Err(failure));
+        }
+    }
+
+    /// Returns the failure of the generation, which ended with `exit`; `has_era` is true if it completed its handshake.
+    fn failure(
+        &self,
+        proof_failure: &ProofFailure,
+        exit: &GenerationExit,
+        has_era: bool,
+    ) -> Failure {
+        let (spec, predecessor) = (&self.context.spec, !self.announce);
+        let mut failure =
+            generation::failure(self.number, proof_failure, Some(exit), predecessor, spec);
+        if failure.passing && failure.advice.is_none() {
+            failure.advice = Some(advice::timeout_advice(predecessor, spec));
+        }
+        if let Some(era) = self.forced_era().filter(|_| !has_era)
+            && self.may_lack_era(proof_failure, exit)
+        {
+            let known = failure.advice.map(|known| known + "; ");
+            failure.advice = Some(known.unwrap_or_default() + &advice::forced_era(era));
+        }
+        failure
+    }
+
+    /// Returns true if the generation may have failed because it does not speak the era that the user set.
+    fn may_lack_era(&self, proof_failure: &ProofFailure, exit: &GenerationExit) -> bool {
+        match (proof_failure, exit.status) {
+            (ProofFailure::Lost(_), Some(status)) => matches!(
+                status,
+                StatusCode::BAD_REQUEST | StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED
+            ),
+            // Some servers of the legacy era exit at this request. A later exit is more likely that of broken code.
+            (ProofFailure::Lost(method), None) => {
+                *method == "server/discover" && self.shared.snapshot.borrow().generation == 0
+            }
+            (ProofFailure::Wrong(_) | ProofFailure::Refused(..) | ProofFailure::Late { .. }, _) => {
+                true
+            }
+            _ => false,
         }
     }
 
@@ -263,20 +306,34 @@ impl Candidate {
         }
     }
 
+    /// Returns the era that the user set for the server.
+    fn forced_era(&self) -> Option<Era> {
+        let chosen = self.context.resources.era;
+        Era::forced_by(chosen.unwrap_or(self.context.spec.era))
+    }
+
     /// Shakes hands with the generation; with a process that serves HTTP at the first address that answers.
     async fn introduce(
         &self,
         running: &RunningGeneration,
         probe: bool,
     ) -> Result<Handshake, ProofFailure> {
-        let chosen = self.context.resources.era;
-        let era = Era::forced_by(chosen.unwrap_or(self.context.spec.era));
+        let max_wait = SILENT_PROBE.min(self.limit() / SILENT_PROBE_DIVISOR);
         let shake = || {
-            let connection = &running.connection;
+            let probe = Probe {
+                is_allowed: probe,
+                max_wait,
+                is_ignored: &self.shared.no_probe,
+            };
+            let (connection, era) = (&running.connection, self.forced_era());
             shake_hands(connection, &self.hello, self.hello_number, probe, era)
         };
         let Some(process) = running.backend.http_process() else {
-            return shake().await;
+            let handshake = shake().await?;
+            if probe && self.shared.no_probe.load(Ordering::Relaxed) {
+                self.note(ignored_probe(max_wait));
+            }
+            return Ok(handshake);
         };
         // On the heap, because a start must not grow the futures around it.
         let introduction = Box::pin(async {
@@ -363,6 +420,15 @@ impl Candidate {
             sent_settings: settings,
         })
     }
+}
+
+/// Returns the note about a server that ignored `server/discover` for the time `waited`.
+fn ignored_probe(waited: Duration) -> String {
+    format!(
+        "the server ignored `server/discover` for {} s; its later starts omit that request. To omit it at the first \
+         start as well, set `era = \"legacy\"`",
+        waited.as_secs_f64()
+    )
 }
 
 /// Stops a rejected candidate, and returns how it ended.

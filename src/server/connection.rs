@@ -165,6 +165,11 @@ impl Connection {
         self.known_era().unwrap_or(Era::Legacy)
     }
 
+    /// Returns true if the handshake has settled the era.
+    pub(crate) fn has_era(&self) -> bool {
+        self.known_era().is_some()
+    }
+
     fn known_era(&self) -> Option<Era> {
         self.negotiated.get().map(|negotiated| negotiated.era)
     }
@@ -374,7 +379,7 @@ impl Connection {
     ) -> Result<(), StrayKind> {
         self.record(line);
         match envelope.kind() {
-            MessageKind::Response => self.take_response(line, envelope)?,
+            MessageKind::Response => self.take_response(line, envelope, related_number)?,
             MessageKind::Request if envelope.method.as_deref() == Some("ping") => {
                 self.write(&result_response(envelope.id.unwrap_or(RawId::NULL), "{}"));
             }

@@ -3,6 +3,7 @@
 
 use std::borrow::Cow;
 use std::pin::pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tokio::sync::oneshot;
@@ -11,14 +12,22 @@ use super::client_settings::ClientSettings;
 use super::connection::{Connection, ConnectionLost};
 use super::pending_requests::RawResponse;
 use crate::bridge::Identity;
-use crate::jsonrpc::{Members, quoted};
+use crate::jsonrpc::{ErrorObject, INVALID_REQUEST, Members, elements, quoted, unquoted};
 use crate::mcp::{
     Era, HEADER_MISMATCH, ListKind, MISSING_CAPABILITY, MODERN, UNSUPPORTED_REVISION, meta,
 };
 
-/// Time after which a server without a response to `server/discover` may not know the method. Many servers that know it
-/// need seconds to start, and some take the next request as the choice of their era.
-const SILENT_PROBE: Duration = Duration::from_secs(10);
+/// Use of `server/discover` as the first request to a server of a modern client: some servers that do not know it ignore
+/// it, or exit.
+#[derive(Debug)]
+pub(crate) struct Probe<'a> {
+    /// False if the server gets `initialize` first.
+    pub(crate) is_allowed: bool,
+    /// Time after which a server without a response may not know the method.
+    pub(crate) max_wait: Duration,
+    /// Set to true if the server ignores the method and answers `initialize`.
+    pub(crate) is_ignored: &'a AtomicBool,
+}
 
 /// Introduction of a client.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -144,13 +153,12 @@ impl ProofFailure {
     }
 }
 
-/// Introduces the client to the server. `probe` allows `server/discover` as the first request for a modern client;
-/// `forced` is the era that the user set.
+/// Introduces the client to the server; `forced` is the era that the user set.
 pub(crate) async fn shake_hands(
     connection: &Connection,
     hello: &ClientHello,
     hello_number: u64,
-    probe: bool,
+    probe: Probe<'_>,
     forced: Option<Era>,
 ) -> Result<Handshake, ProofFailure> {
     let (era, result) = match (forced, hello.era()) {
@@ -159,7 +167,7 @@ pub(crate) async fn shake_hands(
             initialize_first(connection, hello, true).await?
         }
         (None, Era::Modern) if connection.is_http() => probe_remote(connection, hello).await?,
-        (None, Era::Modern) if probe => probe_first(connection, hello).await?,
+        (None, Era::Modern) if probe.is_allowed => probe_first(connection, hello, &probe).await?,
         (forced, _) => initialize_first(connection, hello, forced.is_some()).await?,
     };
     let handshake = Handshake {
@@ -212,16 +220,17 @@ async fn initialize_first(
 async fn probe_first(
     connection: &Connection,
     hello: &ClientHello,
+    probe: &Probe<'_>,
 ) -> Result<(Era, String), ProofFailure> {
-    let mut probe = pin!(discover(connection, hello));
+    let mut discovery = pin!(discover(connection, hello));
     let silent = tokio::select! {
-        answer = &mut probe => match answer {
+        answer = &mut discovery => match answer {
             Ok(RawResponse::Result(result)) => return Ok((Era::Modern, result)),
             // Any error shows that the process is alive and did not take the probe for its first message.
             Ok(RawResponse::Error(_)) => false,
             Err(ConnectionLost) => return Err(ProofFailure::ProbeUnanswered),
         },
-        () = tokio::time::sleep(SILENT_PROBE) => true,
+        () = tokio::time::sleep(probe.max_wait) => true,
     };
     if !silent {
         return initialize_first(connection, hello, false).await;
@@ -229,12 +238,15 @@ async fn probe_first(
     let mut legacy = pin!(initialize_first(connection, hello, true));
     tokio::select! {
         biased;
-        answer = &mut probe => match answer {
+        answer = &mut discovery => match answer {
             Ok(RawResponse::Result(result)) => Ok((Era::Modern, result)),
             Ok(RawResponse::Error(_)) => legacy.await,
             Err(ConnectionLost) => Err(ProofFailure::ProbeUnanswered),
         },
-        answer = &mut legacy => answer,
+        answer = &mut legacy => {
+            probe.is_ignored.fetch_or(answer.is_ok(), Ordering::Relaxed);
+            answer
+        }
     }
 }
 
@@ -277,16 +289,34 @@ async fn initialize(
         .await
 }
 
+/// Sends `server/discover`. A result of a server that answers every method, or that does not speak the modern era, becomes
+/// an error.
 async fn discover(
     connection: &Connection,
     hello: &ClientHello,
 ) -> Result<RawResponse, ConnectionLost> {
-    connection
-        .request(
-            "server/discover",
-            Some(&hello.identity.identify("{}", None)),
-        )
-        .await
+    let params = hello.identity.identify("{}", None);
+    let response = connection.request("server/discover", Some(&params)).await?;
+    Ok(match response {
+        RawResponse::Result(result) if !is_discovered(&result) => {
+            let message = "its result does not name revision 2026-07-28 in `supportedVersions`";
+            RawResponse::Error(ErrorObject::new(INVALID_REQUEST, message).to_string())
+        }
+        response => response,
+    })
+}
+
+/// Returns true if the result of `server/discover` is that of a server that speaks the modern era.
+fn is_discovered(result: &str) -> bool {
+    let result = Members::of(result);
+    match result.get("supportedVersions").map(elements) {
+        Some(Some(versions)) => versions
+            .into_iter()
+            .filter_map(unquoted)
+            .any(|it| it == MODERN),
+        Some(None) => false,
+        None => result.get("capabilities").is_some(),
+    }
 }
 
 fn refused(method: &str, error: &str) -> ProofFailure {
@@ -393,6 +423,26 @@ mod tests {
         let mut level = None;
         connection.change_identity(|identity| level = identity.log_level.clone());
         assert_eq!(level, settings.level);
+    }
+
+    #[test]
+    fn only_a_server_that_names_the_modern_revision_speaks_it() {
+        for (result, expected) in [
+            (r#"{"supportedVersions":["2025-11-25","2026-07-28"]}"#, true),
+            (
+                r#"{"supportedVersions":["2025-11-25"],"capabilities":{}}"#,
+                false,
+            ),
+            (
+                r#"{"supportedVersions":"2026-07-28","capabilities":{}}"#,
+                false,
+            ),
+            (r#"{"capabilities":{"tools":{}}}"#, true),
+            ("{}", false),
+            ("null", false),
+        ] {
+            assert_eq!(is_discovered(result), expected, "{result}");
+        }
     }
 
     #[tokio::test]

@@ -99,6 +99,11 @@ impl PendingRequests {
         self.newest
     }
 
+    /// Returns the number of the oldest request.
+    pub(super) fn oldest(&self) -> Option<u64> {
+        self.requests.keys().min().copied()
+    }
+
     /// Records a cancelled request; drops the oldest one if there are too many.
     pub(super) fn keep_cancelled(&mut self, number: u64, call: Call) {
         if self.cancelled.len() == CANCELLED

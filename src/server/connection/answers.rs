@@ -26,13 +26,18 @@ impl Connection {
             let message = format!("the request `{method}` {why}");
             return self.refuse(id, &ErrorObject::new(INVALID_REQUEST, message));
         }
-        let Some((request, end)) = id
-            .lenient_number()
-            .and_then(|number| locked(&self.pending).take(number))
-        else {
-            return;
+        if let Some(number) = id.lenient_number() {
+            let error = ErrorObject::new(INTERNAL_ERROR, format!("the server's response {why}"));
+            self.answer_with_error(number, &error.to_string());
+        }
+    }
+
+    /// Answers the request `number` with an error. Returns false if there is no such request.
+    fn answer_with_error(&self, number: u64, error: &str) -> bool {
+        let taken = locked(&self.pending).take(number);
+        let Some((request, end)) = taken else {
+            return false;
         };
-        let error = ErrorObject::new(INTERNAL_ERROR, format!("the server's response {why}"));
         match request {
             PendingRequest::Client(call)
             | PendingRequest::AwaitsInput { call, .. }
@@ -40,21 +45,36 @@ impl Connection {
                 if let Some(id) = &call.fetched_task {
                     locked(&self.pending).tasks.forget(id);
                 }
-                call.reply(Reply::Error(&error.to_string()));
+                call.reply(Reply::Error(error));
                 self.settled(end);
             }
-            PendingRequest::Own(sender) => drop(sender.send(RawResponse::Error(error.to_string()))),
+            PendingRequest::Own(sender) => drop(sender.send(RawResponse::Error(error.to_owned()))),
         }
+        true
+    }
+
+    /// Answers the request to which an error without an id belongs: the one whose response carried it or, during the
+    /// handshake, the oldest one, which the server did not understand. Returns false if there is none.
+    fn take_error_without_id(&self, error: &str, related_number: Option<u64>) -> bool {
+        let number = match self.known_era() {
+            None => related_number.or_else(|| locked(&self.pending).oldest()),
+            Some(_) => related_number,
+        };
+        number.is_some_and(|number| self.answer_with_error(number, error))
     }
 
     pub(super) fn take_response(
         self: &Arc<Self>,
         line: &str,
         envelope: &Envelope<'_>,
+        related_number: Option<u64>,
     ) -> Result<(), StrayKind> {
         let Some(id) = envelope.id.filter(|id| !id.is_null()) else {
-            // An error about an unreadable message belongs to no request, but the client should get it.
-            self.client.deliver_notification(self, line, envelope, None);
+            let error = envelope.error.unwrap_or("{}");
+            if !self.take_error_without_id(error, related_number) {
+                // An error about an unreadable message belongs to no request, but the client should get it.
+                self.client.deliver_notification(self, line, envelope, None);
+            }
             return Ok(());
         };
         let number = id.lenient_number();

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{Pair, tool};
+use super::{Pair, tool, with};
 use crate::harness::{DEADLINE, eventually, initialize_params};
 
 /// A server whose tool `t` sends its client a request, which fails in the modern era in this way.
@@ -91,6 +91,52 @@ fn the_legacy_era_lets_the_server_send_its_request() {
     let answer = pair.peer.modern("tools/call", again).result();
     let answered = &answer["structuredContent"]["answers"][0]["result"]["action"];
     assert_eq!(answered, "accept");
+}
+
+/// The first start waits for the answer to the probe, later ones do not send it.
+#[test]
+fn a_server_that_ignores_the_probe_is_probed_once() {
+    let script = |mark: &str| json!({"mark": mark, "eras": ["legacy"], "silent": ["server/discover"], "record": true});
+    let pair = Pair::start(&script("v1"), &["--start-timeout", "6s"]);
+    pair.peer.modern("server/discover", json!({})).result();
+    let first = pair.heard();
+    assert_eq!(first[0]["method"], "server/discover");
+    assert_eq!(first[1]["method"], "initialize");
+    pair.peer.expect_stderr("ignored `server/discover` for 2 s");
+    pair.save(&script("v2"));
+    pair.peer.expect_stderr("reloaded");
+    assert_eq!(pair.heard()[0]["method"], "initialize");
+}
+
+#[test]
+fn an_odd_answer_to_the_probe_is_that_of_a_legacy_server() {
+    let both = json!({"eras": []});
+    let only_old = r#"{"supportedVersions":["2025-11-25"],"capabilities":{}}"#;
+    for script in [
+        json!({"eras": ["legacy"], "unread": ["server/discover"]}),
+        with(both.clone(), "raw", json!({"server/discover": "{}"})),
+        with(both, "raw", json!({"server/discover": only_old})),
+    ] {
+        let pair = Pair::start(&script, &[]);
+        pair.peer.modern("server/discover", json!({})).result();
+        let state = pair.modern_call("state", &json!({})).result();
+        assert!(state["structuredContent"]["initialize"].is_object());
+        assert_eq!(pair.peer.count(|it| it.id() == Some("null")), 0);
+    }
+}
+
+#[test]
+fn a_server_without_the_era_that_is_set_fails_with_that_cause() {
+    for (known, set) in [("legacy", "modern"), ("modern", "legacy")] {
+        let pair = Pair::start(&json!({"eras": [known]}), &["--era", set]);
+        pair.peer.request("initialize", &initialize_params());
+        pair.peer
+            .expect_stderr(&format!("`era = \"{set}\"` or `--era {set}` is set"));
+    }
+    let exits = json!({"eras": ["legacy"], "exit_on_discover": true});
+    let pair = Pair::start(&exits, &["--era", "modern"]);
+    pair.peer.request("initialize", &initialize_params());
+    pair.peer.expect_stderr("or `--era modern` is set");
 }
 
 /// The filter of a listen stream may have members of extensions, such as the one for tasks.
