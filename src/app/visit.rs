@@ -83,6 +83,13 @@ pub(crate) struct CallResult {
     pub(crate) response: Result<RawResponse, CallError>,
 }
 
+impl CallResult {
+    /// Returns true if the server sent its client requests during the call.
+    pub(crate) fn asks(&self) -> bool {
+        !self.requested.is_empty()
+    }
+}
+
 /// Reason why a call has no answer.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum CallError {

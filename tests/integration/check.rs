@@ -371,6 +371,16 @@ fn both_eras_are_compared_by_the_calls_that_work() {
     assert!(reason.contains("`pushes` fails: error -32600"), "{reason}");
     assert_eq!(compared["legacy"]["era"], "legacy");
     assert_eq!(compared["modern"]["calls"][0]["error"]["code"], -32600);
+    // A call that works with the client's input is no failure.
+    let legacy = &compared["legacy"];
+    assert_eq!(
+        (&legacy["ok"], &legacy["calls"][0]["ok"]),
+        (&json!(true), &json!(true))
+    );
+    assert_eq!(
+        legacy["calls"][0]["requested"],
+        json!(["elicitation/create"])
+    );
     for tool in ["returns", "plain"] {
         let compared = report(&check(&script, &call(tool)).ended_with(0));
         assert_eq!(compared["better"], "either", "{compared}");
@@ -382,6 +392,20 @@ fn both_eras_are_compared_by_the_calls_that_work() {
         "{last}"
     );
     assert_eq!(shown.stdout.lines().count(), 4, "{}", shown.stdout);
+    let rows: Vec<_> = shown.stdout.lines().collect();
+    assert!(
+        rows[1].contains("ok ") && rows[1].contains("asks the client"),
+        "{rows:#?}"
+    );
+    assert!(
+        rows[2].contains("faulty") && rows[2].contains("`pushes`: error"),
+        "{rows:#?}"
+    );
+
+    let run = check(&script, &["--both-eras", "--call", "missing", "{}"]).ended_with(1);
+    let last = run.stdout.lines().last().unwrap();
+    let expected = "fake: it fails in both eras alike: `missing`: error -32602";
+    assert!(last.starts_with(expected), "{last}");
 }
 
 #[test]

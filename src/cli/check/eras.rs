@@ -132,26 +132,24 @@ fn text(servers: &[EraComparison<'_>]) -> String {
 
 impl<'a> EraComparison<'a> {
     fn new(legacy: &'a ServerVisit, modern: &'a ServerVisit) -> Self {
-        let (better, reason) = compare(&legacy.outcome, &modern.outcome);
-        let report =
-            |visit: &'a ServerVisit, era| ServerReport::in_era(&visit.server, &visit.outcome, era);
+        let report = |visit: &'a ServerVisit, era| {
+            ServerReport::in_era(&visit.server, &visit.outcome, era, works)
+        };
+        let (legacy_report, modern_report) =
+            (report(legacy, Era::Legacy), report(modern, Era::Modern));
+        let (better, reason) = compare(
+            &legacy.outcome,
+            &modern.outcome,
+            [&legacy_report, &modern_report],
+        );
         Self {
             name: &legacy.server,
-            ok: is_fine(&legacy.outcome) || is_fine(&modern.outcome),
+            ok: legacy_report.ok() || modern_report.ok(),
             better,
             reason,
-            legacy: report(legacy, Era::Legacy),
-            modern: report(modern, Era::Modern),
+            legacy: legacy_report,
+            modern: modern_report,
         }
-    }
-}
-
-/// Returns true if the server started, and its lists and calls work.
-fn is_fine(outcome: &VisitOutcome) -> bool {
-    let report = ServerReport::new("", outcome);
-    match outcome {
-        VisitOutcome::Started { calls, .. } => report.lists_ok() && calls.iter().all(works),
-        VisitOutcome::Broken(_) | VisitOutcome::Interrupted => false,
     }
 }
 
@@ -159,7 +157,7 @@ fn is_fine(outcome: &VisitOutcome) -> bool {
 fn works(call: &CallResult) -> bool {
     match &call.response {
         // The client of a visit refuses to be asked, so the call fails later.
-        _ if !call.requested.is_empty() => true,
+        _ if call.asks() => true,
         Ok(RawResponse::Result(result)) => {
             let result = Members::of(result);
             result.get("isError") != Some("true")
@@ -168,8 +166,12 @@ fn works(call: &CallResult) -> bool {
     }
 }
 
-/// Returns the era that serves a server better, and the reason.
-fn compare(legacy: &VisitOutcome, modern: &VisitOutcome) -> (Better, String) {
+/// Returns the era that serves a server better, and the reason; `reports` are those of the two visits.
+fn compare(
+    legacy: &VisitOutcome,
+    modern: &VisitOutcome,
+    reports: [&ServerReport<'_>; 2],
+) -> (Better, String) {
     let (old, new) = match (legacy, modern) {
         (VisitOutcome::Broken(old), VisitOutcome::Broken(_)) => {
             let reason = format!("it starts in neither era: {}", clean(&old.reason));
@@ -193,6 +195,7 @@ fn compare(legacy: &VisitOutcome, modern: &VisitOutcome) -> (Better, String) {
     };
     by_calls(old.1, new.1)
         .or_else(|| by_tools(old.0, new.0))
+        .or_else(|| by_failures(reports))
         .unwrap_or_else(|| {
             let hint = if old.1.is_empty() {
                 "; `--call` also compares tools that ask the client"
@@ -239,6 +242,22 @@ fn failure(call: &CallResult) -> String {
             shorten(&text.unwrap_or_default())
         }
         Err(error) => error.to_string(),
+    }
+}
+
+/// Returns the era in which nothing fails; [`Better::Either`] if something fails in both, None if nothing does.
+fn by_failures([old, new]: [&ServerReport<'_>; 2]) -> Option<(Better, String)> {
+    let other = |report: &ServerReport<'_>| {
+        format!("in the other era it fails: {}", clean(&report.warnings()))
+    };
+    match (old.ok(), new.ok()) {
+        (true, true) => None,
+        (true, false) => Some((Better::Legacy, other(new))),
+        (false, true) => Some((Better::Modern, other(old))),
+        (false, false) => {
+            let reason = format!("it fails in both eras alike: {}", clean(&new.warnings()));
+            Some((Better::Either, reason))
+        }
     }
 }
 

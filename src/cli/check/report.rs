@@ -71,6 +71,9 @@ struct CallReport<'a> {
     error: Option<Box<RawValue>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<String>,
+    /// Methods of the server's requests to the client, which a check refuses.
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    requested: &'a [String],
 }
 
 #[derive(Debug, Serialize)]
@@ -101,12 +104,23 @@ impl<'a> ServerReport<'a> {
         }
     }
 
-    /// Creates the report about the server `name` in `era`, which a server that does not start cannot tell.
-    pub(super) fn in_era(name: &'a str, findings: &'a VisitOutcome, era: Era) -> Self {
-        Self {
-            era: Some(era.name()),
-            ..Self::new(name, findings)
+    /// Creates the report about the server `name` in `era`, which a server that does not start cannot tell. A call
+    /// counts as successful if it `works` in that era.
+    pub(super) fn in_era(
+        name: &'a str,
+        findings: &'a VisitOutcome,
+        era: Era,
+        works: fn(&CallResult) -> bool,
+    ) -> Self {
+        let mut report = Self::new(name, findings);
+        report.era = Some(era.name());
+        if let VisitOutcome::Started { calls, .. } = findings {
+            for (call, found) in report.calls.iter_mut().zip(calls) {
+                call.ok = works(found);
+            }
+            report.ok = report.list_errors.is_empty() && report.calls.iter().all(|call| call.ok);
         }
+        report
     }
 
     fn started(
@@ -172,11 +186,6 @@ impl<'a> ServerReport<'a> {
         self.ok
     }
 
-    /// Returns true if the server gave every list that it declared.
-    pub(super) fn lists_ok(&self) -> bool {
-        self.list_errors.is_empty()
-    }
-
     /// Returns the JSON object on one line.
     pub(super) fn json(&self) -> String {
         line(self)
@@ -211,14 +220,20 @@ impl<'a> ServerReport<'a> {
         text
     }
 
-    /// Returns the failures as text.
-    fn warnings(&self) -> String {
+    /// Returns the failures as text, and the calls that ask the client.
+    pub(super) fn warnings(&self) -> String {
         let failure = self.failure.iter().map(|it| it.reason.to_owned());
         let lists = self.list_errors.iter();
         let lists = lists.map(|it| format!("{}: {}", it.method, message(it.error.as_deref())));
+        let calls = self.calls.iter().filter_map(CallReport::warning);
         let lint = lint::errors(self.lint.as_deref().unwrap_or_default());
         let breaking = baseline::breaking(self.changes.as_deref().unwrap_or_default());
-        let all: Vec<_> = failure.chain(lists).chain(lint).chain(breaking).collect();
+        let all: Vec<_> = failure
+            .chain(lists)
+            .chain(calls)
+            .chain(lint)
+            .chain(breaking)
+            .collect();
         all.join("; ")
     }
 
@@ -317,6 +332,7 @@ impl<'a> CallReport<'a> {
         let call = Self {
             tool: &called.tool,
             ms: ms(called.took),
+            requested: &called.requested,
             ..Self::default()
         };
         match &called.response {
@@ -334,6 +350,18 @@ impl<'a> CallReport<'a> {
                 ..call
             },
         }
+    }
+
+    /// Returns the failure on one line, or the reason why a call that failed counts as successful.
+    fn warning(&self) -> Option<String> {
+        let tool = self.tool;
+        if !self.ok {
+            return Some(format!("`{tool}`: {}", self.in_short()));
+        }
+        let method = self.requested.first()?;
+        Some(format!(
+            "`{tool}` asks the client (`{method}`), which a check does not answer"
+        ))
     }
 
     /// Returns the first line of the first content, or the failure.
