@@ -9,6 +9,7 @@
 mod batches;
 mod delivery;
 mod early_messages;
+mod early_requests;
 mod factory;
 mod fan_out;
 mod inbound;
@@ -47,6 +48,7 @@ use crate::server::{ClientHello, ResponseSink};
 use batches::OpenBatches;
 pub(crate) use delivery::{Delivery, RelatedRequest, Undelivered};
 use early_messages::EarlyMessages;
+use early_requests::EarlyRequests;
 pub(crate) use factory::SessionFactory;
 use parked::{EarlyRoots, ParkedCalls};
 use requests_to_client::RequestsToClient;
@@ -90,6 +92,8 @@ struct SessionState {
     hello_number: u64,
     /// Messages held back until a legacy client's handshake is over.
     early_messages: EarlyMessages,
+    /// Requests held back until a legacy client's `initialize` is answered.
+    early_requests: EarlyRequests,
     /// True if a response was sent before every server could be asked.
     is_answered_early: bool,
     subscriptions: Subscriptions,
@@ -267,6 +271,7 @@ impl Session {
     fn register_legacy_client(&self, params: &str) -> u64 {
         let mut state = self.state();
         state.early_messages.begin();
+        state.early_requests.begin();
         if state.hello.initialize.as_deref() == Some(params) {
             return state.hello_number;
         }

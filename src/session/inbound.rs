@@ -168,8 +168,17 @@ impl Session {
                 if is_answered {
                     self.finish_handshake();
                 }
+                if self.state().early_requests.hold(id, line) {
+                    return;
+                }
             }
         }
+        self.handle_request(line, envelope, id, era);
+    }
+
+    /// Handles a request of an introduced client.
+    fn handle_request(&self, line: &str, envelope: &Envelope<'_>, id: RawId<'_>, era: Era) {
+        let method = envelope.method.as_deref().unwrap_or_default();
         let request = Request::new(line, envelope, id, era);
         match method {
             "server/discover" => self.discover(id),
@@ -211,11 +220,31 @@ impl Session {
         if let Some(array) = self.batches.forget(id) {
             self.send_batch(&array);
         }
+        if self.state().early_requests.cancel(id) {
+            return;
+        }
         let running = self.state().running_calls.remove(id.as_str());
         if let Some(running) = running {
             running.cancel();
         } else if !self.end_listen(id) {
             self.fleet.cancel(&self.as_sink(), id, params);
+        }
+    }
+
+    /// Records that `initialize` was answered, and handles the requests that the client sent meanwhile.
+    pub(super) fn finish_initialize(&self) {
+        let mut state = self.state();
+        state.early_messages.initialize_answered();
+        state.early_requests.initialize_answered();
+        drop(state);
+        // Not `while let`: its condition would hold the lock.
+        loop {
+            let Some((id, line)) = self.state().early_requests.next() else {
+                return;
+            };
+            if let Ok(envelope) = Envelope::parse(&line) {
+                self.handle_request(&line, &envelope, id.as_raw(), Era::Legacy);
+            }
         }
     }
 

@@ -23,7 +23,7 @@ impl Session {
             let requested = params.text("protocolVersion").unwrap_or_default();
             let result = session.initialize_result(&handshakes, &requested);
             session.answer_result(id.as_raw(), &result);
-            session.state().early_messages.initialize_answered();
+            session.finish_initialize();
         });
     }
 

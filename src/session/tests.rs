@@ -104,8 +104,18 @@ impl Stage {
 
     /// Introduces a legacy client, which is ready for requests of servers at once.
     pub(super) fn greet(&self) {
-        self.receive(r#"{"jsonrpc":"2.0","id":0,"method":"initialize","params":{}}"#);
+        self.greet_with("{}");
+    }
+
+    /// Like [`Self::greet`], with these params of `initialize`.
+    pub(super) fn greet_with(&self, params: &str) {
+        self.receive(&format!(
+            r#"{{"jsonrpc":"2.0","id":0,"method":"initialize","params":{params}}}"#
+        ));
         self.receive(r#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#);
+        // The response comes only once the test waits.
+        let mut state = self.session.state();
+        state.early_requests.initialize_answered();
     }
 
     pub(super) fn receive(&self, line: &str) {

@@ -257,10 +257,7 @@ async fn a_legacy_client_is_asked_for_the_input_that_a_modern_server_requests() 
     let connection = stage.connect("a");
     connection.set_era(Era::Modern, None);
     let params = r#"{"capabilities":{"roots":{}}}"#;
-    stage.receive(&format!(
-        r#"{{"id":0,"method":"initialize","params":{params}}}"#
-    ));
-    stage.receive(r#"{"method":"notifications/initialized"}"#);
+    stage.greet_with(params);
     let line = r#"{"id":"c","method":"tools/call","params":{"name":"t","arguments":{"a":1E5}}}"#;
     stage.receive(line);
     let id = |lines: &[String]| Members::of(&lines[0]).get("id").unwrap().to_owned();
@@ -309,10 +306,7 @@ async fn progress_of_a_call_goes_on_where_it_was_before_the_request_for_input() 
     let connection = stage.connect("a");
     connection.set_era(Era::Modern, None);
     let params = r#"{"capabilities":{"roots":{}}}"#;
-    stage.receive(&format!(
-        r#"{{"id":0,"method":"initialize","params":{params}}}"#
-    ));
-    stage.receive(r#"{"method":"notifications/initialized"}"#);
+    stage.greet_with(params);
     stage.receive(
         r#"{"id":"c","method":"tools/call","params":{"name":"t","_meta":{"progressToken":"p"}}}"#,
     );
