@@ -62,6 +62,7 @@ pub(super) fn start(
     });
     let reader = ProcessReader {
         connection: connection.clone(),
+        outbox: outbox.clone(),
         stray: StrayReporter::new(context, number),
         max_message: context.resources.max_message,
         is_busy: Arc::default(),
@@ -153,6 +154,8 @@ fn wait_for_exit(
 /// Reader of a process's messages.
 struct ProcessReader {
     connection: Arc<Connection>,
+    /// Pipe to the process, which the proxy closes before it ends the process.
+    outbox: Outbox,
     stray: StrayReporter,
     /// Maximum length of a message in bytes.
     max_message: usize,
@@ -195,7 +198,11 @@ impl ProcessReader {
             drop(cork);
         }
         if let Some(rest) = lines.rest() {
-            self.take(rest);
+            // The end that the proxy put to the process may have cut this line off.
+            let is_cut = self.outbox.is_closing() && Envelope::parse(&text(rest)).is_err();
+            if !is_cut {
+                self.take(rest);
+            }
         }
     }
 

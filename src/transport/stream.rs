@@ -225,6 +225,11 @@ impl Outbox {
         self.0.changed.notify_one();
     }
 
+    /// Returns true after [`Self::close`].
+    pub(crate) fn is_closing(&self) -> bool {
+        locked(&self.0.queue).closing
+    }
+
     /// Waits until the other side has closed or [`Self::close`] has taken effect.
     pub(crate) async fn closed(&self) {
         loop {

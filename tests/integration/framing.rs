@@ -1,5 +1,6 @@
 //! Irregular lines from either side: readable ones pass, an unreadable one costs only itself.
 
+mod cut;
 mod limits;
 
 use serde_json::{Value, json};
