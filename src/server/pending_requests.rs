@@ -6,7 +6,7 @@ use std::time::Instant;
 use tokio::sync::oneshot;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use super::call::{Call, InputGrant};
+use super::call::{Call, InputGrant, InputPhase};
 use super::former_tools::FormerTools;
 use super::input_requests::InputRequests;
 use super::result_checks::ResultChecks;
@@ -134,9 +134,13 @@ impl PendingRequests {
         }
     }
 
-    /// Adds a client's request.
-    pub(super) fn insert_call(&mut self, call: Call) -> u64 {
+    /// Adds a client's request, of which the server has not asked anything.
+    pub(super) fn insert_call(&mut self, mut call: Call) -> u64 {
         self.call_count += 1;
+        if let Some(input) = &mut call.input {
+            // The last generation may have asked.
+            input.phase = InputPhase::Idle;
+        }
         self.insert(PendingRequest::Client(call))
     }
 

@@ -317,4 +317,28 @@ mod tests {
         assert_eq!(goes_on.line.as_deref(), Some(line));
         assert!(goes_on.rename.is_some() && !goes_on.may_retry);
     }
+
+    /// The next generation gets requests of methods that have no effects again.
+    #[tokio::test]
+    async fn a_call_that_is_sent_again_is_parked_by_the_next_generation() {
+        let (client, _reader) = client();
+        let line = r#"{"id":1,"method":"prompts/get","params":{"name":"b"}}"#;
+        let mut next = Call {
+            era: Era::Modern,
+            method: Method::GetPrompt,
+            input: Some(Box::new(InputGrant::of(line, 0))),
+            ..call(client.clone(), "1")
+        };
+        for _ in 0..2 {
+            let connection = Connection::to(client.outbox.clone(), "a", client.clone());
+            let envelope = Envelope::parse(line).unwrap();
+            assert!(connection.call(next, line, &envelope).is_ok());
+            let ask = r#"{"id":7,"method":"roots/list"}"#;
+            let envelope = Envelope::parse(ask).unwrap();
+            let number = connection.add_input_request(ask, &envelope, None, false);
+            assert_eq!(number.unwrap(), Some(1));
+            let [returned]: [Call; 1] = connection.close().try_into().unwrap();
+            next = returned;
+        }
+    }
 }
