@@ -13,6 +13,8 @@ use crate::server::{Connection, ParkedRound, ResponseSink};
 
 /// Maximum number of completed URLs that are remembered.
 const MAX_COMPLETED: usize = 64;
+/// Maximum length in bytes of the id of a completed URL that is remembered.
+const MAX_URL_ID: usize = 1024;
 /// Time for the server to report that the user is done, before the request is sent again without that.
 const COMPLETION_TIME: Duration = Duration::from_secs(10);
 
@@ -100,7 +102,8 @@ impl Session {
     pub(in super::super) fn take_completed_url(&self, from: &Connection, line: &str) {
         let message = Members::of(line);
         let params = message.object("params");
-        let Some(id) = params.text("elicitationId") else {
+        let id = params.text("elicitationId");
+        let Some(id) = id.filter(|id| id.len() <= MAX_URL_ID) else {
             return;
         };
         let mut state = self.state();
