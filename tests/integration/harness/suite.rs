@@ -127,11 +127,22 @@ pub(crate) struct EverythingProject {
 impl EverythingProject {
     #[track_caller]
     pub(crate) fn new() -> Self {
+        Self::of("from mcp_everything_server.server import mcp\n\nmcp.run(\"stdio\")\n")
+    }
+
+    /// Creates one whose server asks clients over connections of both eras.
+    #[track_caller]
+    pub(crate) fn asking() -> Self {
+        Self::of(include_str!(
+            "../../../fixtures/servers/asks_in_both_eras.py"
+        ))
+    }
+
+    /// Creates one whose server is the Python program `server`, which may import the everything-server.
+    #[track_caller]
+    fn of(server: &str) -> Self {
         let project = Project::new();
-        project.write(
-            "server.py",
-            "from mcp_everything_server.server import mcp\n\nmcp.run(\"stdio\")\n",
-        );
+        project.write("server.py", server);
         let socket = project.path("forks");
         let mut command = program("python/forked_everything.py");
         let mut forks = Command::new(&command[0]);

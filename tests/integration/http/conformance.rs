@@ -163,7 +163,7 @@ fn requests_to_a_server_that_is_saved() {
 /// that `other_era.txt` names.
 #[track_caller]
 fn before_the_other_era(revision: &str, era: &str) {
-    let server = EverythingProject::new();
+    let server = EverythingProject::asking();
     let (project, command) = (&server.project, &server.command);
     let start = |startup_wait: &str| {
         let proxy = Proxy::dev(command)
@@ -177,7 +177,6 @@ fn before_the_other_era(revision: &str, era: &str) {
     let known = include_str!("other_era.txt").lines();
     let known = known.filter_map(|line| line.strip_prefix(revision)?.trim().split_once(' '));
     let known: BTreeSet<(&str, &str)> = known.collect();
-    assert!(!known.is_empty());
     let mut through = passing(&site.url, revision, |_| {});
     try_timed(&mut through, revision, || start("1s"));
     let lost = direct(revision).difference(&through);
