@@ -5,13 +5,15 @@ use super::TranslatedResponse;
 use crate::jsonrpc::{Envelope, Members, quoted};
 
 /// Sentences with which SDKs refuse to send a request to a modern client.
-const REFUSALS: [&str; 3] = [
+const REFUSALS: [&str; 4] = [
     // Python: "Cannot send 'elicitation/create': this transport context has no back-channel ...".
     "this transport context has no back-channel",
     // FastMCP: "elicitation via server-initiated requests is unavailable on 2026-07-28 connections."
     "server-initiated requests is unavailable on 2026-07-28 connections",
     // TypeScript: "Server-to-client requests are not available on protocol revision 2026-07-28 ...".
     "Server-to-client requests are not available on protocol revision 2026-07-28",
+    // rmcp: "server-to-client requests are not allowed on protocol 2026-07-28 or later; ...".
+    "server-to-client requests are not allowed on protocol 2026-07-28",
 ];
 
 /// Length in bytes above which a response is no such refusal.
@@ -75,8 +77,9 @@ mod tests {
             "elicitation via server-initiated requests is unavailable on 2026-07-28 connections.";
         let typescript =
             "Server-to-client requests are not available on protocol revision 2026-07-28: return";
+        let rmcp = "Mcp error: -32600: server-to-client requests are not allowed on protocol 2026-07-28 or later;";
         let advised = |line: &str| with_era_advice(&Envelope::parse(line).unwrap(), "w");
-        for sentence in [python, fastmcp, typescript] {
+        for sentence in [python, fastmcp, typescript, rmcp] {
             let error = format!(r#"{{"code":-32600,"data":1E5,"message":"{sentence}"}}"#);
             let expected =
                 format!(r#"{{"code":-32600,"data":1E5,"message":"{sentence}\n{ADVICE}"}}"#);
