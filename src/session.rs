@@ -55,7 +55,7 @@ use requests_to_client::RequestsToClient;
 use subscriptions::Subscriptions;
 
 /// Maximum size in bytes of the capabilities of a shared session, beyond which no extension is added to them.
-const MAX_JOINED: usize = 16 * 1024;
+const MAX_JOINED: usize = 4 * 1024;
 /// Time limit for cancelled meta-tool calls to clean up when the session ends.
 const CLEANUP_TIMEOUT: Duration = Duration::from_secs(5);
 

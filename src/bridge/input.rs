@@ -80,8 +80,9 @@ pub(crate) enum InputError {
     )]
     NoRequest(String, String),
     #[error(
-        "`{0}` requested input by `{1}` while it answers several requests, and does not say to which of them that \
-         belongs; it may not ask the wrong client"
+        "`{0}` requested input by `{1}` while it answers requests of several clients, and does not say to which of \
+         them that belongs; it may not ask the wrong client. Repeat the request when those of the other clients have \
+         ended: one whose client does not return ends after 10 minutes"
     )]
     Ambiguous(String, String),
     #[error(
