@@ -112,8 +112,9 @@
 //! host unreachable) counts as the exit of the generation, and a new link as the next generation.
 //!
 //! A process that serves HTTP: a link as well, but to a port of its own, and with all that a reload is for a process.
-//! A candidate proves itself only if its process, or a descendant, owns the port. If only the link to the process is lost,
-//! as with its session, or if the process reloads itself at a save, the next generation is another link to it.
+//! A candidate proves itself only if its process, or a descendant, owns the port. A standby has its port reserved, and
+//! listens after the save. If only the link to the process is lost, as with its session, or if the process reloads
+//! itself at a save, the next generation is another link to it.
 //!
 //! Another path than the endpoint, with `--pass-through`: `front` asks the gate of the server for an exchange with the
 //! active generation, connects to its port, and passes both bodies as streams. The exchange counts as a request in

@@ -9,6 +9,7 @@ pub(crate) mod lines;
 pub(crate) mod listening_ports;
 pub(crate) mod pipe;
 mod process_group;
+pub(crate) mod process_port;
 pub(crate) mod process_table;
 pub(crate) mod reaper;
 pub(crate) mod resolve;

@@ -3,8 +3,9 @@
 //! Most of a start is spent loading unchanged packages. A server that is being edited therefore has a *standby*: its
 //! own command, started beside the active generation. A *bootstrap* in it (`python`, `node.cjs`) loads the packages
 //! that the active generation had loaded, then waits before any code of the user runs. The next save resumes the
-//! standby, which becomes the candidate. Each standby is a fresh process without old state. A server saved again before
-//! the next standby is ready has two of them for a while.
+//! standby, which becomes the candidate. Each standby is a fresh process without old state. One that is to serve HTTP has
+//! a port of its own, which is reserved until it is resumed. A server saved again before the next standby is ready has
+//! two of them for a while.
 //!
 //! Only processes of certain commands note their loaded modules and can have a standby. `preload_list` decides which packages are loaded ahead, `load_log`
 //! reports loaded files of the user, `standby` communicates with one process, `slot` keeps it until its use, `pool`
@@ -21,6 +22,7 @@ mod slot;
 mod stamp;
 mod standby;
 mod standby_wait;
+mod started_process;
 mod stderr_buffer;
 
 use std::collections::VecDeque;
@@ -41,12 +43,14 @@ use crate::config::{ServerSpec, StandbyMode};
 use crate::event::{Event, EventSender};
 use crate::lock::locked;
 use crate::package_scripts;
-use crate::transport::child::{Child, spawn};
+use crate::transport::child::spawn;
+use crate::transport::process_port::ProcessPort;
 use crate::transport::reaper::Reaper;
-use crate::transport::resolve::{SpawnError, find};
+use crate::transport::resolve::find;
 pub(crate) use channel::IS_SUPPORTED;
 pub(crate) use load_log::{LoadLog, LoadedFiles};
 pub(crate) use pool::StandbyPool;
+pub(crate) use started_process::{StandbyUse, StartedProcess};
 pub(crate) use stderr_buffer::StderrBuffer;
 
 /// Number of failures without a good warm start in between after which a server always starts cold.
@@ -111,17 +115,6 @@ pub(crate) struct StandbyCost {
     pub(crate) memory: Option<u64>,
 }
 
-/// Started process.
-#[derive(Debug)]
-pub(crate) struct StartedProcess {
-    pub(crate) child: Result<Child, SpawnError>,
-    /// Stderr of a former standby, buffered until its generation proves good; `None` after a cold start.
-    pub(crate) stderr: Option<StderrBuffer>,
-    /// Reason for which the standby could not be used, as a sentence fragment. It counts as a failure only if the server
-    /// starts without it: a standby also fails while the server's script or directory is missing, as during a build.
-    pub(crate) unusable: Option<String>,
-}
-
 impl WarmState {
     /// Whether recent saves came too fast for one standby.
     fn needs_two_standbys(&self) -> bool {
@@ -147,11 +140,13 @@ impl WarmReload {
         }
     }
 
-    /// Starts the process of generation `number`: the standby if there is one, unless `cold`. Dropping the unresolved
-    /// future keeps the standby for the next start.
+    /// Starts the process of generation `number`: the standby if there is one, unless `cold`. A process that serves HTTP
+    /// is started on `port`, and a standby on the port that it was prepared for. Dropping the unresolved future keeps the
+    /// standby for the next start.
     pub(crate) async fn start(
         self: &Arc<Self>,
         spec: &Arc<ServerSpec>,
+        port: Option<ProcessPort>,
         number: u64,
         cold: bool,
     ) -> StartedProcess {
@@ -159,14 +154,17 @@ impl WarmReload {
         // Without the program, the plain start reports the error, although a standby may exist.
         if !cold && find(spec, Path::new(&spec.program)).is_some() {
             match self.prepared_start(spec).await {
-                Some(Ok((child, stderr, folder))) => {
+                Some(Ok(resumed)) => {
                     let mut state = locked(&self.state);
-                    state.folder = Some(Arc::new(folder));
+                    state.folder = Some(Arc::new(resumed.folder));
                     state.cold_start = None;
                     return StartedProcess {
-                        child: Ok(child),
-                        stderr: Some(stderr),
-                        unusable: None,
+                        child: Ok(resumed.child),
+                        port: resumed.port,
+                        standby: StandbyUse {
+                            stderr: Some(resumed.stderr),
+                            unusable: None,
+                        },
                     };
                 }
                 Some(Err(StandbyError::Unfit(reason))) => unusable = Some(reason),
@@ -176,19 +174,24 @@ impl WarmReload {
             }
         }
         let started = Instant::now();
-        let folder = self.folder(spec).map(Arc::new);
+        let port = port.map(ProcessPort::release);
+        let spec = spec.of_start(port);
+        let folder = self.folder(&spec, port).map(Arc::new);
         locked(&self.state).since = Some(SystemTime::now());
         let child = match &folder {
-            Some(folder) => spawn(&folder.with_env(spec), number, &self.events, &self.reaper),
-            None => spawn(spec, number, &self.events, &self.reaper),
+            Some(folder) => spawn(&folder.with_env(&spec), number, &self.events, &self.reaper),
+            None => spawn(&spec, number, &self.events, &self.reaper),
         };
         let mut state = locked(&self.state);
         state.folder = folder;
         state.cold_start = Some(started);
         StartedProcess {
             child,
-            stderr: None,
-            unusable,
+            port,
+            standby: StandbyUse {
+                stderr: None,
+                unusable,
+            },
         }
     }
 
@@ -397,8 +400,8 @@ impl WarmReload {
         locked(&self.state).slots.truncate(1);
     }
 
-    /// Creates the folder for a start; `None` if the process cannot make notes.
-    fn folder(&self, spec: &ServerSpec) -> Option<BootstrapDir> {
+    /// Creates the folder for a start with these settings and this port; `None` if the process cannot make notes.
+    fn folder(&self, spec: &ServerSpec, port: Option<u16>) -> Option<BootstrapDir> {
         let pool = self.pool.as_ref()?;
         if spec.warm == StandbyMode::Off {
             return None;
@@ -408,7 +411,7 @@ impl WarmReload {
             return None;
         }
         let path = pool.folder(&self.reaper);
-        let folder = path.and_then(|path| BootstrapDir::new(path, spec, &launch));
+        let folder = path.and_then(|path| BootstrapDir::new(path, spec, port, &launch));
         // A full disk must not prevent the start.
         folder
             .inspect_err(|error| tracing::debug!(%error, "starts cold"))

@@ -108,9 +108,7 @@ impl DevArgs {
         let (plan, config, project, unusable) = match given {
             Some(mut spec) => {
                 self.note_defaults(global);
-                if spec.listens.is_none() {
-                    spec.warm = StandbyMode::AtOnce;
-                }
+                spec.warm = StandbyMode::AtOnce;
                 self.adjust(&mut spec);
                 let mut config = Config::default();
                 self.adjust_times(&mut config.timeouts);

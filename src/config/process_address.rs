@@ -1,5 +1,6 @@
 //! Address on which a process that the proxy starts serves HTTP.
 
+use std::borrow::Cow;
 use std::ffi::{OsStr, OsString};
 use std::net::SocketAddr;
 
@@ -124,6 +125,11 @@ impl ServerSpec {
         self.env.iter().any(|(name, _)| name == VARIABLE)
             && !self.args.iter().any(|arg| has(arg))
             && !values.any(|value| has(value))
+    }
+
+    /// Returns the settings of a start; `port` is that of a process that serves HTTP.
+    pub(crate) fn of_start(&self, port: Option<u16>) -> Cow<'_, Self> {
+        port.map_or(Cow::Borrowed(self), |port| Cow::Owned(self.on_port(port)))
     }
 
     /// Returns the settings of a start on `port`: with the port in the arguments and in `env`, and as `PORT` in `env`

@@ -193,7 +193,6 @@ impl<'a> Resolver<'a> {
         let cwd = self.cwd();
         let prefix = self.prefix();
         let rehearse = self.rehearsed_calls();
-        let is_http = listens.is_some();
         Some(ServerSpec {
             name: self.name.value.clone(),
             remote,
@@ -234,8 +233,6 @@ impl<'a> Resolver<'a> {
             tools: tool_filter(section),
             warm: match section.choice("warm") {
                 Some((&"off", _)) => StandbyMode::Off,
-                // A standby cannot be given its port in advance.
-                _ if is_http => StandbyMode::Off,
                 _ => StandbyMode::Auto,
             },
         })

@@ -29,7 +29,7 @@ use super::{ServerShared, bytecode, loaded_files, process, remote};
 use crate::bridge::Identity;
 use crate::event::{Event, Failure};
 use crate::mcp::{Era, List, ListKind};
-use crate::warm::{StartedProcess, StderrBuffer};
+use crate::warm::{StandbyUse, StderrBuffer};
 
 /// Time for a rejected candidate to exit on its own.
 const GRACE: Duration = Duration::from_millis(500);
@@ -107,11 +107,11 @@ impl Candidate {
             identity.log_level = self.shared.client_settings().level;
             let begin = self.begin(identity, mismatch.is_some());
             let (running, mut stderr) = match cancelled.run_until_cancelled(begin).await? {
-                (Ok(running), stderr, unusable) => {
-                    mismatch = unusable.map(StandbyMismatch::Fails).or(mismatch);
-                    (running, stderr)
+                Ok((running, standby)) => {
+                    mismatch = standby.unusable.map(StandbyMismatch::Fails).or(mismatch);
+                    (running, standby.stderr)
                 }
-                (Err(failure), ..) => return Some(Err(failure)),
+                Err(failure) => return Some(Err(failure)),
             };
             let limit = self.limit();
             let prove = timeout(limit, self.prove(&running, probe));
@@ -260,37 +260,24 @@ impl Candidate {
         self.context.spec.timeouts.start * 2u32.pow(self.timed_out_starts.min(MAX_DOUBLINGS))
     }
 
-    /// Opens the link, or starts the process: a standby if there is one and `cold` is false. Also returns the stderr of the
-    /// standby, or the reason for which it could not be used.
+    /// Opens the link, or starts the process: a standby if there is one and `cold` is false.
     async fn begin(
         &self,
         identity: Identity,
         cold: bool,
-    ) -> (
-        Result<RunningGeneration, Failure>,
-        Option<StderrBuffer>,
-        Option<String>,
-    ) {
+    ) -> Result<(RunningGeneration, StandbyUse), Failure> {
         let (context, number, client) = (&self.context, self.number, self.client.clone());
         if let Some(address) = &context.spec.remote {
-            return (
-                remote::start(context, address, number, client, identity),
-                None,
-                None,
-            );
+            let running = remote::start(context, address, number, client, identity)?;
+            return Ok((running, StandbyUse::default()));
         }
         if let Some(address) = &context.spec.listens {
-            let started = http_process::start(self, address, identity);
-            return (started.await, None, None);
+            return http_process::start(self, address, identity, cold).await;
         }
-        let started = self.shared.warm.start(&context.spec, number, cold).await;
-        let StartedProcess {
-            child,
-            stderr,
-            unusable,
-        } = started;
-        let running = process::start(context, number, child, client, identity);
-        (running, stderr, unusable)
+        let warm = &self.shared.warm;
+        let started = warm.start(&context.spec, None, number, cold).await;
+        let running = process::start(context, number, started.child, client, identity)?;
+        Ok((running, started.standby))
     }
 
     /// Releases the stderr output of a standby, and reports why a standby was unusable.

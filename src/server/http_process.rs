@@ -27,8 +27,10 @@ use crate::config::ProcessAddress;
 use crate::event::Failure;
 use crate::transport::http::{HttpLink, LinkError};
 use crate::transport::listening_ports::{all_listen_on, listening_sockets, listens_on};
+use crate::warm::StandbyUse;
 pub(super) use address_search::AddressSearch;
 use address_search::late;
+use process_choice::ChosenProcess;
 
 /// Interval at which the port is tried.
 const TRY_INTERVAL: Duration = Duration::from_millis(10);
@@ -52,17 +54,22 @@ pub(crate) enum ProcessDemand {
     New,
 }
 
-/// Links the generation to a process on its port and starts the tasks that read its messages. Its end is reported as
-/// [`Report::Ended`](super::report::Report::Ended).
+/// Links the generation to a process on its port, a standby only if `cold` is false, and starts the tasks that read its
+/// messages. Its end is reported as [`Report::Ended`](super::report::Report::Ended).
 pub(super) async fn start(
     candidate: &Candidate,
     address: &ProcessAddress,
     identity: Identity,
-) -> Result<RunningGeneration, Failure> {
+    cold: bool,
+) -> Result<(RunningGeneration, StandbyUse), Failure> {
     let since = Instant::now();
     let (context, number) = (&candidate.context, candidate.number);
     let failed = |reason: String| Failure::new(number, format!("cannot be started: {reason}"));
-    let (process, demand) = process_choice::process_for(candidate, address).await?;
+    let ChosenProcess {
+        process,
+        demand,
+        standby,
+    } = process_choice::process_for(candidate, address, cold).await?;
     let remote = address.on_port(process.port);
     let remote = remote.map_err(|error| failed(error.to_string()))?;
     let resources = &context.resources;
@@ -86,17 +93,19 @@ pub(super) async fn start(
     };
     let reader = LinkReader::new(context, &connection, Some(exit));
     tokio::spawn(reader.run(link.clone(), incoming, end.ended(of_instance)));
-    Ok(RunningGeneration {
+    let backend = Backend::HttpProcess(HttpProcess {
+        process,
+        link: LinkGuard(link),
+        address: address.clone(),
+        demand,
+        instance,
+    });
+    let running = RunningGeneration {
         connection,
-        backend: Backend::HttpProcess(HttpProcess {
-            process,
-            link: LinkGuard(link),
-            address: address.clone(),
-            demand,
-            instance,
-        }),
+        backend,
         since,
-    })
+    };
+    Ok((running, standby))
 }
 
 /// Link to a process, which ends before the process, or with it.
@@ -324,13 +333,14 @@ mod tests {
 
     use tokio::net::TcpSocket;
 
-    use super::process_choice::free_port;
     use super::*;
+    use crate::transport::process_port::ProcessPort;
 
     #[cfg(unix)]
     #[tokio::test]
     async fn a_connection_to_itself_is_recognised() {
-        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, free_port().unwrap()));
+        let port = ProcessPort::reserve().unwrap().release();
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
         let socket = TcpSocket::new_v4().unwrap();
         socket.bind(address).unwrap();
         let stream = socket.connect(address).await.unwrap();

@@ -1,6 +1,9 @@
 //! Spawns, observes and stops one child process. The child leads its own process group; however it ends, no process of
 //! that group survives, and none at all that a server over HTTP has started. Hands out the raw ends of the pipes and
 //! does not interpret their data.
+//!
+//! A server over HTTP does not use stdout for messages: its stdout and stderr are one pipe, whose lines are stderr lines.
+//! All processes that it starts end with it, also in sessions of their own: one of them may have its port.
 
 use std::fmt;
 use std::io;
@@ -44,34 +47,25 @@ pub(crate) fn spawn(
     spawn_with_stderr(spec, stderr_events(spec, generation, events), reaper)
 }
 
-/// Like [`spawn`], for a process that does not use stdout for messages: its stdout and stderr are one pipe, whose lines
-/// are stderr lines. All processes that it starts end with it, also in sessions of their own: one of them may have its
-/// port.
-pub(crate) fn spawn_logging(
-    spec: &ServerSpec,
-    generation: u64,
-    events: &EventSender,
-    reaper: &Reaper,
-) -> Result<Child, SpawnError> {
-    let pipes = Pipes::open(stderr_events(spec, generation, events)).and_then(Pipes::joined);
-    start(spec, pipes, Reach::Tree, reaper)
-}
-
 /// Like [`spawn`], but passes each stderr line to `on_line`.
 pub(crate) fn spawn_with_stderr(
     spec: &ServerSpec,
     on_line: impl FnMut(String) + Send + 'static,
     reaper: &Reaper,
 ) -> Result<Child, SpawnError> {
-    start(spec, Pipes::open(on_line), Reach::Group, reaper)
-}
-
-fn start(
-    spec: &ServerSpec,
-    pipes: io::Result<Pipes>,
-    reach: Reach,
-    reaper: &Reaper,
-) -> Result<Child, SpawnError> {
+    let serves_http = spec.listens.is_some();
+    let pipes = Pipes::open(on_line).and_then(|pipes| {
+        if serves_http {
+            pipes.joined()
+        } else {
+            Ok(pipes)
+        }
+    });
+    let reach = if serves_http {
+        Reach::Tree
+    } else {
+        Reach::Group
+    };
     let program = resolve::program_of(spec)?;
     let mut command = resolve::command_in(spec, &program)?;
     command.args(&spec.args);

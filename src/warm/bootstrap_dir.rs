@@ -41,8 +41,13 @@ pub(super) struct BootstrapDir {
 }
 
 impl BootstrapDir {
-    /// Creates the folder at `path`, which must not exist.
-    pub(super) fn new(path: PathBuf, spec: &ServerSpec, launch: &Launch) -> io::Result<Self> {
+    /// Creates the folder at `path`, which must not exist, for a start with these settings and this port.
+    pub(super) fn new(
+        path: PathBuf,
+        spec: &ServerSpec,
+        port: Option<u16>,
+        launch: &Launch,
+    ) -> io::Result<Self> {
         private_files::new_folder(&path)?;
         let Launch {
             runtime,
@@ -67,6 +72,9 @@ impl BootstrapDir {
         folder.write("words", words)?;
         if let Some(original) = original(runtime, spec) {
             folder.write("original", original.as_encoded_bytes())?;
+        }
+        if let Some(port) = port {
+            folder.write("port", port.to_string())?;
         }
         folder.write("log", "")?;
         folder.write("claim", "")?;

@@ -13,13 +13,12 @@ use super::bootstrap_dir::BootstrapDir;
 use super::load_log::REPORT_TIMEOUT;
 use super::pool::{StandbyPermit, StandbyPool};
 use super::preload_list::PreloadList;
-use super::standby::{Standby, StandbyError, StandbyStage};
-use super::stderr_buffer::StderrBuffer;
+use super::standby::{ResumedStandby, Standby, StandbyError, StandbyStage};
 use super::{SECOND_STANDBY_TIME, StandbyCost, WarmReload};
 use crate::config::ServerSpec;
 use crate::event::Event;
 use crate::lock::locked;
-use crate::transport::child::Child;
+use crate::transport::process_port::ProcessPort;
 
 /// Time after which output of a process has arrived.
 const OUTPUT_DELAY: Duration = Duration::from_millis(20);
@@ -112,7 +111,7 @@ impl Slot {
     pub(super) async fn hand_over(
         mut self,
         limit: Duration,
-    ) -> Option<Result<(Child, StderrBuffer, BootstrapDir), StandbyError>> {
+    ) -> Option<Result<ResumedStandby, StandbyError>> {
         self.signals.hand_over.cancel();
         let standby = self.task.take()?.await.ok()??;
         let resumed = timeout(limit, standby.resume()).await;
@@ -186,10 +185,15 @@ impl StandbyRequest {
         let stamp = spawn_blocking(move || stamping.stamp()).await.ok()?;
         let owner = Arc::as_ptr(&self.warm).addr();
         let permit = self.pool.reserve(owner, self.saved, &signals.stop)?;
-        let (warm, spec) = (&self.warm, &self.spec);
-        let folder = warm.folder(spec)?;
+        let warm = &self.warm;
+        let port = self.spec.listens.as_ref().map(ProcessPort::of);
+        let port = port.transpose().ok()?;
+        let number = port.as_ref().map(ProcessPort::number);
+        let spec = self.spec.of_start(number);
+        let folder = warm.folder(&spec, number)?;
         match Standby::start(
-            spec,
+            &spec,
+            port,
             folder,
             preload_list,
             stamp,

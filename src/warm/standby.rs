@@ -13,6 +13,7 @@ use crate::config::ServerSpec;
 use crate::event::EventSender;
 use crate::file_identity::DirectoryIdentity;
 use crate::transport::child::{Child, spawn_with_stderr};
+use crate::transport::process_port::ProcessPort;
 use crate::transport::process_table::resident_memory;
 use crate::transport::reaper::Reaper;
 
@@ -46,6 +47,8 @@ pub(super) enum StandbyStage {
 pub(super) struct Standby {
     child: Child,
     folder: BootstrapDir,
+    /// Port on which it is to serve HTTP.
+    port: Option<ProcessPort>,
     preload_list: PreloadList,
     /// State of the packages before the start of the process.
     stamp: Stamp,
@@ -64,10 +67,22 @@ pub(super) struct Standby {
     pid: Option<u32>,
 }
 
+/// Former standby, which runs its command.
+#[derive(Debug)]
+pub(super) struct ResumedStandby {
+    pub(super) child: Child,
+    pub(super) stderr: StderrBuffer,
+    pub(super) folder: BootstrapDir,
+    /// Port on which it serves HTTP.
+    pub(super) port: Option<u16>,
+}
+
 impl Standby {
-    /// Starts the process with `folder`; `stamp` must be the stamp of `preload_list` from before.
+    /// Starts the process with `folder`, and on `port` if it serves HTTP; `stamp` must be the stamp of `preload_list` from
+    /// before.
     pub(super) fn start(
         spec: &ServerSpec,
+        port: Option<ProcessPort>,
         folder: BootstrapDir,
         preload_list: PreloadList,
         stamp: Stamp,
@@ -83,6 +98,7 @@ impl Standby {
         Ok(Self {
             child,
             folder,
+            port,
             preload_list,
             stamp,
             cwd: spec.cwd.clone(),
@@ -154,9 +170,7 @@ impl Standby {
     }
 
     /// Makes the process run its command. From then on the process equals one from a plain start.
-    pub(super) async fn resume(
-        mut self,
-    ) -> Result<(Child, StderrBuffer, BootstrapDir), StandbyError> {
+    pub(super) async fn resume(mut self) -> Result<ResumedStandby, StandbyError> {
         self.wait_for_stage(StandbyStage::Ready).await?;
         let (preload_list, stamp) = (self.preload_list.clone(), self.stamp.clone());
         let same = tokio::task::spawn_blocking(move || preload_list.stamp() == stamp);
@@ -164,9 +178,15 @@ impl Standby {
             return Err(StandbyError::Outdated);
         }
         self.check_silent()?;
+        let port = self.port.take().map(ProcessPort::release);
         self.send(b'g')?;
         self.wait_for_stage(StandbyStage::Running).await?;
-        Ok((self.child, self.stderr, self.folder))
+        Ok(ResumedStandby {
+            child: self.child,
+            stderr: self.stderr,
+            folder: self.folder,
+            port,
+        })
     }
 
     /// Returns an error if the process has written anything while it loaded packages.

@@ -5,14 +5,11 @@ use std::time::{Duration, SystemTime};
 
 use tokio::time::{self, sleep, timeout, timeout_at};
 
-use super::bootstrap_dir::BootstrapDir;
 use super::slot::Slot;
-use super::standby::StandbyError;
-use super::stderr_buffer::StderrBuffer;
+use super::standby::{ResumedStandby, StandbyError};
 use super::{FAILURES, QUIET, WarmReload};
 use crate::config::ServerSpec;
 use crate::lock::locked;
-use crate::transport::child::Child;
 
 /// Maximum interval of saves in quick succession: after such a save, the next one is worth waiting for.
 const MAX_FLURRY: Duration = Duration::from_millis(150);
@@ -23,7 +20,7 @@ impl WarmReload {
     pub(super) async fn prepared_start(
         self: &Arc<Self>,
         spec: &Arc<ServerSpec>,
-    ) -> Option<Result<(Child, StderrBuffer, BootstrapDir), StandbyError>> {
+    ) -> Option<Result<ResumedStandby, StandbyError>> {
         let now = time::Instant::now();
         let mut reserved = ReservedStandby::new(self, spec);
         let slot = reserved.slot.as_ref()?;

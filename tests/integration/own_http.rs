@@ -4,6 +4,8 @@ mod addresses;
 mod examples;
 mod raw;
 mod self_reloading;
+#[cfg(unix)]
+mod warm;
 
 use std::ffi::OsString;
 use std::net::TcpListener;

@@ -1,6 +1,6 @@
 //! Process behind a generation that is linked by HTTP: one that runs already, if it meets the demand, or a new one.
 
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use tokio::task::spawn_blocking;
@@ -16,16 +16,31 @@ use crate::event::{Event, Failure};
 use crate::lock::locked;
 use crate::transport::child;
 use crate::transport::listening_ports::{listening_sockets, own_sockets};
+use crate::transport::process_port::ProcessPort;
+use crate::warm::{StandbyUse, StartedProcess};
 
-/// Returns a process for the candidate, and the demand that it meets; `New` if it was started for the candidate.
+/// Process behind a generation.
+pub(super) struct ChosenProcess {
+    pub(super) process: Arc<ServingProcess>,
+    /// Demand that it meets; `New` if it was started for the generation.
+    pub(super) demand: ProcessDemand,
+    pub(super) standby: StandbyUse,
+}
+
+/// Returns a process for the candidate. It is a standby only if there is one and `cold` is false.
 pub(super) async fn process_for(
     candidate: &Candidate,
     address: &ProcessAddress,
-) -> Result<(Arc<ServingProcess>, ProcessDemand), Failure> {
-    match living(candidate).await {
-        Some(process) => Ok((process, candidate.demand)),
-        None => Ok((spawn(candidate, address).await?, ProcessDemand::New)),
+    cold: bool,
+) -> Result<ChosenProcess, Failure> {
+    if let Some(process) = living(candidate).await {
+        return Ok(ChosenProcess {
+            process,
+            demand: candidate.demand,
+            standby: StandbyUse::default(),
+        });
     }
+    spawn(candidate, address, cold).await
 }
 
 /// Returns the process that runs already if it can meet the demand; otherwise ends it.
@@ -46,21 +61,67 @@ async fn living(candidate: &Candidate) -> Option<Arc<ServingProcess>> {
     None
 }
 
-/// Starts a process on a port. One that reloads itself is kept for later generations.
+/// Starts a process on a port. One that reloads itself is kept for later generations, and has no standby.
 async fn spawn(
     candidate: &Candidate,
     address: &ProcessAddress,
-) -> Result<Arc<ServingProcess>, Failure> {
+    cold: bool,
+) -> Result<ChosenProcess, Failure> {
     let (context, number) = (&candidate.context, candidate.number);
+    let (resources, spec) = (&context.resources, &context.spec);
     let failed = |reason: String| Failure::new(number, format!("cannot be started: {reason}"));
-    let port = match address.fixed_port() {
-        Some(port) => port,
-        None => free_port().map_err(|error| failed(format!("no port is free: {error}")))?,
-    };
-    let remote = address.on_port(port);
+    let port = ProcessPort::of(address);
+    let port = port.map_err(|error| failed(format!("no port is free: {error}")))?;
+    let remote = address.on_port(port.number());
     let remote = remote.map_err(|error| failed(error.to_string()))?;
     let host = remote.url.host_str().unwrap_or("127.0.0.1").to_owned();
-    if accepts(&host, port).await {
+    check(context, address, number, &host, port.number()).await?;
+    let watcher = own_watcher(spec);
+    let started = if watcher.is_some() {
+        let port = port.release();
+        let spec = spec.on_port(port);
+        StartedProcess {
+            child: child::spawn(&spec, number, &resources.events, &resources.reaper),
+            port: Some(port),
+            standby: StandbyUse::default(),
+        }
+    } else {
+        let warm = &candidate.shared.warm;
+        warm.start(spec, Some(port), number, cold).await
+    };
+    let child = started.child;
+    let child = child.map_err(|error| spawn_failure(number, &error))?;
+    resources.events.send(Event::Spawned {
+        server: spec.name.clone(),
+        generation: number,
+        pid: child.pid(),
+    });
+    if number == 1 {
+        tell_reload(context, address, watcher.as_ref());
+    }
+    let port = started.port.unwrap_or_default();
+    let process = ServingProcess::new(child, spec.clone(), host, port, watcher.as_ref());
+    let process = Arc::new(process);
+    if watcher.is_some() {
+        *locked(&candidate.shared.kept_process) = Some(process.clone());
+    }
+    Ok(ChosenProcess {
+        process,
+        demand: ProcessDemand::New,
+        standby: started.standby,
+    })
+}
+
+/// Returns the failure of generation `number` if its process could not listen on this port.
+async fn check(
+    context: &ServerContext,
+    address: &ProcessAddress,
+    number: u64,
+    host: &str,
+    port: u16,
+) -> Result<(), Failure> {
+    let failed = |reason: String| Failure::new(number, format!("cannot be started: {reason}"));
+    if accepts(host, port).await {
         let (owner, advice) = owner(port).await;
         return Err(Failure {
             advice: Some(advice),
@@ -77,25 +138,7 @@ async fn spawn(
             ..failed("its `env` sets PORT, so that it does not get the port of `url`".to_owned())
         });
     }
-    let watcher = own_watcher(&context.spec);
-    let (resources, spec) = (&context.resources, context.spec.on_port(port));
-    let child = child::spawn_logging(&spec, number, &resources.events, &resources.reaper);
-    let child = child.map_err(|error| spawn_failure(number, &error))?;
-    resources.events.send(Event::Spawned {
-        server: context.spec.name.clone(),
-        generation: number,
-        pid: child.pid(),
-    });
-    if number == 1 {
-        tell_reload(context, address, watcher.as_ref());
-    }
-    let spec = context.spec.clone();
-    let process = ServingProcess::new(child, spec, host, port, watcher.as_ref());
-    let process = Arc::new(process);
-    if watcher.is_some() {
-        *locked(&candidate.shared.kept_process) = Some(process.clone());
-    }
-    Ok(process)
+    Ok(())
 }
 
 /// Notes how a save is loaded, unless by a new process beside the old one.
@@ -140,10 +183,4 @@ async fn owner(port: u16) -> (&'static str, String) {
         "another process",
         format!("stop that process, or {own_ports}"),
     )
-}
-
-/// Returns a port on which nothing listens at the moment.
-pub(super) fn free_port() -> std::io::Result<u16> {
-    let socket = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
-    Ok(socket.local_addr()?.port())
 }

@@ -5,6 +5,7 @@ the first in PYTHONPATH. Files in the folder:
 
     words       last words of the server process's command line, each followed by a NUL
     original    previous value of PYTHONPATH; missing if it was not set
+    port        port of a process that serves HTTP
     claim       the process that removes it is the server process
     log         notes: imported modules with their locations, opened files; its removal ends the notes
     learned     log of an earlier process; only for a standby
@@ -34,6 +35,10 @@ INSTALLED = tuple(os.path.join(path, "") for path in [STANDARD, *PACKAGES])
 AUDITED = frozenset(["open", "os.putenv", "os.unsetenv", "os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.link", "os.symlink"])
 # Maximum number of noted files per process.
 NOTED = 1000
+
+
+# Texts that differ between starts: the mark by which the proxy finds the process, and its port.
+OF_START = []
 
 
 class Unfit(BaseException):

@@ -172,6 +172,7 @@ def main():
     if not right:
         return own_sitecustomize()
     restore_environment()
+    OF_START[:] = filter(None, [os.environ.get("MCP_PROXY_GUARD"), read("port")])
     imports = Imports()
     imports.write("#interpreter\t%s\n" % sys.executable)
     imports.write("#interpreter\t%s\n" % os.path.join(sys.prefix, "pyvenv.cfg"))

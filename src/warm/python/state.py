@@ -164,6 +164,9 @@ def digest(parts):
         "the import hooks": [[plain(it) for it in hooks] for hooks in parts["the import hooks"]],
         "warning filters": [tuple(getattr(it, "pattern", getattr(it, "__qualname__", it)) for it in each) for each in parts["warning filters"]],
     }
-    return _imp.source_hash(0, repr(sorted(parts.items())).encode("utf-8", "backslashreplace")).hex()
+    text = repr(sorted(parts.items()))
+    for of_start in OF_START:
+        text = text.replace(of_start, "")
+    return _imp.source_hash(0, text.encode("utf-8", "backslashreplace")).hex()
 
 

@@ -12,11 +12,11 @@ use crate::harness::{
 };
 
 /// Place of the code that answers requests before the server does.
-const HOOK: &str = "    return False";
+pub(super) const HOOK: &str = "    return False";
 
 /// Returns a project with the server, whose hook is replaced by `code`, and a command that starts it on `port`.
 #[track_caller]
-fn project(code: &str, port: &str) -> (Project, Vec<OsString>) {
+pub(super) fn project(code: &str, port: &str) -> (Project, Vec<OsString>) {
     let project = Project::new();
     project.copy("fixtures/servers/raw_http.py", "raw_http.py");
     project.edit("raw_http.py", HOOK, code);
@@ -36,7 +36,12 @@ fn serve(code: &str, url: &str, options: &[&str]) -> Served {
 }
 
 #[track_caller]
-fn serve_by(project: Project, words: Vec<OsString>, url: &str, options: &[&str]) -> Served {
+pub(super) fn serve_by(
+    project: Project,
+    words: Vec<OsString>,
+    url: &str,
+    options: &[&str],
+) -> Served {
     let options = [&["--watch", "*.py"][..], options].concat();
     let served = Served::start(project, words, url, &options);
     served.peer.initialize(&initialize_params());
@@ -57,7 +62,7 @@ fn facts(answer: &Message) -> Value {
 }
 
 #[track_caller]
-fn call(served: &Served, tool: &str) -> Value {
+pub(super) fn call(served: &Served, tool: &str) -> Value {
     facts(&served.peer.call(tool, &json!({})))
 }
 
