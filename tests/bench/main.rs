@@ -27,7 +27,7 @@ use rows::Bench;
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let outcome = match args.first().map(String::as_str) {
-        Some("serve") => return fake_server::run(args.get(1).map(String::as_str)),
+        Some("serve") => return fake_server::run(&args[1..]),
         Some("pipe") => pipe::run(&args[1..]).map_err(Into::into),
         Some("echo") => http::echo().map_err(Into::into),
         Some("answer") => http::remote().map_err(Into::into),

@@ -30,6 +30,8 @@ struct Kind {
     fault: &'static str,
     /// As many processes there are once all is quiet.
     processes: usize,
+    /// Whether it serves HTTP, on a port that is its last argument.
+    over_http: bool,
 }
 
 /// Ready in two milliseconds; its source is its script.
@@ -42,6 +44,18 @@ const FAKE: Kind = Kind {
     broken: r#"{"mark": "#,
     fault: "script.json: EOF while parsing",
     processes: 1,
+    over_http: false,
+};
+
+/// The same over HTTP, by which answers have no order: a call in flight is a test of its own elsewhere.
+const HTTP: Kind = Kind {
+    text: |version| json!({"eras": ["legacy"], "mark": format!("v{version}")}).to_string(),
+    late: |version| {
+        let mark = format!("v{version}");
+        json!({"eras": ["legacy"], "mark": mark, "start_delay_ms": 10000}).to_string()
+    },
+    over_http: true,
+    ..FAKE
 };
 
 /// The slowest to start, and so with a process that is prepared for the next save.
@@ -55,6 +69,7 @@ const FASTMCP: Kind = Kind {
     broken: "from fastmcp import (",
     fault: "SyntaxError: '(' was never closed",
     processes: 2,
+    over_http: false,
 };
 
 /// Prepared as well.
@@ -73,6 +88,7 @@ const NODE: Kind = Kind {
     broken: "import { x } from;",
     fault: "SyntaxError: Unexpected token ';'",
     processes: 2,
+    over_http: false,
 };
 
 #[cfg(unix)]
@@ -155,6 +171,30 @@ hold_for! {
     a_server_that_starts_at_once: FAKE;
 }
 
+mod a_server_over_http {
+    use super::*;
+
+    #[test]
+    fn a_steady_stream_of_calls_survives_every_save() {
+        steady_stream(&HTTP);
+    }
+
+    #[test]
+    fn a_broken_save_is_told_and_the_fix_is_live() {
+        broken_save(&HTTP);
+    }
+
+    #[test]
+    fn a_save_while_new_code_starts_leads_to_another_start() {
+        save_while_starting(&HTTP);
+    }
+
+    #[test]
+    fn a_flurry_of_saves_ends_on_the_last() {
+        flurry(&HTTP);
+    }
+}
+
 #[cfg(unix)]
 hold_for! {
     a_prepared_python_server: FASTMCP;
@@ -179,8 +219,13 @@ impl Session {
             symlink(modules, project.path("node_modules")).unwrap();
         }
         let log = Log::new();
-        let command: [OsString; 2] = [(kind.program)().into(), kind.source.into()];
-        let proxy = Proxy::dev(command).options(["--watch", kind.source, "--meta-tools", "none"]);
+        let mut command: Vec<OsString> = vec![(kind.program)().into(), kind.source.into()];
+        let mut options = vec!["--watch", kind.source, "--meta-tools", "none"];
+        if kind.over_http {
+            command.push("{port}".into());
+            options.extend(["--url", "http://127.0.0.1:{port}/mcp"]);
+        }
+        let proxy = Proxy::dev(command).options(options);
         let peer = log.written_by(proxy).within(&project).spawn();
         peer.initialize(&initialize_params()).result();
         Self {
@@ -280,6 +325,7 @@ fn steady_stream(kind: &'static Kind) {
     // One answer more than calls: that of `initialize`.
     eventually(DEADLINE, || session.peer.count(is_answer) > calls.len());
     assert_eq!(session.mark(), "v5");
+    session.until_quiet();
 
     let mut answers: HashMap<String, Vec<Message>> = HashMap::new();
     for message in session.peer.lines_since(0).into_iter().filter(is_answer) {
