@@ -169,6 +169,24 @@ impl Drop for EverythingProject {
     }
 }
 
+/// Creates a project with an everything-server over HTTP on the port `{port}`; returns it with the server's command. The
+/// file to edit is `server.py`.
+#[track_caller]
+pub(crate) fn everything_project_over_http() -> (Project, Vec<OsString>) {
+    let project = Project::new();
+    project.write(
+        "server.py",
+        "import sys\nfrom mcp_everything_server.server import event_store, mcp\n\n\
+         mcp.run(\"streamable-http\", port=int(sys.argv[1]), event_store=event_store, retry_interval=100)\n",
+    );
+    let path = peers().join("python/.venv/everything");
+    let start = format!(
+        "import sys; sys.path.insert(0, {:?}); import runpy; runpy.run_path('server.py', run_name='__main__')",
+        path.display().to_string()
+    );
+    (project, everything(&["-c", &start, "{port}"]))
+}
+
 /// Everything-server at an address of its own. Dropping it ends the process.
 pub(crate) struct Everything {
     process: Child,
