@@ -6,7 +6,7 @@ use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::process::{Child, Command, Stdio};
 use std::thread;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::body::Bytes;
@@ -19,6 +19,8 @@ use super::process;
 use super::rows::{Bench, CALLS, ROUNDS, Variant};
 use super::table::{Compare, quantile};
 
+/// A server that does not listen for so long hangs.
+const LIFE: Duration = Duration::from_secs(60);
 /// Clients at a time where many are.
 const MANY: usize = 64;
 const MODERN: &str = r#""_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientCapabilities":{}}"#;
@@ -132,13 +134,47 @@ impl Site {
     /// Asked by one client that has a session.
     pub(crate) fn legacy(command: &mut Command) -> io::Result<Self> {
         let mut site = Self::start(command)?;
-        let hello = r#"{"jsonrpc":"2.0","id":0,"method":"initialize","params":{"protocolVersion":"2025-06-18","capabilities":{},"clientInfo":{"name":"bench","version":"1"}}}"#;
-        let mut client = Client::to(&site)?;
-        client.post(hello.as_bytes())?;
-        site.headers = format!("Mcp-Session-Id: {}\r\n", client.session);
-        let mut client = Client::to(&site)?;
-        client.post(br#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#)?;
+        site.introduce()?;
         Ok(site)
+    }
+
+    /// As [`legacy`](Self::legacy), for a command that serves on this port of this machine and need not tell that.
+    pub(crate) fn on_port(command: &mut Command, port: u16) -> io::Result<Self> {
+        let null = Stdio::null;
+        let child = command.stdin(null()).stdout(null()).stderr(null());
+        let child = child.spawn()?;
+        let mut site = Self {
+            child,
+            address: ([127, 0, 0, 1], port).into(),
+            headers: String::new(),
+            meta: "",
+        };
+        let begun = Instant::now();
+        while TcpStream::connect(site.address).is_err() {
+            if begun.elapsed() > LIFE {
+                return Err(io::Error::other("nothing listens"));
+            }
+            thread::sleep(Duration::from_millis(1));
+        }
+        site.introduce()?;
+        Ok(site)
+    }
+
+    fn introduce(&mut self) -> io::Result<()> {
+        let hello = r#"{"jsonrpc":"2.0","id":0,"method":"initialize","params":{"protocolVersion":"2025-06-18","capabilities":{},"clientInfo":{"name":"bench","version":"1"}}}"#;
+        let mut client = Client::to(self)?;
+        client.post(hello.as_bytes())?;
+        if !client.session.is_empty() {
+            self.headers = format!("Mcp-Session-Id: {}\r\n", client.session);
+        }
+        let mut client = Client::to(self)?;
+        client.post(br#"{"jsonrpc":"2.0","method":"notifications/initialized"}"#)
+    }
+
+    /// Asks for the tools.
+    pub(crate) fn list(&self) -> io::Result<()> {
+        let list = br#"{"jsonrpc":"2.0","id":1,"method":"tools/list","params":{}}"#;
+        Client::to(self)?.post(list)
     }
 
     pub(crate) fn pid(&self) -> u32 {

@@ -3,10 +3,12 @@
 //! `cargo bench` runs everything and prints one table, `cargo bench -- saves` only the saves. The variants take turns within each round and each
 //! figure is the median of its rounds, so that noise of the machine meets all of them; only ratios within one
 //! run mean anything. The server and the pipe are hidden modes of this same program: `overhead serve SCRIPT`,
-//! `overhead pipe PROGRAM ARGS…`, the floor of what comes by HTTP, `overhead echo`, and a remote server, `overhead answer`.
+//! `overhead pipe PROGRAM ARGS…` and `overhead pipe-to PORT`, the floor of what comes by HTTP, `overhead echo`, and a remote
+//! server, `overhead answer`.
 
 mod http;
 mod link;
+mod own_http;
 mod pipe;
 mod process;
 mod rest;
@@ -29,6 +31,7 @@ fn main() -> ExitCode {
     let outcome = match args.first().map(String::as_str) {
         Some("serve") => return fake_server::run(&args[1..]),
         Some("pipe") => pipe::run(&args[1..]).map_err(Into::into),
+        Some("pipe-to") => pipe_to(args.get(1)),
         Some("echo") => http::echo().map_err(Into::into),
         Some("answer") => http::remote().map_err(Into::into),
         _ => measure(args.iter().find(|arg| !arg.starts_with('-'))),
@@ -42,13 +45,18 @@ fn main() -> ExitCode {
     }
 }
 
+fn pipe_to(port: Option<&String>) -> Result<(), Box<dyn Error>> {
+    let port = port.ok_or("the port is missing")?.parse()?;
+    Ok(pipe::to_port(port)?)
+}
+
 type Step = fn(&mut Bench) -> io::Result<()>;
 
 /// Takes the steps, or only those in whose name `only` stands. A step that fails leaves its note; the figures of
 /// the others are shown all the same.
 fn measure(only: Option<&String>) -> Result<(), Box<dyn Error>> {
     let mut bench = Bench::new()?;
-    let steps: [(&str, Step); 13] = [
+    let steps: [(&str, Step); 15] = [
         ("the steady rows", Bench::steady),
         ("the pinned rows", Bench::pinned),
         ("the watched rows", Bench::watched),
@@ -60,7 +68,9 @@ fn measure(only: Option<&String>) -> Result<(), Box<dyn Error>> {
         ("the fleets", Bench::fleets),
         ("the HTTP rows", Bench::http),
         ("the remote rows", Bench::remote),
+        ("the rows of started servers over HTTP", Bench::own_http),
         ("the warm rows", Bench::warm),
+        ("the warm rows over HTTP", Bench::warm_http),
         ("the quick edits", Bench::quick),
     ];
     let mut failed = false;

@@ -1,7 +1,9 @@
-//! The floor: the least a process between client and server can do. Two blocking threads move bytes.
+//! The floor: the least a process between client and server can do. Two blocking threads move bytes, over pipes or over each
+//! connection to a port.
 
 use std::fs::File;
 use std::io::{self, Read, Write};
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::os::fd::AsFd;
 use std::process::{Command, Stdio};
 use std::thread;
@@ -21,6 +23,21 @@ pub(crate) fn run(command: &[String]) -> io::Result<()> {
     thread::spawn(move || copy(&mut stdin, &mut to_server));
     copy(&mut from_server, &mut stdout)?;
     child.wait().map(drop)
+}
+
+/// Tells its address, and moves bytes between it and this port until it is killed.
+pub(crate) fn to_port(port: u16) -> io::Result<()> {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+    writeln!(io::stderr(), "http://{}/mcp", listener.local_addr()?)?;
+    for client in listener.incoming() {
+        let mut ends = (client?, TcpStream::connect((Ipv4Addr::LOCALHOST, port))?);
+        ends.0.set_nodelay(true)?;
+        ends.1.set_nodelay(true)?;
+        let mut others = (ends.0.try_clone()?, ends.1.try_clone()?);
+        thread::spawn(move || copy(&mut ends.0, &mut ends.1));
+        thread::spawn(move || copy(&mut others.1, &mut others.0));
+    }
+    Ok(())
 }
 
 fn copy(from: &mut impl Read, to: &mut impl Write) -> io::Result<()> {

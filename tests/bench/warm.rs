@@ -4,11 +4,13 @@
 use std::fs;
 use std::io;
 use std::os::unix::fs::symlink;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+use super::http::Site;
 use super::link::Link;
+use super::own_http::{URL, free_port};
 use super::rows::{Bench, Variant};
 use super::table::Compare;
 
@@ -94,6 +96,49 @@ mcp.run('stdio')
     },
 ];
 
+const HTTP_KINDS: [Kind; 2] = [
+    Kind {
+        name: "FastMCP over HTTP",
+        source: "fast_http.py",
+        text: "import sys
+from fastmcp import FastMCP
+mcp = FastMCP('x')
+@mcp.tool(name='tool-0000')
+def tool(text: str) -> str:
+    return text
+mcp.run('http', port=int(sys.argv[1]), stateless_http=True, json_response=True, show_banner=False)
+",
+        command: &["python", "fast_http.py", "{port}"],
+    },
+    Kind {
+        name: "TS v1, express",
+        source: "express.mjs",
+        text: "import { McpServer } from '@modelcontextprotocol/sdk/server/mcp.js';
+import { StreamableHTTPServerTransport } from '@modelcontextprotocol/sdk/server/streamableHttp.js';
+import express from 'express';
+import { z } from 'zod';
+const app = express();
+app.use(express.json());
+app.post('/mcp', async (request, response) => {
+    const server = new McpServer({ name: 'x', version: '1' });
+    server.registerTool('tool-0000', { inputSchema: { text: z.string() } }, async () => ({ content: [] }));
+    const transport = new StreamableHTTPServerTransport({ enableJsonResponse: true });
+    await server.connect(transport);
+    await transport.handleRequest(request, response, request.body);
+});
+app.all('/mcp', (_, response) => response.status(405).end());
+app.listen(Number(process.argv[2]), '127.0.0.1');
+",
+        command: &["node", "express.mjs", "{port}"],
+    },
+];
+
+impl Kind {
+    fn serves_http(&self) -> bool {
+        self.command.contains(&"{port}")
+    }
+}
+
 impl Bench {
     /// From the last save to its tool's being listed.
     pub(crate) fn warm(&mut self) -> io::Result<()> {
@@ -103,6 +148,11 @@ impl Bench {
     /// As [`warm`](Self::warm), for a server that is saved again before the next process can be ready.
     pub(crate) fn quick(&mut self) -> io::Result<()> {
         self.reloads(&KINDS[..1], &QUICK)
+    }
+
+    /// As [`warm`](Self::warm), for single saves of servers over HTTP.
+    pub(crate) fn warm_http(&mut self) -> io::Result<()> {
+        self.reloads(&HTTP_KINDS, &FLURRIES[..1])
     }
 
     fn reloads(&mut self, kinds: &[Kind], flurries: &[(usize, u64)]) -> io::Result<()> {
@@ -138,7 +188,7 @@ impl Bench {
     fn reload(
         &mut self,
         kind: &Kind,
-        command: &[std::path::PathBuf],
+        command: &[PathBuf],
         (edits, apart): (usize, u64),
         options: &[&str],
     ) -> io::Result<()> {
@@ -173,17 +223,16 @@ impl Bench {
             kind.source,
             "--log",
         ]);
-        proxy.arg(&log).args(options).arg("--").args(command);
+        proxy.arg(&log).args(options);
+        if kind.serves_http() {
+            proxy.args(["--url", URL]);
+        }
+        proxy.arg("--").args(command);
         let mut link = Link::open(&mut proxy)?;
         listed(&mut link, 0)?;
         let mut figures = Vec::new();
         for round in 1..=ROUNDS {
-            let start = Instant::now();
-            let mut own = Command::new(&command[0]);
-            let mut own = Link::open(own.args(&command[1..]).current_dir(self.path("")))?;
-            own.request("tools/list", "{}")?;
-            figures.push((Variant::Direct, start.elapsed()));
-            drop(own);
+            figures.push((Variant::Direct, self.start_alone(kind, command)?));
             until_prepared(&log, options.is_empty())?;
             for edit in 1..=edits {
                 write(round * 100 + edit)?;
@@ -203,6 +252,25 @@ impl Bench {
                 .add(variant, time.as_secs_f64() * 1e3);
         }
         Ok(())
+    }
+
+    /// Starts a server and asks for its tools; returns how long that takes.
+    fn start_alone(&self, kind: &Kind, command: &[PathBuf]) -> io::Result<Duration> {
+        let mut own = Command::new(&command[0]);
+        own.current_dir(self.path(""));
+        if kind.serves_http() {
+            let port = free_port()?;
+            own.args(&command[1..command.len() - 1]);
+            own.arg(port.to_string());
+            let start = Instant::now();
+            let site = Site::on_port(&mut own, port)?;
+            site.list()?;
+            return Ok(start.elapsed());
+        }
+        let start = Instant::now();
+        let mut own = Link::open(own.args(&command[1..]))?;
+        own.request("tools/list", "{}")?;
+        Ok(start.elapsed())
     }
 }
 
