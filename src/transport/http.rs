@@ -31,6 +31,7 @@ use crate::config::is_loopback;
 use crate::error_chain;
 pub(crate) use link::HttpLink;
 pub(crate) use link_event::{Fate, LinkError, LinkEvent};
+use peer::PeerClients;
 
 /// Maximum number of redirects within a server's own origin.
 const REDIRECTS: usize = 5;
@@ -69,30 +70,50 @@ pub(crate) struct HttpClients {
     general: OnceLock<Client>,
     /// Uses no proxy server, since none can reach this machine's loopback interface.
     direct: OnceLock<Client>,
+    /// Like `direct`, with a new connection for each request.
+    unpooled: OnceLock<Client>,
 }
 
 impl HttpClients {
-    /// Returns the client for `url`.
-    fn client(&self, url: &Url) -> Result<Client, LinkError> {
-        let direct = is_loopback(url);
-        let shared = if direct { &self.direct } else { &self.general };
-        if let Some(client) = shared.get() {
-            return Ok(client.clone());
+    /// Returns the clients for `url`.
+    fn clients(&self, url: &Url) -> Result<PeerClients, LinkError> {
+        if !is_loopback(url) {
+            return Ok(PeerClients {
+                pooled: shared(&self.general, |builder| builder)?,
+                unpooled: None,
+            });
         }
-        let kept = [
-            StatusCode::TEMPORARY_REDIRECT,
-            StatusCode::PERMANENT_REDIRECT,
-        ];
-        let builder = client(move |status| kept.contains(&status))
-            .user_agent(concat!("mcp-proxy/", env!("CARGO_PKG_VERSION")))
-            .pool_idle_timeout(IDLE)
-            .tcp_keepalive(KEEPALIVE);
-        let builder = if direct { builder.no_proxy() } else { builder };
-        let built = builder
-            .build()
-            .map_err(|error| format!("cannot be reached: {}", causes(&error)))?;
-        Ok(shared.get_or_init(|| built).clone())
+        let pooled = shared(&self.direct, ClientBuilder::no_proxy)?;
+        let unpooled = shared(&self.unpooled, |builder| {
+            builder.no_proxy().pool_max_idle_per_host(0)
+        })?;
+        Ok(PeerClients {
+            pooled,
+            unpooled: Some(unpooled),
+        })
     }
+}
+
+/// Returns the client, which is built at first, with the settings of `configure`.
+fn shared(
+    client: &OnceLock<Client>,
+    configure: impl FnOnce(ClientBuilder) -> ClientBuilder,
+) -> Result<Client, LinkError> {
+    if let Some(client) = client.get() {
+        return Ok(client.clone());
+    }
+    let kept = [
+        StatusCode::TEMPORARY_REDIRECT,
+        StatusCode::PERMANENT_REDIRECT,
+    ];
+    let builder = self::client(move |status| kept.contains(&status))
+        .user_agent(concat!("mcp-proxy/", env!("CARGO_PKG_VERSION")))
+        .pool_idle_timeout(IDLE)
+        .tcp_keepalive(KEEPALIVE);
+    let built = configure(builder)
+        .build()
+        .map_err(|error| format!("cannot be reached: {}", causes(&error)))?;
+    Ok(client.get_or_init(|| built).clone())
 }
 
 /// Returns the proxy server that [`HttpClients`] uses for `url`, without its password; `None` for a direct connection.

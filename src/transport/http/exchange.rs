@@ -134,7 +134,8 @@ impl Exchange<'_> {
 
     async fn post(&self) -> Result<Response, ExchangeFailure> {
         let peer = &self.link.peer;
-        let sent = peer.send(peer.post(self.message)).await;
+        let is_busy = self.link.is_busy(usize::from(!self.message.is_listen()));
+        let sent = peer.send(peer.post(self.message, is_busy)).await;
         sent.map_err(|error| {
             let how = peer.unreachable(&error);
             if error.is_connect() {

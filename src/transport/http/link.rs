@@ -62,7 +62,7 @@ impl HttpLink {
         let (outgoing, lines) = mpsc::unbounded_channel();
         let (unnumbered, queue) = mpsc::unbounded_channel();
         let (incoming, received) = mpsc::channel(INCOMING_CAPACITY);
-        let peer = Peer::new(remote.clone(), clients.client(&remote.url)?);
+        let peer = Peer::new(remote.clone(), clients.clients(&remote.url)?);
         let inner = Arc::new(LinkInner {
             state: Arc::new(LinkState::new(peer, max_message, incoming)),
             outgoing,
@@ -263,7 +263,8 @@ impl LinkInner {
             return;
         }
         let peer = &self.state.peer;
-        let sent = timeout(ACCEPT_TIMEOUT, peer.send(peer.post(message))).await;
+        let post = peer.post(message, self.state.is_busy(0));
+        let sent = timeout(ACCEPT_TIMEOUT, peer.send(post)).await;
         match sent {
             Ok(Ok(response)) if response.status().is_success() => {
                 let has_more = !self.state.peer.is_modern() && !self.state.peer.has_one_stream();

@@ -109,6 +109,11 @@ impl LinkState {
         }
     }
 
+    /// Returns true if more than `own` requests await their answers.
+    pub(super) fn is_busy(&self, own: usize) -> bool {
+        MAX_CONCURRENT - self.permits.available_permits() > own
+    }
+
     /// Runs `task` until it finishes or the link is stopped.
     pub(super) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) -> AbortHandle {
         let stopped = self.stopped.clone();

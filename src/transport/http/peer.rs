@@ -5,7 +5,9 @@ use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use bytes::Bytes;
-use reqwest::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
+use reqwest::header::{
+    ACCEPT, ACCEPT_ENCODING, CONNECTION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue,
+};
 use reqwest::{Client, RequestBuilder, Response, StatusCode, Url};
 
 use super::cookies::Cookies;
@@ -84,9 +86,17 @@ impl OutgoingMessage {
     }
 }
 
+/// HTTP clients for one server.
+pub(super) struct PeerClients {
+    /// Reuses connections.
+    pub(super) pooled: Client,
+    /// Opens a connection for each request; `None` for a server that may be far away, where that takes long.
+    pub(super) unpooled: Option<Client>,
+}
+
 /// Server at an address.
 pub(super) struct Peer {
-    client: Client,
+    clients: PeerClients,
     /// Address; replaced while the path of a server is searched.
     remote: Mutex<Arc<Remote>>,
     session: Mutex<HttpSession>,
@@ -110,10 +120,10 @@ struct HttpSession {
 }
 
 impl Peer {
-    pub(super) fn new(remote: Remote, client: Client) -> Self {
+    pub(super) fn new(remote: Remote, clients: PeerClients) -> Self {
         Self {
             proxy_server: proxy_server(&remote.url),
-            client,
+            clients,
             remote: Mutex::new(Arc::new(remote)),
             session: Mutex::default(),
             cookies: Mutex::default(),
@@ -206,8 +216,10 @@ impl Peer {
         Ok(response)
     }
 
-    /// Builds the request that delivers a message to the server.
-    pub(super) fn post(&self, message: &OutgoingMessage) -> RequestBuilder {
+    /// Builds the request that delivers a message to the server. If the server is busy with other requests, the message
+    /// gets a connection of its own: a server whose only thread is blocked for seconds closes idle connections after that,
+    /// before it reads a request on them.
+    pub(super) fn post(&self, message: &OutgoingMessage, is_busy: bool) -> RequestBuilder {
         let mut headers = self.common(message.method != "initialize");
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         headers.insert(
@@ -221,7 +233,12 @@ impl Peer {
         }
         let url = self.endpoint.get().cloned();
         let url = url.unwrap_or_else(|| self.remote().url.clone());
-        let request = self.client.post(url);
+        let mut client = &self.clients.pooled;
+        if let (true, Some(unpooled)) = (is_busy, &self.clients.unpooled) {
+            headers.insert(CONNECTION, HeaderValue::from_static("close"));
+            client = unpooled;
+        }
+        let request = client.post(url);
         request.headers(headers).body(message.line.clone())
     }
 
@@ -233,13 +250,16 @@ impl Peer {
         if let Some(last) = last.and_then(|it| HeaderValue::from_str(it).ok()) {
             headers.insert(LAST_EVENT, last);
         }
-        self.client.get(self.remote().url.clone()).headers(headers)
+        self.clients
+            .pooled
+            .get(self.remote().url.clone())
+            .headers(headers)
     }
 
     /// Builds the request that ends the session, if one exists.
     pub(super) fn delete(&self) -> Option<RequestBuilder> {
         self.session_id()?;
-        let request = self.client.delete(self.remote().url.clone());
+        let request = self.clients.pooled.delete(self.remote().url.clone());
         Some(request.headers(self.common(true)))
     }
 

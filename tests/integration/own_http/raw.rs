@@ -155,6 +155,28 @@ fn a_crash_is_told_with_its_status_and_its_output() {
     assert_eq!(call(&served, "mark")["executed"], 1);
 }
 
+/// Ends a connection without an answer to a call of `mark` that is not the first request on it.
+const REUSE: &str = "    if message.get('params', {}).get('name') == 'mark' and getattr(handler, 'used', False):\n        \
+                     handler.close_connection = True\n        return True\n    handler.used = True\n    \
+                     return False";
+
+#[test]
+fn a_call_beside_another_has_a_connection_of_its_own() {
+    let served = serve(REUSE, OWN_PORT, &[]);
+    for round in 1..=2 {
+        let first = 3 * round - 2;
+        let waiting = [0, 1, 2].map(|it| begin_wait(&served, &format!("go{round}"), first + it));
+        for executed in 1..=3 {
+            let marked = call(&served, "mark");
+            assert_eq!(marked["executed"], 6 * (round - 1) + 3 + executed);
+        }
+        served.project.write(&format!("go{round}"), "");
+        for id in waiting {
+            facts(&served.peer.await_response(id));
+        }
+    }
+}
+
 #[test]
 fn a_server_is_asked_again_while_it_starts() {
     for (status, url) in [
