@@ -12,7 +12,7 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 
 use super::args::ServerArgs;
-use super::selection::{ServerSelection, not_started, run_visit};
+use super::selection::{ServerSelection, not_started, run_visit, unknown};
 use super::{CliError, EXIT_FAILURE, EXIT_INTERRUPTED, EXIT_OK, Global, print, print_exact};
 use crate::app::visit::{ServerVisit, Visit, VisitOutcome};
 use crate::config::{EraChoice, parse_arguments, parse_duration};
@@ -106,12 +106,12 @@ impl CheckArgs {
             .collect()
     }
 
-    /// Returns the report about one server; an error if `baseline` lacks it.
+    /// Returns the report about one server.
     fn report<'a>(
         &self,
         visited: &'a ServerVisit,
         baseline: Option<&Baseline>,
-    ) -> Result<ServerReport<'a>, CliError> {
+    ) -> ServerReport<'a> {
         let mut report = ServerReport::new(&visited.server, &visited.outcome);
         if let (
             true,
@@ -136,14 +136,43 @@ impl CheckArgs {
             findings.sort_by_key(|it| std::cmp::Reverse(it.level));
             report.add_lint(findings.into_iter().map(LintReport::from).collect());
         }
-        if let Some(baseline) = baseline {
-            let changes = baseline.changes(visited).ok_or_else(|| {
-                let name = clean(&visited.server);
-                CliError::Failure(format!("--against: the file has no server `{name}`"))
-            })?;
-            report.add_changes(changes);
+        if let (Some(baseline), VisitOutcome::Started { snapshot, .. }) =
+            (baseline, &visited.outcome)
+        {
+            report.add_changes(baseline.changes(&visited.server, snapshot));
         }
-        Ok(report)
+        report
+    }
+
+    /// Returns the servers that `baseline` has and the configuration has no longer. Only a check of all servers of a
+    /// sound configuration can tell.
+    fn gone<'a>(
+        &self,
+        baseline: Option<&'a Baseline>,
+        visited: &[ServerVisit],
+        chosen: &ServerSelection,
+    ) -> Vec<ServerReport<'a>> {
+        let is_whole = self.server.command.is_empty() && self.names.is_empty();
+        let baseline = baseline.filter(|_| is_whole && chosen.faults.is_empty());
+        let gone = baseline.map_or_else(Vec::new, |it| it.gone(visited));
+        let report = |(name, changes)| ServerReport::gone(name, changes);
+        gone.into_iter().map(report).collect()
+    }
+
+    /// Returns an error if the saved lists are those of servers with other names than the one of the command line.
+    fn check_name(&self, baseline: &Baseline, chosen: &ServerSelection) -> Result<(), CliError> {
+        let names = baseline.names();
+        match &chosen.servers[..] {
+            [only] if !self.server.command.is_empty() && !names.contains(&&*only.name) => {
+                let text = unknown(
+                    "--against: the file has no server",
+                    &only.name,
+                    names.into_iter(),
+                );
+                Err(CliError::Failure(format!("{text}; --name sets the name")))
+            }
+            _ => Ok(()),
+        }
     }
 }
 
@@ -159,7 +188,11 @@ pub(crate) fn run(args: &CheckArgs, global: &Global) -> Result<u8, CliError> {
     }
     let baseline = match &args.against {
         None => None,
-        Some(name) if is_file(name) => Some(Baseline::read(name.as_ref())?),
+        Some(name) if is_file(name) => {
+            let baseline = Baseline::read(name.as_ref())?;
+            args.check_name(&baseline, &chosen)?;
+            Some(baseline)
+        }
         Some(name) => match revision::baseline(name, args, &chosen, global)? {
             Some(baseline) => Some(baseline),
             None => return Ok(EXIT_INTERRUPTED),
@@ -169,8 +202,10 @@ pub(crate) fn run(args: &CheckArgs, global: &Global) -> Result<u8, CliError> {
     let Some(visited) = run_visit(visit, global)? else {
         return Ok(EXIT_INTERRUPTED);
     };
-    let reports = visited.iter().map(|it| args.report(it, baseline.as_ref()));
-    let reports: Vec<ServerReport<'_>> = reports.collect::<Result<_, _>>()?;
+    let baseline = baseline.as_ref();
+    let present = visited.iter().map(|it| args.report(it, baseline));
+    let gone = args.gone(baseline, &visited, &chosen);
+    let reports: Vec<ServerReport<'_>> = present.chain(gone).collect();
     let all_ok = reports.iter().all(ServerReport::ok);
     print_report(args, &chosen, &visited, reports, global)?;
     let error = chosen.fault().or_else(|| not_started(&visited));

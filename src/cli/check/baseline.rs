@@ -1,89 +1,174 @@
-//! `check --save` and `--against`: lists of servers as saved in a file, and their changes since.
+//! `check --save` and `--against`: lists of servers as saved in a file, and their changes since. Each part of a list
+//! that is not compared is told, since silence would mean that nothing changed.
 
 use std::fmt::Write as _;
 use std::path::Path;
 
 use anstyle::Style;
 use serde::Serialize;
+use serde_json::value::RawValue;
 
 use super::super::CliError;
+use super::super::result_text::{message, raw};
 use super::super::table::TextTable;
+use super::report::failed_lists;
 use crate::app::visit::{ServerVisit, VisitOutcome};
 use crate::contract::{Change, Class, changes};
 use crate::jsonrpc::{Members, quoted};
 use crate::mcp::{List, ListKind};
 use crate::output::clean;
 use crate::output::palette::{BAD, GOOD, WARN};
+use crate::server::Snapshot;
 
-/// Lists of servers as they were saved.
+/// Kind of a change that concerns a server as a whole.
+const SERVER: &str = "server";
+
+/// Lists of servers as they were saved, each server with one of every kind.
 #[derive(Debug)]
-pub(super) struct Baseline(String);
+pub(super) struct Baseline(Vec<(String, [List; 4])>);
 
 impl Baseline {
-    /// Reads the file that [`save`] wrote.
+    /// Reads the file that [`save`] wrote. Refuses a file of which a part cannot be read, since that part would not be
+    /// compared.
     pub(super) fn read(file: &Path) -> Result<Self, CliError> {
         let name = file.display();
         let text = std::fs::read_to_string(file)
             .map_err(|error| CliError::Failure(format!("cannot read {name}: {error}")))?;
-        match Members::of(text.trim()).get("servers") {
-            Some(_) => Ok(Self(text)),
-            None => Err(CliError::Failure(format!(
-                "{name} has no saved lists; `mcp-proxy check --save` writes them"
-            ))),
-        }
+        Self::parsed(&text).map_err(|why| {
+            CliError::Failure(format!(
+                "{name} {why}; restore the file, or write it anew with `mcp-proxy check --save`"
+            ))
+        })
     }
 
-    /// Returns the lists of servers that were visited.
-    pub(super) fn of(visited: &[ServerVisit]) -> Self {
-        Self(saved(visited))
+    /// Returns the lists of servers that were visited. The error says which list is missing.
+    pub(super) fn of(visited: &[ServerVisit]) -> Result<Self, String> {
+        Self::parsed(&saved(visited)?).map_err(|why| format!("the servers' answer {why}"))
     }
 
-    /// Returns the changes of a server's lists since, the gravest first; `None` if the file lacks the server. A list
-    /// that one of the two sides lacks is not compared.
-    pub(super) fn changes(&self, visited: &ServerVisit) -> Option<Vec<FoundChange>> {
-        let VisitOutcome::Started { snapshot, .. } = &visited.outcome else {
-            return Some(Vec::new());
-        };
-        let servers = Members::of(self.0.trim()).object("servers").to_string();
-        let saved = Members::of(&servers);
-        let lists = saved.get(&visited.server)?;
-        let mut found: Vec<Change> = Vec::new();
-        for kind in ListKind::ALL {
-            let mut old = List::default();
-            if let (Ok(_), Some(new)) = (old.add_page(kind, lists), snapshot.list(kind)) {
-                found.extend(changes(kind, &old, new));
+    /// Parses the text of a file. The error is a sentence fragment about the file.
+    fn parsed(text: &str) -> Result<Self, String> {
+        // Editors on Windows may begin a file with a byte order mark.
+        let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+        serde_json::from_str::<&RawValue>(text)
+            .map_err(|error| format!("is not valid JSON: {error}"))?;
+        let file = Members::of(text.trim());
+        let servers = file.original("servers").filter(|it| it.starts_with('{'));
+        let servers = Members::of(servers.ok_or("has no saved lists (the object `servers`)")?);
+        let servers = servers.iter().map(|(name, saved)| {
+            let mut lists = ListKind::ALL.map(|_| List::default());
+            for (list, kind) in lists.iter_mut().zip(ListKind::ALL) {
+                list.add_page(kind, saved).map_err(|_| {
+                    format!(
+                        "has no array `{}` of server `{}`",
+                        kind.member(),
+                        clean(&name)
+                    )
+                })?;
+            }
+            Ok((name.into_owned(), lists))
+        });
+        servers.collect::<Result<_, String>>().map(Self)
+    }
+
+    /// Adds servers whose lists are unknown, unless they are known.
+    pub(super) fn add_names(&mut self, names: Vec<String>) {
+        for name in names {
+            if self.0.iter().all(|(known, _)| *known != name) {
+                self.0.push((name, ListKind::ALL.map(|_| List::default())));
             }
         }
-        found.sort_by_key(|it| std::cmp::Reverse(it.class));
-        Some(found.into_iter().map(FoundChange::from).collect())
+    }
+
+    /// Returns the names of the servers.
+    pub(super) fn names(&self) -> Vec<&str> {
+        self.0.iter().map(|(name, _)| &**name).collect()
+    }
+
+    /// Returns the changes of a server's lists since, the gravest first. A list that the server does not give now is
+    /// not compared, which is told.
+    pub(super) fn changes(&self, server: &str, snapshot: &Snapshot) -> Vec<FoundChange> {
+        let Some((_, lists)) = self.0.iter().find(|(name, _)| name == server) else {
+            return vec![FoundChange::of_server(server, Class::Harmless, "is new")];
+        };
+        let none = List::default();
+        let failed: Vec<ListKind> = failed_lists(snapshot).map(|(kind, _)| kind).collect();
+        let changes = ListKind::ALL.into_iter().zip(lists).map(|(kind, old)| {
+            if failed.contains(&kind) {
+                return vec![Change {
+                    kind,
+                    name: kind.method().to_owned(),
+                    class: Class::Look,
+                    text: "is answered with an error, so that nothing is compared".to_owned(),
+                }];
+            }
+            changes(kind, old, snapshot.list(kind).unwrap_or(&none))
+        });
+        in_order(changes.flatten())
+    }
+
+    /// Returns the servers that are not `present` any more, each with the change that its entries are gone.
+    pub(super) fn gone(&self, present: &[ServerVisit]) -> Vec<(&str, Vec<FoundChange>)> {
+        let is_gone = |name: &str| present.iter().all(|it| it.server != name);
+        let gone = self.0.iter().filter(|(name, _)| is_gone(name));
+        let with_changes = gone.map(|(name, lists)| {
+            let mut all = vec![FoundChange::of_server(name, Class::Breaking, "is gone")];
+            let lists = ListKind::ALL.into_iter().zip(lists);
+            all.extend(in_order(
+                lists.flat_map(|(kind, old)| changes(kind, old, &List::default())),
+            ));
+            (&**name, all)
+        });
+        with_changes.collect()
     }
 }
 
-/// Writes the lists of servers that started to a file.
-pub(super) fn save(file: &Path, visited: &[ServerVisit]) -> Result<(), CliError> {
-    std::fs::write(file, saved(visited))
-        .map_err(|error| CliError::Failure(format!("cannot write {}: {error}", file.display())))
+/// Returns the changes, the gravest first.
+fn in_order(changes: impl Iterator<Item = Change>) -> Vec<FoundChange> {
+    let mut found: Vec<Change> = changes.collect();
+    found.sort_by_key(|it| std::cmp::Reverse(it.class));
+    found.into_iter().map(FoundChange::from).collect()
 }
 
-/// Returns the lists of servers that started as JSON, one entry per line.
-fn saved(visited: &[ServerVisit]) -> String {
+/// Writes the lists of servers that started to a file. Leaves the file as it is if a list is missing, because a later
+/// check would find no change of it.
+pub(super) fn save(file: &Path, visited: &[ServerVisit]) -> Result<(), CliError> {
+    let name = file.display();
+    let not_saved = |why| CliError::Failure(format!("nothing is saved to {name}: {why}"));
+    let text = saved(visited).map_err(not_saved)?;
+    Baseline::of(visited).map_err(not_saved)?;
+    std::fs::write(file, text)
+        .map_err(|error| CliError::Failure(format!("cannot write {name}: {error}")))
+}
+
+/// Returns the lists of servers that started as JSON, one entry per line. The error names a list that is missing.
+fn saved(visited: &[ServerVisit]) -> Result<String, String> {
     let mut servers = Vec::new();
     for visit in visited {
         let VisitOutcome::Started { snapshot, .. } = &visit.outcome else {
             continue;
         };
-        let lists = ListKind::ALL.into_iter().filter_map(|kind| {
-            let entries = snapshot.list(kind)?.entries.iter();
+        if let Some((kind, error)) = failed_lists(snapshot).next() {
+            return Err(format!(
+                "`{}` answered `{}` with {}",
+                clean(&visit.server),
+                kind.method(),
+                message(raw(error).as_deref())
+            ));
+        }
+        let lists = ListKind::ALL.into_iter().map(|kind| {
+            let entries = snapshot.list(kind).map_or(&[][..], |list| &list.entries);
             // White space between the tokens may contain line ends.
             let entries: Vec<String> = entries
+                .iter()
                 .map(|it| it.raw.replace(['\r', '\n'], " "))
                 .collect();
             let separator = if entries.is_empty() { "" } else { "\n" };
             let entries = entries.join(",\n");
-            Some(format!(
+            format!(
                 "{}: [{separator}{entries}{separator}]",
                 quoted(kind.member())
-            ))
+            )
         });
         let lists: Vec<String> = lists.collect();
         servers.push(format!(
@@ -92,7 +177,10 @@ fn saved(visited: &[ServerVisit]) -> String {
             lists.join(",\n")
         ));
     }
-    format!("{{\"servers\": {{\n{}\n}}}}\n", servers.join(",\n"))
+    Ok(format!(
+        "{{\"servers\": {{\n{}\n}}}}\n",
+        servers.join(",\n")
+    ))
 }
 
 /// Change as a JSON object.
@@ -119,6 +207,21 @@ impl From<Change> for FoundChange {
 }
 
 impl FoundChange {
+    fn of_server(name: &str, class: Class, text: &str) -> Self {
+        Self {
+            class: class.name(),
+            kind: SERVER,
+            name: name.to_owned(),
+            text: text.to_owned(),
+            severity: class,
+        }
+    }
+
+    /// Returns true if the change is one of the server itself, not of an entry of its lists.
+    pub(super) fn is_of_server(&self) -> bool {
+        self.kind == SERVER
+    }
+
     /// Returns true if something that was valid is invalid now.
     pub(super) fn is_breaking(&self) -> bool {
         self.severity == Class::Breaking
@@ -158,4 +261,51 @@ pub(super) fn lines(changes: &[FoundChange], since: &str) -> String {
         table.row(style, cells);
     }
     table.text()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_of_which_a_part_cannot_be_read_is_refused() {
+        let lists = |tools: &str| {
+            format!(
+                r#"{{"servers": {{"a": {{"tools": {tools}, "prompts": [],
+                "resources": [], "resourceTemplates": []}}}}}}"#
+            )
+        };
+        for sound in [
+            lists("[]"),
+            format!("\u{feff}\r\n{}\r\n", lists(r#"[{"name":"t","d":1E400}]"#)),
+            r#"{"servers":{}}"#.to_owned(),
+        ] {
+            assert!(Baseline::parsed(&sound).is_ok(), "{sound}");
+        }
+        let conflict = lists("[\n<<<<<<< HEAD\n{}\n=======\n{}\n>>>>>>> main\n]");
+        for (damaged, why) in [
+            (
+                lists("[{},,{}]"),
+                "is not valid JSON: expected value at line 1",
+            ),
+            (conflict, "is not valid JSON: expected value at line 2"),
+            (lists("[] 1"), "is not valid JSON"),
+            (lists("["), "is not valid JSON"),
+            (lists("{}"), "has no array `tools` of server `a`"),
+            (
+                lists("[]").replace("prompts", "prompt"),
+                "has no array `prompts` of server `a`",
+            ),
+            (
+                r#"{"servers":{"a":1}}"#.to_owned(),
+                "has no array `tools` of server `a`",
+            ),
+            (r#"{"servers":[]}"#.to_owned(), "has no saved lists"),
+            (r#"{"server":{}}"#.to_owned(), "has no saved lists"),
+            (String::new(), "is not valid JSON"),
+        ] {
+            let error = Baseline::parsed(&damaged).unwrap_err();
+            assert!(error.starts_with(why), "{error}: {damaged}");
+        }
+    }
 }

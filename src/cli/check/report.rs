@@ -47,10 +47,13 @@ pub(super) struct ServerReport<'a> {
     /// `None` without `--lint` and for a server that did not start.
     #[serde(skip_serializing_if = "Option::is_none")]
     lint: Option<Vec<LintReport>>,
-    /// `None` without `--against`.
+    /// `None` without `--against` and for a server that did not start.
     #[serde(skip_serializing_if = "Option::is_none")]
     changes: Option<Vec<FoundChange>>,
     failure: Option<FailureReport<'a>>,
+    /// True if only the saved lists have the server.
+    #[serde(skip)]
+    is_gone: bool,
 }
 
 #[derive(Debug, Serialize)]
@@ -121,6 +124,16 @@ impl<'a> ServerReport<'a> {
             report.ok = report.list_errors.is_empty() && report.calls.iter().all(|call| call.ok);
         }
         report
+    }
+
+    /// Creates the report about a server that only the saved lists have.
+    pub(super) fn gone(name: &'a str, changes: Vec<FoundChange>) -> Self {
+        Self {
+            name,
+            changes: Some(changes),
+            is_gone: true,
+            ..Self::default()
+        }
     }
 
     fn started(
@@ -239,6 +252,7 @@ impl<'a> ServerReport<'a> {
 
     fn row(&self) -> (Style, [String; 9]) {
         let (style, state) = match (&self.failure, self.ok) {
+            _ if self.is_gone => (BAD, "gone"),
             (Some(_), _) => (BAD, "broken"),
             (None, true) => (Style::new(), "ok"),
             (None, false) => (BAD, "faulty"),
@@ -246,8 +260,8 @@ impl<'a> ServerReport<'a> {
         let time = |ms| duration(Duration::from_millis(ms));
         // Nothing is known about a server that did not start.
         let count = |names: usize| match self.failure {
-            Some(_) => String::new(),
-            None => names.to_string(),
+            None if !self.is_gone => names.to_string(),
+            _ => String::new(),
         };
         let cells = [
             self.name.to_owned(),
@@ -387,21 +401,24 @@ impl<'a> CallReport<'a> {
     }
 }
 
-/// Returns the errors of lists that the server declared. An unknown method for templates is no error: many servers with
-/// resources do not implement templates.
 fn list_errors(snapshot: &Snapshot) -> Vec<ListError> {
+    let failed = failed_lists(snapshot).map(|(kind, error)| ListError {
+        method: kind.method(),
+        error: raw(error),
+    });
+    failed.collect()
+}
+
+/// Returns the lists that the server declared and did not give, with its errors. An unknown method for templates is no
+/// error: many servers with resources do not implement templates.
+pub(super) fn failed_lists(snapshot: &Snapshot) -> impl Iterator<Item = (ListKind, &str)> {
     let lists = ListKind::ALL.into_iter().zip(&snapshot.lists);
     lists
-        .filter_map(|(kind, list)| Some((kind, list.as_ref().err()?)))
+        .filter_map(|(kind, list)| Some((kind, &**list.as_ref().err()?)))
         .filter(|(kind, error)| {
             let unknown = Members::of(error).get("code") == Some(&METHOD_NOT_FOUND.to_string());
             *kind != ListKind::Templates || !unknown
         })
-        .map(|(kind, error)| ListError {
-            method: kind.method(),
-            error: raw(error),
-        })
-        .collect()
 }
 
 fn broken(failure: &Failure) -> FailureReport<'_> {

@@ -1,8 +1,8 @@
 //! `check --against REF`: writes the files of a commit to a temporary directory, starts the servers there, and reads
 //! their lists. The repository stays as it is.
 //!
-//! A server there has the settings of this tree's configuration. Paths below this tree in its command and variables
-//! lead to the files of the commit instead.
+//! A server there has the settings of this tree's configuration; the commit's configuration tells only which servers
+//! there were. Paths below this tree in its command and variables lead to the files of the commit instead.
 
 mod dependencies;
 mod links;
@@ -21,7 +21,7 @@ use super::baseline::Baseline;
 use super::{CheckArgs, visit};
 use crate::app::visit::{ServerVisit, VisitOutcome};
 use crate::app::{self, AppError};
-use crate::config::ServerSpec;
+use crate::config::{ConfigContext, ServerSpec};
 use crate::error_chain::with_causes;
 use crate::output::clean;
 use crate::suggestions::nearest;
@@ -41,7 +41,13 @@ pub(super) fn baseline(
     };
     let notes: Vec<String> = trees.iter().filter_map(CommitTree::note).collect();
     config::print_notes(&notes, global);
-    let servers = chosen.servers.iter().map(|spec| {
+    let configured = configured(args, chosen, &trees)?;
+    let is_there = |spec: &&ServerSpec| {
+        let names = configured.as_ref();
+        names.is_none_or(|names| names.contains(&spec.name))
+    };
+    let former: Vec<ServerSpec> = chosen.servers.iter().filter(is_there).cloned().collect();
+    let servers = former.iter().map(|spec| {
         let tree = tree_of(&trees, spec);
         let tree = tree.ok_or_else(|| CliError::Failure(in_no_repository(reference, spec)))?;
         tree.moved(reference, spec)
@@ -57,13 +63,53 @@ pub(super) fn baseline(
     else {
         return Ok(None);
     };
-    for (visited, spec) in visited.iter_mut().zip(&chosen.servers) {
+    for (visited, spec) in visited.iter_mut().zip(&former) {
         visited.server.clone_from(&spec.name);
     }
-    match broken(reference, &visited, chosen, &trees) {
-        Some(error) => Err(error),
-        None => Ok(Some(Baseline::of(&visited))),
+    if let Some(error) = broken(reference, &visited, &former, &trees) {
+        return Err(error);
     }
+    let baseline = Baseline::of(&visited);
+    let failure = |why| CliError::Failure(format!("--against {}: {why}", clean(reference)));
+    let mut baseline = baseline.map_err(failure)?;
+    baseline.add_names(configured.unwrap_or_default());
+    Ok(Some(baseline))
+}
+
+/// Returns the names of the servers in the commit's configuration; `None` if it has none, or if a fault hides some.
+fn configured(
+    args: &CheckArgs,
+    chosen: &ServerSelection,
+    trees: &[CommitTree],
+) -> Result<Option<Vec<String>>, CliError> {
+    if !args.server.command.is_empty() {
+        return Ok(None);
+    }
+    let around = config::surroundings(args.config.as_ref())?;
+    let files = config::places(&around, &chosen.files).into_iter();
+    let there = files.filter_map(|file| {
+        let folder = dunce::canonicalize(file.parent()?).ok()?;
+        let tree = trees.iter().find(|tree| folder.starts_with(&tree.own))?;
+        let there = tree.path(&folder.join(file.file_name()?));
+        there.is_file().then_some(there)
+    });
+    let mut names = Vec::new();
+    let mut is_known = false;
+    for file in there {
+        is_known = true;
+        let loaded = crate::config::load(&ConfigContext {
+            explicit: Some(file),
+            ..around.clone()
+        });
+        for fault in &loaded.faults {
+            match &fault.server {
+                Some(server) => names.push(server.clone()),
+                None => return Ok(None),
+            }
+        }
+        names.extend(loaded.names);
+    }
+    Ok(is_known.then_some(names))
 }
 
 /// Files of a commit in a directory of their own, which is removed when dropped.
@@ -293,10 +339,10 @@ fn replaced(text: &str, own: &str, there: &str) -> String {
 fn broken(
     reference: &str,
     visited: &[ServerVisit],
-    chosen: &ServerSelection,
+    servers: &[ServerSpec],
     trees: &[CommitTree],
 ) -> Option<CliError> {
-    let mut both = visited.iter().zip(&chosen.servers);
+    let mut both = visited.iter().zip(servers);
     let (name, reason, spec) = both.find_map(|(visited, spec)| match &visited.outcome {
         VisitOutcome::Broken(failure) => Some((&visited.server, &failure.reason, spec)),
         _ => None,

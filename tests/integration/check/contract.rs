@@ -196,3 +196,74 @@ fn changes_since_a_commit_are_classed() {
     assert_eq!(peer.wait_exit().code(), Some(130));
     assert_eq!(temporary(), 0);
 }
+
+#[test]
+fn lists_and_servers_that_are_not_compared_are_told() {
+    let project = Project::new();
+    let configure = |names: &[&str]| {
+        let server = |name: &&str| {
+            let args = [format!("{name}.json")];
+            let server = json!({"command": example("fake_server"), "args": args});
+            ((*name).to_owned(), server)
+        };
+        let servers: serde_json::Map<String, Value> = names.iter().map(server).collect();
+        project.write(".mcp.json", &json!({"mcpServers": servers}).to_string());
+    };
+    let check = |options: &[&str]| {
+        let proxy = Proxy::configured("check").options(options.iter().copied());
+        Run::of(proxy.within(&project).command())
+    };
+    let tools = json!({"tools": [{"name": "t", "inputSchema": {"type": "object"}}]});
+    for file in ["a.json", "b.json", "c.json"] {
+        project.write(file, &tools.to_string());
+    }
+    configure(&["a", "b"]);
+    check(&["--save", "lists.json"]).ended_with(0);
+    let saved = project.read("lists.json");
+
+    configure(&["a", "c"]);
+    let against = ["--json", "--against", "lists.json"];
+    let run = check(&against).ended_with(1);
+    let of_commit = json!({"class": "breaking", "kind": "server", "name": "b", "text": "is gone"});
+    let git = |args: &[&str]| {
+        let identity = ["-c", "user.name=a", "-c", "user.email=a@b.c"];
+        let mut git = std::process::Command::new("git");
+        git.current_dir(project.root()).args(identity).args(args);
+        assert!(git.status().unwrap().success(), "{args:?}");
+    };
+    git(&["init", "--quiet"]);
+    configure(&["a", "b"]);
+    git(&["add", "."]);
+    git(&["commit", "--quiet", "--message=1"]);
+    configure(&["a", "c"]);
+    let of_head = check(&["--json", "--against", "HEAD"]).ended_with(1);
+    let servers = report(&of_head)["servers"].clone();
+    let changes = [0, 1, 2].map(|at| servers[at]["changes"].clone());
+    let is_new = json!({"class": "harmless", "kind": "server", "name": "c", "text": "is new"});
+    assert_eq!(changes, [json!([]), json!([is_new]), json!([of_commit])]);
+
+    let servers = report(&run)["servers"].clone();
+    let [a, c, b] = [0, 1, 2].map(|at| servers[at]["changes"].clone());
+    let of_server = |class: &str, name: &str, text: &str| json!({"class": class, "kind": "server", "name": name, "text": text});
+    assert_eq!(a, json!([]));
+    assert_eq!(c, json!([of_server("harmless", "c", "is new")]));
+    assert_eq!(b[0], of_server("breaking", "b", "is gone"));
+    let tool = json!({"class": "breaking", "kind": "tool", "name": "t", "text": "is gone"});
+    assert!(b.as_array().unwrap().contains(&tool), "{b:#}");
+    check(&[&["--server", "a"], &against[..]].concat()).ended_with(0);
+
+    project.write("a.json", r#"{"fail_list": true}"#);
+    let run = check(&["--server", "a", "--save", "lists.json"]).ended_with(1);
+    let why = "nothing is saved to lists.json: `a` answered `tools/list` with error";
+    assert!(run.stderr.contains(why), "{}", run.stderr);
+    assert_eq!(project.read("lists.json"), saved);
+    let run = check(&["--server", "a", "--against", "lists.json"]).ended_with(1);
+    let why = "tools/list  is answered with an error, so that nothing is compared";
+    assert!(run.stdout.contains(why), "{}", run.stdout);
+    project.write("lists.json", &saved.replacen("[\n", "[\n,", 1));
+    let run = check(&["--server", "c", "--against", "lists.json"]);
+    assert!(
+        run.stderr.contains("lists.json is not valid JSON"),
+        "{run:#?}"
+    );
+}

@@ -136,6 +136,9 @@ fn cases(report: &ServerReport<'_>) -> Vec<Case> {
         ms: report.start_ms,
         outcome,
     };
+    if report.is_gone {
+        return changes(report);
+    }
     if let Some(failure) = &report.failure {
         let advice = failure.advice.map(|it| format!("advice: {it}"));
         let details: Vec<String> = failure.stderr.iter().cloned().chain(advice).collect();

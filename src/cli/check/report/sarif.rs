@@ -207,6 +207,9 @@ fn problems(report: &ServerReport<'_>) -> Vec<Problem> {
             pointer: it.text.clone(),
             ..problem(rule, it.text.clone())
         };
+        if it.is_of_server() {
+            return Some(found);
+        }
         Some(of(it.kind, &it.name, found))
     });
     let all = failure.chain(lists).chain(calls).chain(lint).chain(changes);
