@@ -5,21 +5,22 @@
 //! *harmless*; without either proof, the change is worth a look. Undeclared arguments are no part of a contract. For
 //! results it is the other way round: the former schema has to accept each new result.
 
+mod remarks;
+
 use std::collections::HashMap;
 
 use serde_json::{Map, Value, json};
 
 use super::constraints::Patterns;
-use super::coverage::{covers, undeclared};
+use super::coverage::covers;
 use super::sampler::samples;
 use super::schema::{opened, plain, properties};
 use super::validator::{Schema, Validity};
 use crate::mcp::{Entry, List, ListKind};
+use remarks::differences;
 
 /// Maximum number of reasons for which one schema breaks callers.
 const MAX_REASONS: usize = 5;
-/// Maximum nesting in which changes without effect on the accepted values are looked for.
-const MAX_DEPTH: usize = 16;
 
 /// Effect of a change on callers, in ascending order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -269,78 +270,8 @@ pub(super) fn reasons(sent: Schema<'_>, accepted: Schema<'_>) -> Vec<(Value, Str
 
 /// Returns changes that leave the accepted values as they are but may change the meaning.
 fn looks(old: &Value, new: &Value) -> Vec<(Class, String)> {
-    let mut looks = Looks {
-        same_roots: old == new,
-        found: Vec::new(),
-    };
-    let patterns = Patterns::default();
-    let [old, new] = [old, new].map(|it| Schema::new(it, &patterns));
-    looks.compare(old, new, "", 0);
-    let found = looks.found.into_iter();
+    let found = differences(old, new).into_iter();
     found.map(|text| (Class::Look, text)).collect()
-}
-
-struct Looks {
-    /// True if both documents are equal.
-    same_roots: bool,
-    found: Vec<String>,
-}
-
-impl Looks {
-    fn compare(&mut self, old: Schema<'_>, new: Schema<'_>, path: &str, depth: usize) {
-        let (Some(old), Some(new)) = (old.resolved(), new.resolved()) else {
-            return;
-        };
-        if depth > MAX_DEPTH || old.is_same(new, self.same_roots) {
-            return;
-        }
-        for keyword in ["default", "format"] {
-            let [before, after] = [old, new].map(|it| it.node.get(keyword));
-            if before != after {
-                let [before, after] =
-                    [before, after].map(|it| it.map_or("none".to_owned(), Value::to_string));
-                self.found.push(format!(
-                    "{keyword} of `{path}` changed from {before} to {after}"
-                ));
-            }
-        }
-        let is_open =
-            |schema: Schema<'_>| schema.node.get("additionalProperties") != Some(&json!(false));
-        let has_free = |schema: Schema<'_>| {
-            schema
-                .node
-                .as_object()
-                .is_some_and(|it| undeclared(it).is_none())
-        };
-        if has_free(old) && is_open(old) && !is_open(new) {
-            let place = if path.is_empty() {
-                String::new()
-            } else {
-                format!(" in `{path}`")
-            };
-            self.found
-                .push(format!("undeclared members{place} are no longer accepted"));
-        }
-        let dot = if path.is_empty() { "" } else { "." };
-        let empty = Map::new();
-        let [before, after] = [old, new].map(|it| properties(it.node).unwrap_or(&empty));
-        for (name, before) in before {
-            let path = format!("{path}{dot}{name}");
-            match after.get(name) {
-                Some(after) => self.compare(old.at(before), new.at(after), &path, depth + 1),
-                None if is_open(new) => self.found.push(format!("`{path}` is no longer described")),
-                None => {}
-            }
-        }
-        if let (Some(before), Some(after)) = (old.node.get("items"), new.node.get("items")) {
-            self.compare(
-                old.at(before),
-                new.at(after),
-                &format!("{path}[]"),
-                depth + 1,
-            );
-        }
-    }
 }
 
 /// Compares annotations after filling in their defaults.

@@ -1,10 +1,11 @@
 //! Single constraints of JSON Schema on values.
 
 use std::cell::RefCell;
+use std::cmp::Ordering;
 use std::collections::HashMap;
 
 use regex::{Regex, RegexBuilder};
-use serde_json::{Map, Value};
+use serde_json::{Map, Number, Value};
 
 /// Maximum memory for a pattern in bytes; a larger pattern is unknown.
 const MAX_PATTERN: usize = 1 << 17;
@@ -49,9 +50,7 @@ pub(super) fn is_of_type(value: &Value, name: &str) -> bool {
 /// Compares as JSON Schema does: numbers by value.
 pub(super) fn equal(a: &Value, b: &Value) -> bool {
     match (a, b) {
-        (Value::Number(x), Value::Number(y)) => {
-            x == y || (x.is_f64() || y.is_f64()) && x.as_f64() == y.as_f64()
-        }
+        (Value::Number(x), Value::Number(y)) => x == y || compare(x, y) == Some(Ordering::Equal),
         (Value::Array(x), Value::Array(y)) => {
             x.len() == y.len() && x.iter().zip(y).all(|(x, y)| equal(x, y))
         }
@@ -63,14 +62,32 @@ pub(super) fn equal(a: &Value, b: &Value) -> bool {
     }
 }
 
+/// Compares two numbers by value; returns `None` if rounding could decide. Integers of 64 bits are compared exactly.
+pub(super) fn compare(a: &Number, b: &Number) -> Option<Ordering> {
+    /// Below this number, each integer is exact as a fraction.
+    const EXACT: f64 = 9_007_199_254_740_992.0;
+    let integer = |it: &Number| {
+        let signed = it.as_i64().map(i128::from);
+        signed.or_else(|| it.as_u64().map(i128::from))
+    };
+    let rounded = a.as_f64()?;
+    let order = rounded.partial_cmp(&b.as_f64()?)?;
+    match (integer(a), integer(b)) {
+        (Some(a), Some(b)) => Some(a.cmp(&b)),
+        (None, None) => Some(order),
+        _ => (order.is_ne() || rounded.abs() < EXACT).then_some(order),
+    }
+}
+
 /// Returns whether a number keeps a bound; `None` if rounding could decide.
-pub(super) fn in_bound(keyword: &str, number: f64, bound: f64) -> Option<bool> {
+pub(super) fn in_bound(keyword: &str, number: &Number, bound: &Number) -> Option<bool> {
     Some(match keyword {
-        "minimum" => number >= bound,
-        "maximum" => number <= bound,
-        "exclusiveMinimum" => number > bound,
-        "exclusiveMaximum" => number < bound,
+        "minimum" => compare(number, bound)?.is_ge(),
+        "maximum" => compare(number, bound)?.is_le(),
+        "exclusiveMinimum" => compare(number, bound)?.is_gt(),
+        "exclusiveMaximum" => compare(number, bound)?.is_lt(),
         _ => {
+            let (number, bound) = (number.as_f64()?, bound.as_f64()?);
             let is_whole = |it: f64| it.fract() == 0.0 && it.abs() < 1e15;
             if !is_whole(bound) || number.abs() >= 1e15 {
                 return None;

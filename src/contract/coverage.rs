@@ -1,10 +1,11 @@
 //! Proves that a schema accepts every value of another one.
 
 use std::cell::Cell;
+use std::cmp::Ordering;
 
-use serde_json::{Map, Value};
+use serde_json::{Map, Number, Value};
 
-use super::constraints::names;
+use super::constraints::{compare, names};
 use super::schema::{has_reference, is_annotation};
 use super::validator::{Schema, Validity};
 
@@ -132,15 +133,12 @@ impl CoverageProof<'_> {
                 };
                 types.iter().all(fits)
             }
-            "minimum" | "exclusiveMinimum" => {
-                let bound = |it| bound(it, "minimum", "exclusiveMinimum", f64::max);
-                let is_tighter = |old: f64, new: f64| old > new;
-                bound_implied(bound(new), bound(old), is_tighter)
-            }
-            "maximum" | "exclusiveMaximum" => {
-                let bound = |it| bound(it, "maximum", "exclusiveMaximum", f64::min);
-                let is_tighter = |old: f64, new: f64| old < new;
-                bound_implied(bound(new), bound(old), is_tighter)
+            "minimum" | "maximum" | "exclusiveMinimum" | "exclusiveMaximum" => {
+                if constraint.is_number() {
+                    bounds_implied(keyword, new, old)
+                } else {
+                    same()
+                }
             }
             "minLength" | "minItems" | "minProperties" => {
                 let [new, old] = [Some(constraint), old.get(keyword)].map(count);
@@ -327,18 +325,17 @@ fn concerned(keyword: &str) -> Option<&'static str> {
     })
 }
 
-/// Returns the tighter of two bounds, and whether it excludes itself.
-fn bound(
-    schema: &Map<String, Value>,
+/// Returns the tighter of two bounds, and whether it excludes itself. `tighter` is the order of a tighter bound and a
+/// wider one.
+fn bound<'s>(
+    schema: &'s Map<String, Value>,
     with: &str,
     without: &str,
-    tighter: fn(f64, f64) -> f64,
-) -> Option<(f64, bool)> {
-    let [with, without] = [with, without].map(|it| schema.get(it).and_then(Value::as_f64));
+    tighter: Ordering,
+) -> Option<(&'s Number, bool)> {
+    let [with, without] = [with, without].map(|it| schema.get(it).and_then(Value::as_number));
     match (with, without) {
-        (Some(with), Some(without))
-            if tighter(with, without) > without || tighter(with, without) < without =>
-        {
+        (Some(with), Some(without)) if compare(with, without) == Some(tighter) => {
             Some((with, false))
         }
         (_, Some(without)) => Some((without, true)),
@@ -347,16 +344,19 @@ fn bound(
     }
 }
 
-fn bound_implied(
-    new: Option<(f64, bool)>,
-    old: Option<(f64, bool)>,
-    is_tighter: fn(f64, f64) -> bool,
-) -> bool {
-    match (new, old) {
-        (Some((new, new_excludes)), Some((old, old_excludes))) => {
-            is_tighter(old, new) || !is_tighter(new, old) && (old_excludes || !new_excludes)
-        }
-        _ => false,
+/// Returns true if the bounds of `old` on the side that `keyword` limits are at least as tight as those of `new`.
+fn bounds_implied(keyword: &str, new: &Map<String, Value>, old: &Map<String, Value>) -> bool {
+    let (with, without, tighter) = match keyword {
+        "minimum" | "exclusiveMinimum" => ("minimum", "exclusiveMinimum", Ordering::Greater),
+        _ => ("maximum", "exclusiveMaximum", Ordering::Less),
+    };
+    let bounds = [new, old].map(|it| bound(it, with, without, tighter));
+    let [Some((new, new_excludes)), Some((old, old_excludes))] = bounds else {
+        return false;
+    };
+    match compare(old, new) {
+        Some(Ordering::Equal) => old_excludes || !new_excludes,
+        order => order == Some(tighter),
     }
 }
 

@@ -68,14 +68,31 @@ pub(super) fn has_reference(schema: &Value) -> bool {
     }
 }
 
-/// Returns a schema without its annotations. References by JSON pointer still lead to the same places.
+/// Integers that every JSON parser reads exactly are not above this one (RFC 8259, section 6).
+const MAX_SAFE_INTEGER: f64 = 9_007_199_254_740_991.0;
+
+/// Returns true if a keyword limits integers to those that every JSON parser reads exactly, or to more. Libraries write
+/// such bounds for any integer.
+fn is_bound_of_integers(schema: &Map<String, Value>, keyword: &str, value: &Value) -> bool {
+    let is_bound = |it: f64| match keyword {
+        "minimum" => it <= -MAX_SAFE_INTEGER,
+        "maximum" => it >= MAX_SAFE_INTEGER,
+        _ => false,
+    };
+    schema.get("type") == Some(&Value::from("integer")) && value.as_f64().is_some_and(is_bound)
+}
+
+/// Returns a schema without its annotations and without bounds that limit integers to exact ones. References still lead
+/// to the same places.
 pub(super) fn plain(schema: &Value) -> Value {
+    const TARGETS: [&str; 6] = ["$anchor", "$defs", "$id", "definitions", "else", "then"];
     let Value::Object(members) = schema else {
         return schema.clone();
     };
-    let kept = members.iter().filter(|(keyword, _)| {
-        let is_target = ["$defs", "definitions", "$anchor", "then", "else"].contains(&&***keyword);
-        is_target || !is_annotation(keyword)
+    let kept = members.iter().filter(|(keyword, value)| {
+        let is_target = TARGETS.contains(&&***keyword);
+        let is_kept = is_target || !is_annotation(keyword);
+        is_kept && !is_bound_of_integers(members, keyword, value)
     });
     let plain_map = |map: &Map<String, Value>| {
         let members = map
@@ -197,13 +214,40 @@ pub(super) fn escaped(name: &str) -> String {
     name.replace('~', "~0").replace('/', "~1")
 }
 
-/// Returns the schema that a reference by JSON pointer leads to; `None` if it leads nowhere or out of `root`.
+/// Maximum number of values that are searched for an identifier.
+const MAX_SEARCHED: usize = 10_000;
+
+/// Returns the schema that a reference leads to, by JSON pointer, `$anchor` or `$id`; `None` if it leads nowhere or out
+/// of `root`.
 pub(super) fn resolve<'a>(root: &'a Value, reference: &str) -> Option<&'a Value> {
-    let fragment = reference.strip_prefix('#')?;
+    let Some(fragment) = reference.strip_prefix('#') else {
+        return identified(root, "$id", reference.trim_end_matches('#'));
+    };
     let decoded = percent_encoding::percent_decode_str(fragment)
         .decode_utf8()
         .ok()?;
     root.pointer(&decoded)
+        .or_else(|| identified(root, "$anchor", fragment))
+}
+
+/// Returns the object in which `keyword` has this value.
+fn identified<'a>(root: &'a Value, keyword: &str, value: &str) -> Option<&'a Value> {
+    let mut next = vec![root];
+    for _ in 0..MAX_SEARCHED {
+        let searched = next.pop()?;
+        match searched {
+            Value::Object(members) => {
+                let name = members.get(keyword).and_then(Value::as_str);
+                if name.is_some_and(|it| it.trim_end_matches('#') == value) {
+                    return Some(searched);
+                }
+                next.extend(members.values());
+            }
+            Value::Array(items) => next.extend(items),
+            _ => {}
+        }
+    }
+    None
 }
 
 /// Returns the members of a schema's `properties`; none if it has no such object.
@@ -250,8 +294,18 @@ mod tests {
             assert_eq!(resolve(&schema, reference), target, "{reference}");
         }
         assert_eq!(resolve(&schema, "#"), Some(&schema));
-        for lost in ["#/$defs/c", "other.json", "#there"] {
+        for lost in ["#/$defs/c", "other.json", "#there", ""] {
             assert_eq!(resolve(&schema, lost), None, "{lost}");
         }
+        let node = json!({ "$id": "https://example.com/node#", "$anchor": "there" });
+        let schema = json!({ "$id": "T0", "items": [{ "properties": { "a": node } }] });
+        for reference in [
+            "https://example.com/node",
+            "https://example.com/node#",
+            "#there",
+        ] {
+            assert_eq!(resolve(&schema, reference), Some(&node), "{reference}");
+        }
+        assert_eq!(resolve(&schema, "T0"), Some(&schema));
     }
 }

@@ -267,11 +267,10 @@ fn of_type(
             None => Validity::Unknown,
         },
         "minimum" | "maximum" | "exclusiveMinimum" | "exclusiveMaximum" | "multipleOf" => {
-            known(match value.as_f64() {
-                None => Some(true),
-                Some(number) => expected
-                    .as_f64()
-                    .and_then(|it| in_bound(keyword, number, it)),
+            known(match (value, expected) {
+                (Value::Number(number), Value::Number(bound)) => in_bound(keyword, number, bound),
+                (Value::Number(_), _) => None,
+                _ => Some(true),
             })
         }
         "minLength" | "minItems" | "minProperties" => known(match length(keyword, value) {

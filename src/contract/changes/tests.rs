@@ -21,6 +21,11 @@ fn gravest(old: &Value, new: &Value) -> Option<(Class, String)> {
     first.map(|it| (it.class, it.text))
 }
 
+fn changes_of(old: &List, new: &List) -> Vec<(Class, String)> {
+    let found = changes(ListKind::Tools, old, new).into_iter();
+    found.map(|it| (it.class, it.text)).collect()
+}
+
 fn with_input(schema: &str) -> Value {
     json!({ "name": "t", "inputSchema": serde_json::from_str::<Value>(schema).unwrap() })
 }
@@ -68,6 +73,78 @@ fn changes_of_one_argument_have_their_class() {
     ] {
         let found = gravest(&with_input(&property(old)), &with_input(&property(new)));
         assert_eq!(found, Some((class, text.to_owned())), "{old} -> {new}");
+    }
+}
+
+#[test]
+#[rustfmt::skip] // A table.
+fn bounds_are_compared_exactly_and_those_of_all_exact_integers_do_not_count() {
+    let integers = r#"{"type":"integer","minimum":-9007199254740991,"maximum":9007199254740991}"#;
+    for (old, new, class, text) in [
+        (r#"{"type":"integer"}"#, integers, Harmless, HARMLESS),
+        (integers, r#"{"type":"integer"}"#, Harmless, HARMLESS),
+        (integers, r#"{"type":"integer","maximum":9007199254740990}"#, Breaking, "`a` violates maximum 9007199254740990"),
+        (r#"{"type":"number"}"#, r#"{"type":"number","maximum":9007199254740991}"#, Breaking, "`a` violates maximum 9007199254740991"),
+        (r#"{"type":"number","maximum":9007199254740993}"#, r#"{"type":"number","maximum":9007199254740992}"#,
+            Breaking, "`a` violates maximum 9007199254740992"),
+        (r#"{"type":"number","minimum":-9007199254740993}"#, r#"{"type":"number","exclusiveMinimum":-9007199254740993}"#,
+            Breaking, "`a` violates exclusiveMinimum -9007199254740993"),
+        (r#"{"type":"number","maximum":18446744073709551614}"#, r#"{"type":"number","maximum":18446744073709551615}"#, Harmless, HARMLESS),
+        (r#"{"type":"number","minimum":1}"#, r#"{"type":"number","minimum":1,"exclusiveMinimum":true}"#, Look, "former arguments may no longer fit"),
+    ] {
+        let found = gravest(&with_input(&property(old)), &with_input(&property(new)));
+        assert_eq!(found, Some((class, text.to_owned())), "{old} -> {new}");
+    }
+}
+
+#[test]
+#[rustfmt::skip] // A table.
+fn a_changed_meaning_is_found_in_every_part_of_a_schema() {
+    let defined = |at: &str, definition: &str| {
+        format!(r#"{{"type":"object","properties":{{"a":{at}}},"$defs":{{"D":{definition}}}}}"#)
+    };
+    let optional = |format: &str| property(&format!(r#"{{"anyOf":[{{"type":"string","format":"{format}"}},{{"type":"null"}}]}}"#));
+    let deep = |default: u8| {
+        let members = format!(r#"{{"type":"object","properties":{{"deep":{{"type":"integer","default":{default}}}}}}}"#);
+        defined(r##"{"anyOf":[{"$ref":"#/$defs/D"},{"type":"null"}]}"##, &members)
+    };
+    let one_of = |name: &str| property(&format!(r#"{{"oneOf":[{{"type":"object","properties":{{"{name}":{{"type":"string"}}}}}}]}}"#));
+    let tree = |default: u8| {
+        let members = format!(r##"{{"type":"object","properties":{{"next":{{"$ref":"#/$defs/D"}},"k":{{"default":{default}}}}}}}"##);
+        defined(r##"{"$ref":"#/$defs/D"}"##, &members)
+    };
+    let all_of = |default: u8| format!(r#"{{"allOf":[{{"properties":{{"a":{{"default":{default}}}}}}}]}}"#);
+    let inside = |place: &str, format: &str| property(&place.replace('S', &format!(r#"{{"type":"string","format":"{format}"}}"#)));
+    let [map, tuple, items] = [r#"{"type":"object","additionalProperties":S}"#, r#"{"type":"array","prefixItems":[S]}"#,
+        r#"{"type":"array","items":{"anyOf":[S]}}"#];
+    let color = r#"{"enum":["x","y"]}"#;
+    for (old, new, text) in [
+        (defined(r##"{"$ref":"#/$defs/D","default":"x"}"##, color), defined(r##"{"$ref":"#/$defs/D","default":"y"}"##, color),
+            r#"default of `a` changed from "x" to "y""#),
+        (optional("date-time"), optional("date"), r#"format of `a` changed from "date-time" to "date""#),
+        (deep(1), deep(99), "default of `a.deep` changed from 1 to 99"),
+        (one_of("x"), one_of("y"), "`a.x` is no longer described"),
+        (tree(1), tree(2), "default of `a.k` changed from 1 to 2"),
+        (all_of(1), all_of(2), "default of `a` changed from 1 to 2"),
+        (inside(map, "uri"), inside(map, "email"), r#"format of `a.*` changed from "uri" to "email""#),
+        (inside(tuple, "uri"), inside(tuple, "email"), r#"format of `a[0]` changed from "uri" to "email""#),
+        (inside(items, "uri"), inside(items, "email"), r#"format of `a[]` changed from "uri" to "email""#),
+        (property(r#"{"type":"string"}"#), property(r#"{"type":"string","nullable":true}"#), "nullable of `a` changed from none to true"),
+    ] {
+        let changes = [with_input(&old), with_input(&new)].map(|it| list(ListKind::Tools, &[it]));
+        let changes = changes_of(&changes[0], &changes[1]);
+        assert!(changes.contains(&(Look, text.to_owned())), "{old} -> {new}: {changes:?}");
+        let results = gravest(&with_output(&old), &with_output(&new));
+        assert!(results.is_some_and(|(class, _)| class >= Look), "{old} -> {new}");
+    }
+    let inlined = property(r#"{"enum":["x","y"],"default":"x"}"#);
+    let swapped = property(r#"{"anyOf":[{"type":"null"},{"type":"string","format":"date"}]}"#);
+    for (old, new) in [
+        (defined(r##"{"$ref":"#/$defs/D","default":"x"}"##, color), inlined),
+        (optional("date"), swapped),
+    ] {
+        let found = gravest(&with_input(&old), &with_input(&new));
+        assert_eq!(found, Some((Harmless, HARMLESS.to_owned())), "{old} -> {new}");
     }
 }
 

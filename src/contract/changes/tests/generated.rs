@@ -9,7 +9,8 @@ use super::super::super::coverage::covers;
 use super::super::super::sampler::samples;
 use super::super::super::schema::nodes;
 use super::super::super::validator::{Schema, Validity};
-use super::super::{arguments, reasons};
+use super::super::{Class, arguments, reasons};
+use super::gravest;
 
 fn oracle(schema: &Value) -> Validator {
     jsonschema::draft202012::new(schema).unwrap()
@@ -149,6 +150,21 @@ proptest! {
                 prop_assert!(after.is_valid(&value), "{value} fits {old}, not {new}");
             }
         }
+    }
+
+    #[test]
+    fn a_changed_default_is_worth_a_look_wherever_it_is(
+        (old, place) in (object(argument()), any::<prop::sample::Index>())
+    ) {
+        let pointers = nodes(&old, "").into_iter().filter(|it| it.schema.is_object());
+        let pointers: Vec<String> = pointers.map(|it| it.pointer).collect();
+        let mut new = old.clone();
+        if let Some(node) = new.pointer_mut(&pointers[place.index(pointers.len())]) {
+            node["default"] = json!("changed");
+        }
+        let [old, new] = [old, new].map(|it| json!({ "name": "t", "inputSchema": it }));
+        let found = gravest(&old, &new);
+        prop_assert!(found.as_ref().is_some_and(|(class, _)| *class > Class::Harmless), "{new}: {found:?}");
     }
 
     #[test]
