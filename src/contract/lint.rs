@@ -56,6 +56,11 @@ impl LintFinding {
         }
     }
 
+    /// Returns true if the condition is one of the server's pages, which the proxy merges into one without a cursor.
+    pub(crate) fn is_of_page(&self) -> bool {
+        matches!(self.rule.find, Find::Page(_)) && self.pointer == "/nextCursor"
+    }
+
     /// Returns the effect that costs a client more than this tool: all tools of the server, or each request to its
     /// model. Returns `None` without such an effect, and for a finding about the list as a whole.
     pub(crate) fn effect_on_other_tools(&self) -> Option<&'static str> {
@@ -103,7 +108,11 @@ impl RuleInForce {
             self.finding(tool, Place { pointer, text })
         };
         match self.rule.find {
-            Find::Tool(_) | Find::Result(_) => Vec::new(),
+            Find::Tool(_) | Find::Result(_) | Find::Unread => Vec::new(),
+            Find::Page(find) => {
+                let place = find(tools).map(|place| self.finding("", place));
+                place.into_iter().collect()
+            }
             Find::MoreTools(limit) => {
                 let count = Some(tools.entries.len()).filter(|count| *count > limit);
                 let found = count.map(|count| finding("", format!("the server has {count} tools")));
@@ -114,6 +123,15 @@ impl RuleInForce {
                 tools.twins().iter().map(twice).collect()
             }
         }
+    }
+
+    /// Returns the finding about a definition that cannot be parsed, if this is the rule for it.
+    fn unread(&self, tool: &str, error: &serde_json::Error) -> Option<LintFinding> {
+        matches!(self.rule.find, Find::Unread).then(|| {
+            let text = format!("is not judged: {error}");
+            let pointer = String::new();
+            self.finding(tool, Place { pointer, text })
+        })
     }
 
     fn in_tool(&self, tool: &ParsedTool<'_>) -> Vec<LintFinding> {
@@ -134,12 +152,17 @@ pub(crate) fn lint(server: &str, tools: &List, clients: &[ClientVersion]) -> Vec
         .collect();
     let mut findings: Vec<_> = rules.iter().flat_map(|it| it.in_list(tools)).collect();
     for entry in &tools.entries {
-        // A definition with a number beyond 64 bits cannot be parsed, and is not judged.
-        let Ok(definition) = serde_json::from_str::<Value>(&entry.raw) else {
-            continue;
+        // The parser fails on a number beyond 64 bits and on nesting beyond 128 levels, which other parsers accept.
+        let definition = match serde_json::from_str::<Value>(&entry.raw) {
+            Ok(definition) => definition,
+            Err(error) => {
+                findings.extend(rules.iter().filter_map(|it| it.unread(&entry.name, &error)));
+                continue;
+            }
         };
         let schema = |member: &str| {
-            let schema = definition.get(member);
+            // Any other value has a rule of its own.
+            let schema = definition.get(member).filter(|it| it.is_object());
             schema.map_or_else(Vec::new, |it| nodes(it, &format!("/{member}")))
         };
         let tool = ParsedTool {

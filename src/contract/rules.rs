@@ -6,6 +6,7 @@
 //! and number.
 
 mod definitions;
+mod patterns;
 mod schemas;
 
 use serde_json::Value;
@@ -19,6 +20,7 @@ use super::lint::LintLevel;
 use super::results;
 use super::schema::SchemaNode;
 use crate::jsonrpc::Members;
+use crate::mcp::List;
 
 /// Condition that harms some clients.
 #[derive(Debug)]
@@ -38,6 +40,10 @@ pub(crate) struct Rule {
 pub(super) enum Find {
     /// Returns the places in one tool.
     Tool(fn(&ParsedTool<'_>) -> Vec<Place>),
+    /// Returns the place in a result of `tools/list`.
+    Page(fn(&List) -> Option<Place>),
+    /// The parser of this program cannot read the definition.
+    Unread,
     /// The server has more tools than this.
     MoreTools(usize),
     /// The server lists a name twice.
@@ -128,6 +134,9 @@ const TOOL: &str = "leaves the tool out";
 const REQUEST: &str = "fails with every request that offers the tool";
 const RENAMED: &str = "renames the tool for the model";
 const DROPPED: &str = "drops the keyword";
+const UNCHECKED: &str = "does not check results";
+const CALL: &str = "fails with every call of the tool";
+const UNKNOWN: &str = "is not known to accept the definition";
 const REST: &str = "does not offer the tools beyond the limit";
 
 /// Version of Claude Code that was measured; older ones passed more on to the API, which refuses it.
@@ -158,11 +167,44 @@ pub(super) const RULES: &[Rule] = &[
         effects: &[error(ClaudeCode, ALL), error(GeminiCli, ALL), error(TypeScriptSdk, ALL),
             warning(Codex, "assumes that there are no arguments")],
         advice: "Write `properties` as an object, {} if there are none." },
+    Rule { id: "required-not-names", find: Find::Tool(definitions::required_not_names),
+        source: "measured",
+        effects: &[error(ClaudeCode, ALL), error(GeminiCli, ALL), error(TypeScriptSdk, ALL), error(Windsurf, TOOL),
+            error(AnthropicApi, REQUEST), error(MistralApi, REQUEST)],
+        advice: "Write the names of arguments into `required`, as strings." },
+    Rule { id: "property-not-schema", find: Find::Tool(definitions::property_not_schema),
+        source: "measured",
+        effects: &[error(GeminiCli, ALL), before([2, 0, 0], error(TypeScriptSdk, ALL))],
+        advice: "Describe the argument by an object, {} for any value." },
     Rule { id: "boolean-property", find: Find::Tool(definitions::boolean_property),
         source: "measured",
         effects: &[error(GeminiCli, ALL), before([2, 0, 0], error(TypeScriptSdk, ALL)),
             warning(Codex, "takes the argument for a string")],
         advice: "Replace `true` by {}, an object that allows everything as well." },
+    Rule { id: "null-member", find: Find::Tool(definitions::null_member),
+        source: "measured",
+        effects: &[error(ClaudeCode, ALL), error(GeminiCli, ALL), error(TypeScriptSdk, ALL)],
+        advice: "Leave the member out, or give it a value." },
+    Rule { id: "name-not-string", find: Find::Tool(definitions::name_not_string),
+        source: "measured",
+        effects: &[error(ClaudeCode, ALL), error(GeminiCli, ALL), error(TypeScriptSdk, ALL), error(PythonSdk, ALL)],
+        advice: "Give the tool a name of letters, digits, `_` and `-`." },
+    Rule { id: "icons-invalid", find: Find::Tool(definitions::icons_invalid),
+        source: "measured",
+        effects: &[error(ClaudeCode, ALL), error(GeminiCli, ALL), error(TypeScriptSdk, ALL), error(PythonSdk, ALL)],
+        advice: "Give each icon a `src`; write `sizes` as an array of strings such as \"48x48\"." },
+    Rule { id: "execution-invalid", find: Find::Tool(definitions::execution_invalid),
+        source: "measured",
+        effects: &[error(ClaudeCode, ALL), error(GeminiCli, ALL), error(TypeScriptSdk, ALL), error(PythonSdk, ALL)],
+        advice: "Set `taskSupport` to \"forbidden\", \"optional\" or \"required\", or leave `execution` out." },
+    Rule { id: "cursor-not-string", find: Find::Page(definitions::cursor),
+        source: "measured",
+        effects: &[error(ClaudeCode, ALL), error(GeminiCli, ALL), error(TypeScriptSdk, ALL)],
+        advice: "Leave `nextCursor` out of the last page. Through mcp-proxy, clients get one page without it." },
+    Rule { id: "list-meta-not-object", find: Find::Page(definitions::list_meta),
+        source: "measured",
+        effects: &[error(TypeScriptSdk, "waits for the list in vain"), error(GeminiCli, "waits for the list in vain")],
+        advice: "Write an object, or leave `_meta` out." },
     Rule { id: "text-not-string", find: Find::Tool(definitions::text_not_string),
         source: "measured",
         effects: &[error(ClaudeCode, ALL), error(Codex, ALL), error(GeminiCli, ALL), error(TypeScriptSdk, ALL),
@@ -181,11 +223,38 @@ pub(super) const RULES: &[Rule] = &[
         source: "measured",
         effects: &[error(GeminiCli, ALL), error(TypeScriptSdk, ALL), error(PythonSdk, ALL)],
         advice: "Set \"type\": \"object\" at the root of `outputSchema`; wrap another result in a property." },
+    Rule { id: "output-root-member", find: Find::Tool(definitions::output_root_member),
+        source: "measured",
+        effects: &[error(ClaudeCode, ALL), error(GeminiCli, ALL), error(TypeScriptSdk, ALL), error(PythonSdk, CALL)],
+        advice: "Write `required` as an array of names and `properties` as an object, or leave them out." },
+    Rule { id: "output-property", find: Find::Tool(definitions::output_property),
+        source: "measured",
+        effects: &[error(ClaudeCode, ALL), error(GeminiCli, ALL), before([2, 0, 0], error(TypeScriptSdk, ALL))],
+        advice: "Describe the member by an object, {} for any value." },
+    Rule { id: "output-invalid", find: Find::Tool(schemas::output_invalid),
+        source: "measured",
+        effects: &[before([2, 0, 0], error(TypeScriptSdk, ALL)), error(TypeScriptSdk, CALL), error(PythonSdk, CALL),
+            warning(GeminiCli, UNCHECKED)],
+        advice: "Write the keyword as JSON Schema 2020-12 defines it." },
+    Rule { id: "output-refused", find: Find::Tool(schemas::output_refused),
+        source: "measured",
+        effects: &[before([2, 0, 0], error(TypeScriptSdk, ALL)), error(TypeScriptSdk, CALL),
+            warning(GeminiCli, UNCHECKED)],
+        advice: "Write patterns that JavaScript accepts with the flag `u`, values into `enum`, and `type` beside \
+            `nullable`." },
+    Rule { id: "output-items-list", find: Find::Tool(schemas::output_items_list),
+        source: "measured",
+        effects: &[before([2, 0, 0], hint(TypeScriptSdk, "takes the items for a tuple")), error(TypeScriptSdk, CALL),
+            error(PythonSdk, CALL)],
+        advice: "Write a tuple with `prefixItems`, as JSON Schema 2020-12 does." },
+    Rule { id: "output-dialect-unknown", find: Find::Tool(definitions::output_dialect_unknown),
+        source: "measured",
+        effects: &[before([2, 0, 0], hint(TypeScriptSdk, "ignores the dialect")), error(TypeScriptSdk, CALL)],
+        advice: "Leave `$schema` out; 2020-12 is the default." },
     Rule { id: "output-reference", find: Find::Tool(schemas::output_reference),
         source: "measured",
         effects: &[before([2, 0, 0], error(TypeScriptSdk, ALL)),
-            error(TypeScriptSdk, "fails with every call of the tool"),
-            error(PythonSdk, "fails with every call of the tool"), warning(GeminiCli, "does not check results")],
+            error(TypeScriptSdk, CALL), error(PythonSdk, CALL), warning(GeminiCli, UNCHECKED)],
         advice: "Define the target below `$defs` of the same `outputSchema`." },
     Rule { id: "output-dialect", find: Find::Tool(definitions::output_dialect),
         source: "nataliapc/mcp-openmsx#22",
@@ -337,6 +406,16 @@ pub(super) const RULES: &[Rule] = &[
         source: "Pimzino/spec-workflow-mcp#107, MCP-memento#21",
         effects: &[warning(ClaudeCode, "refuses the result or writes it to a file")],
         advice: "Return less at a time, or set `_meta[\"anthropic/maxResultSizeChars\"]` in the definition." },
+
+    // Definitions that no other rule is applied to.
+    Rule { id: "not-judged", find: Find::Unread,
+        source: "the parser of mcp-proxy",
+        effects: &[warning(ClaudeCode, UNKNOWN), warning(Codex, UNKNOWN), warning(CopilotCli, UNKNOWN),
+            warning(Cursor, UNKNOWN), warning(GeminiCli, UNKNOWN), warning(VsCode, UNKNOWN), warning(Windsurf, UNKNOWN),
+            warning(Zed, UNKNOWN), warning(PythonSdk, UNKNOWN), warning(TypeScriptSdk, UNKNOWN),
+            warning(ClaudeAi, UNKNOWN), warning(AnthropicApi, UNKNOWN), warning(BedrockApi, UNKNOWN),
+            warning(GeminiApi, UNKNOWN), warning(MistralApi, UNKNOWN), warning(OpenAiApi, UNKNOWN)],
+        advice: "Write numbers within 64 bits, and nest objects and arrays at most 127 deep." },
 
     // Number of tools, at the server as a whole.
     Rule { id: "more-than-80-tools", find: Find::MoreTools(80),

@@ -166,6 +166,8 @@ pub(crate) struct List {
     /// All entries.
     pub(crate) entries: Vec<Entry>,
     pages: usize,
+    /// Cursor that is no string.
+    odd_cursor: Option<String>,
     /// True if entries were left out, so that the first page is not the whole list.
     filtered: bool,
     /// Names of entries that [`Self::retain`] removed.
@@ -196,15 +198,26 @@ impl List {
                 raw: raw.to_owned(),
             });
         }
-        let cursor = page
-            .get("nextCursor")
-            .filter(|cursor| *cursor != "null")
-            .map(ToOwned::to_owned);
+        let cursor = page.get("nextCursor").map(ToOwned::to_owned);
+        if let Some(odd) = cursor.as_deref().filter(|it| !it.starts_with('"')) {
+            self.odd_cursor = Some(odd.to_owned());
+        }
+        let cursor = cursor.filter(|cursor| cursor != "null");
         if self.pages == 0 {
             result.clone_into(&mut self.first);
         }
         self.pages += 1;
         Ok(cursor)
+    }
+
+    /// Returns the cursor of a page that is no string.
+    pub(crate) fn odd_cursor(&self) -> Option<&str> {
+        self.odd_cursor.as_deref()
+    }
+
+    /// Returns the result of the first page as the server wrote it.
+    pub(crate) fn first_page(&self) -> &str {
+        &self.first
     }
 
     /// Removes the entries whose names `admits` rejects.

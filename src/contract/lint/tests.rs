@@ -87,12 +87,28 @@ fn members_that_cost_a_server_all_its_tools_are_found() {
             ("input-root-type", r#"{"type":["object","null"]}"#, ""),
             ("required-not-array", r#"{"type":"object","required":null}"#, "/required"),
             ("properties-not-object", r#"{"type":"object","properties":null}"#, "/properties"),
+            ("required-not-names", r#"{"type":"object","required":["a",1]}"#, "/required"),
         ] {
             assert_found(client, rule, &tool(&parsed(input)), &format!("/inputSchema{pointer}"));
         }
         for (rule, name, value, pointer) in [
             ("text-not-string", "description", r#"["a"]"#, "/description"),
-            ("text-not-string", "title", "null", "/title"),
+            ("null-member", "title", "null", "/title"),
+            ("null-member", "annotations", r#"{"title":null}"#, "/annotations/title"),
+            ("null-member", "execution", "null", "/execution"),
+            ("null-member", "icons", "null", "/icons"),
+            ("null-member", "outputSchema", "null", "/outputSchema"),
+            ("null-member", "_meta", "null", "/_meta"),
+            ("text-not-string", "annotations", r#"{"title":7}"#, "/annotations/title"),
+            ("name-not-string", "name", "7", "/name"),
+            ("icons-invalid", "icons", r#"{"src":"x"}"#, "/icons"),
+            ("icons-invalid", "icons", r#"[{"src":"x"},{"mimeType":"image/png"}]"#, "/icons/1/src"),
+            ("icons-invalid", "icons", r#"[{"src":"x","sizes":"48x48"}]"#, "/icons/0/sizes"),
+            ("execution-invalid", "execution", r#"{"taskSupport":true}"#, "/execution/taskSupport"),
+            ("output-root-member", "outputSchema", r#"{"type":"object","required":null}"#, "/outputSchema/required"),
+            ("output-root-member", "outputSchema", r#"{"type":"object","required":[1]}"#, "/outputSchema/required"),
+            ("output-root-member", "outputSchema", r#"{"type":"object","properties":null}"#, "/outputSchema/properties"),
+            ("output-property", "outputSchema", r#"{"type":"object","properties":{"a":true}}"#, "/outputSchema/properties/a"),
             ("annotation-not-boolean", "annotations", r#"{"readOnlyHint":"true"}"#, "/annotations/readOnlyHint"),
             ("meta-not-object", "_meta", "[]", "/_meta"),
         ] {
@@ -106,7 +122,106 @@ fn members_that_cost_a_server_all_its_tools_are_found() {
         assert_found(client, "output-reference", &lost, "/outputSchema/properties/x/$ref");
     }
     for client in ["gemini-cli", "typescript-sdk@1.32"] {
+        assert_found(client, "property-not-schema", &with(&json!({ "a": null })), "/inputSchema/properties/a");
         assert_found(client, "boolean-property", &with(&json!({ "a": true })), "/inputSchema/properties/a");
+    }
+}
+
+#[test]
+#[rustfmt::skip] // A table.
+fn output_schemas_that_a_validator_refuses_are_found_at_every_depth() {
+    for (client, rule, schema, pointer) in [
+        ("typescript-sdk", "output-invalid", r#"{"type":"integr"}"#, "/type"),
+        ("typescript-sdk@1.32", "output-invalid", r#"{"items":{"minimum":0,"exclusiveMinimum":true}}"#, "/items/exclusiveMinimum"),
+        ("python-sdk", "output-invalid", r#"{"enum":"x"}"#, "/enum"),
+        ("gemini-cli", "output-invalid", r#"{"required":null}"#, "/required"),
+        ("typescript-sdk", "output-refused", r#"{"enum":[]}"#, "/enum"),
+        ("typescript-sdk", "output-refused", r#"{"nullable":true}"#, "/nullable"),
+        ("typescript-sdk@1.32", "output-refused", r#"{"pattern":"(?P<id>[a-z]+)"}"#, "/pattern"),
+        ("python-sdk", "output-items-list", r#"{"items":[{"type":"string"}]}"#, "/items"),
+    ] {
+        let schema = json!({ "type": "object", "properties": { "a": parsed(schema) } });
+        let pointer = format!("/outputSchema/properties/a{pointer}");
+        assert_found(client, rule, &member("outputSchema", &schema), &pointer);
+    }
+    let dialect = r#"{"type":"object","$schema":"http://json-schema.org/draft-04/schema#"}"#;
+    assert_found("typescript-sdk", "output-dialect-unknown", &member("outputSchema", &parsed(dialect)), "/outputSchema/$schema");
+}
+
+#[test]
+#[rustfmt::skip] // A table.
+fn definitions_that_a_client_accepts_are_no_errors() {
+    let tree = r#"{"$id":"T0","type":"object","properties":{"nodes":{"type":"array","items":{"$ref":"T0"}}}}"#;
+    for (client, name, value) in [
+        ("python-sdk", "title", "null"),
+        ("python-sdk", "description", "null"),
+        ("python-sdk", "annotations", r#"{"title":null,"readOnlyHint":null}"#),
+        ("python-sdk", "icons", "null"),
+        ("python-sdk", "_meta", "null"),
+        ("python-sdk", "outputSchema", "null"),
+        ("typescript-sdk", "outputSchema", tree),
+        ("typescript-sdk", "outputSchema", r#"{"type":"object","properties":{"a":true}}"#),
+        ("claude-code", "outputSchema", r#"{"type":"object","properties":{"a":{"type":"integr"}}}"#),
+        ("typescript-sdk", "annotations", r#"{"note":null}"#),
+    ] {
+        let found = found(client, &member(name, &parsed(value)));
+        assert_eq!(found, [], "{client}: {name} {value}");
+    }
+}
+
+#[test]
+fn a_result_of_the_list_is_judged_too() {
+    let found = |client: &str, members: &str| {
+        let mut list = List::default();
+        let page = format!(r#"{{"tools":[]{members}}}"#);
+        list.add_page(ListKind::Tools, &page).unwrap();
+        let findings = lint("srv", &list, &[client.parse().unwrap()]).into_iter();
+        let found = findings.map(|it| (it.rule.id, it.pointer, it.text));
+        found.collect::<Vec<_>>()
+    };
+    let cursor = |text: &str| {
+        (
+            "cursor-not-string",
+            "/nextCursor".to_owned(),
+            text.to_owned(),
+        )
+    };
+    let null = cursor("is null, not a string");
+    assert_eq!(found("claude-code", r#","nextCursor":null"#), [null]);
+    assert_eq!(
+        found("typescript-sdk", r#","nextCursor":5"#),
+        [cursor("is 5, not a string")]
+    );
+    assert_eq!(found("python-sdk", r#","nextCursor":null"#), []);
+    assert_eq!(found("claude-code", r#","nextCursor":"a""#), []);
+    let meta = (
+        "list-meta-not-object",
+        "/_meta".to_owned(),
+        "is null, not an object".to_owned(),
+    );
+    assert_eq!(found("typescript-sdk", r#","_meta":null"#), [meta]);
+    assert_eq!(found("typescript-sdk", r#","_meta":{}"#), []);
+}
+
+#[test]
+fn a_definition_that_cannot_be_parsed_is_said_not_to_be_judged() {
+    let deep = format!("{}{}", "[".repeat(200), "]".repeat(200));
+    for value in ["1e400", &deep] {
+        let mut list = List::default();
+        let page = format!(r#"{{"tools":[{{"name":"t","_meta":{{"a":{value}}}}}]}}"#);
+        list.add_page(ListKind::Tools, &page).unwrap();
+        let findings = lint("srv", &list, &ClientVersion::defaults());
+        let [only] = &findings[..] else {
+            panic!("{findings:?}")
+        };
+        assert_eq!(
+            (only.rule.id, only.level),
+            ("not-judged", LintLevel::Warning)
+        );
+        assert!(
+            only.tool == "t" && only.text.starts_with("is not judged: "),
+            "{only:?}"
+        );
     }
 }
 

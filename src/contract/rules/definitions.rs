@@ -4,6 +4,8 @@ use serde_json::Value;
 
 use super::super::schema::{escaped, properties};
 use super::{ParsedTool, Place};
+use crate::jsonrpc::Members;
+use crate::mcp::List;
 
 /// Maximum length of a name in characters.
 const MAX_NAME: usize = 64;
@@ -93,6 +95,45 @@ pub(super) fn properties_not_object(tool: &ParsedTool<'_>) -> Vec<Place> {
     }))
 }
 
+/// Returns the first element of `required` that is no string, as a place.
+fn no_name(schema: Option<&Value>, pointer: &str) -> Option<Place> {
+    let required = schema?.get("required")?.as_array()?;
+    let wrong = required.iter().find(|it| !it.is_string())?;
+    let text = format!("contains {}, not only strings", kind(wrong));
+    Some(place(format!("{pointer}/required"), text))
+}
+
+pub(super) fn required_not_names(tool: &ParsedTool<'_>) -> Vec<Place> {
+    one(no_name(tool.input_schema(), INPUT))
+}
+
+/// Finds members at the root of `outputSchema` that clients parse themselves.
+pub(super) fn output_root_member(tool: &ParsedTool<'_>) -> Vec<Place> {
+    let schema = tool.get("outputSchema");
+    let wrong = |keyword: &str, is_right: fn(&Value) -> bool, expected: &str| {
+        let value = schema?.get(keyword).filter(|it| !is_right(it))?;
+        let text = format!("is {}, not {expected}", kind(value));
+        Some(place(format!("{OUTPUT}/{keyword}"), text))
+    };
+    let required = wrong("required", Value::is_array, "an array");
+    let properties = wrong("properties", Value::is_object, "an object");
+    let all = [required, no_name(schema, OUTPUT), properties];
+    all.into_iter().flatten().collect()
+}
+
+pub(super) fn output_property(tool: &ParsedTool<'_>) -> Vec<Place> {
+    let declared = tool.get("outputSchema").and_then(properties);
+    let wrong = declared
+        .into_iter()
+        .flatten()
+        .filter(|(_, it)| !it.is_object());
+    let found = wrong.map(|(name, schema)| {
+        let text = format!("is {}, not an object", kind(schema));
+        place(format!("{OUTPUT}/properties/{}", escaped(name)), text)
+    });
+    found.collect()
+}
+
 /// Returns the names and schemas of the arguments.
 fn arguments<'a>(tool: &ParsedTool<'a>) -> impl Iterator<Item = (&'a String, &'a Value)> {
     let properties = tool.input_schema().and_then(properties);
@@ -101,6 +142,17 @@ fn arguments<'a>(tool: &ParsedTool<'a>) -> impl Iterator<Item = (&'a String, &'a
 
 fn argument_pointer(name: &str) -> String {
     format!("/inputSchema/properties/{}", escaped(name))
+}
+
+/// Finds arguments whose schema is neither an object nor a boolean.
+pub(super) fn property_not_schema(tool: &ParsedTool<'_>) -> Vec<Place> {
+    let wrong = arguments(tool).filter(|(_, schema)| !schema.is_object() && !schema.is_boolean());
+    wrong
+        .map(|(name, schema)| {
+            let text = format!("is {}, not an object", kind(schema));
+            place(argument_pointer(name), text)
+        })
+        .collect()
 }
 
 pub(super) fn boolean_property(tool: &ParsedTool<'_>) -> Vec<Place> {
@@ -143,27 +195,123 @@ pub(super) fn no_properties(tool: &ParsedTool<'_>) -> Vec<Place> {
     one(bare.map(|_| place(INPUT, "`properties` is missing")))
 }
 
+/// Returns the optional members of a definition, with their pointers.
+fn optional_members<'a>(tool: &ParsedTool<'a>) -> Vec<(String, &'a Value)> {
+    const MEMBERS: [&str; 7] = [
+        "title",
+        "description",
+        "annotations",
+        "icons",
+        "execution",
+        "outputSchema",
+        "_meta",
+    ];
+    let members = MEMBERS
+        .iter()
+        .filter_map(|name| Some((format!("/{name}"), tool.get(name)?)));
+    let annotations = tool.get("annotations").and_then(Value::as_object);
+    let annotations = annotations.into_iter().flatten();
+    let known = annotations.filter(|(name, _)| *name == "title" || name.ends_with("Hint"));
+    let inside = known.map(|(name, it)| (format!("/annotations/{}", escaped(name)), it));
+    members.chain(inside).collect()
+}
+
+pub(super) fn null_member(tool: &ParsedTool<'_>) -> Vec<Place> {
+    let members = optional_members(tool).into_iter();
+    let null = members.filter(|(_, value)| value.is_null());
+    null.map(|(pointer, _)| place(pointer, "is null")).collect()
+}
+
+pub(super) fn name_not_string(tool: &ParsedTool<'_>) -> Vec<Place> {
+    one(match tool.get("name") {
+        Some(Value::String(_)) => None,
+        Some(other) => Some(place("/name", format!("is {}, not a string", kind(other)))),
+        None => Some(place("", "`name` is missing")),
+    })
+}
+
+/// Finds texts of another type. `null` has a rule of its own, here and below.
 pub(super) fn text_not_string(tool: &ParsedTool<'_>) -> Vec<Place> {
-    ["title", "description"]
-        .into_iter()
-        .filter_map(|member| {
-            let value = tool.get(member).filter(|it| !it.is_string())?;
-            let text = format!("is {}, not a string", kind(value));
-            Some(place(format!("/{member}"), text))
-        })
+    const TEXTS: [&str; 3] = ["/title", "/description", "/annotations/title"];
+    let texts = optional_members(tool).into_iter();
+    let wrong = texts.filter(|(pointer, value)| {
+        TEXTS.contains(&&**pointer) && !value.is_string() && !value.is_null()
+    });
+    wrong
+        .map(|(pointer, value)| place(pointer, format!("is {}, not a string", kind(value))))
         .collect()
+}
+
+pub(super) fn icons_invalid(tool: &ParsedTool<'_>) -> Vec<Place> {
+    let icons = match tool.get("icons") {
+        None | Some(Value::Null) => return Vec::new(),
+        Some(Value::Array(icons)) => icons,
+        Some(other) => {
+            let text = format!("is {}, not an array", kind(other));
+            return vec![place("/icons", text)];
+        }
+    };
+    let found = icons.iter().enumerate().filter_map(|(at, icon)| {
+        let is_text = |it: &Value| it.is_string();
+        let is_texts = |it: &Value| it.as_array().is_some_and(|it| it.iter().all(is_text));
+        let (step, expected) = if !icon.is_object() {
+            ("", "must be an object")
+        } else if !icon.get("src").is_some_and(is_text) {
+            ("/src", "must be a string")
+        } else if !icon.get("mimeType").is_none_or(is_text) {
+            ("/mimeType", "must be a string")
+        } else if !icon.get("sizes").is_none_or(is_texts) {
+            ("/sizes", "must be an array of strings")
+        } else {
+            return None;
+        };
+        Some(place(format!("/icons/{at}{step}"), expected))
+    });
+    found.collect()
+}
+
+pub(super) fn execution_invalid(tool: &ParsedTool<'_>) -> Vec<Place> {
+    const SUPPORT: [&str; 3] = ["forbidden", "optional", "required"];
+    let Some(execution) = tool.get("execution").filter(|it| !it.is_null()) else {
+        return Vec::new();
+    };
+    let support = execution.get("taskSupport");
+    let is_known = |it: &Value| it.as_str().is_some_and(|it| SUPPORT.contains(&it));
+    one(if !execution.is_object() {
+        let text = format!("is {}, not an object", kind(execution));
+        Some(place("/execution", text))
+    } else if !support.is_none_or(is_known) {
+        let text = format!("must be one of {}", SUPPORT.join(", "));
+        Some(place("/execution/taskSupport", text))
+    } else {
+        None
+    })
+}
+
+/// Returns a text if a page of the list has a cursor that is no string.
+pub(super) fn cursor(list: &List) -> Option<Place> {
+    let cursor = list.odd_cursor()?;
+    Some(place("/nextCursor", format!("is {cursor}, not a string")))
+}
+
+pub(super) fn list_meta(list: &List) -> Option<Place> {
+    let page = Members::of(list.first_page());
+    let meta = page.get("_meta").filter(|it| !it.starts_with('{'))?;
+    Some(place("/_meta", format!("is {meta}, not an object")))
 }
 
 pub(super) fn annotation_not_boolean(tool: &ParsedTool<'_>) -> Vec<Place> {
     let annotations = match tool.get("annotations") {
-        None => return Vec::new(),
+        None | Some(Value::Null) => return Vec::new(),
         Some(Value::Object(annotations)) => annotations,
         Some(other) => {
             let text = format!("is {}, not an object", kind(other));
             return vec![place("/annotations", text)];
         }
     };
-    let wrong = |(name, value): &(&String, &Value)| name.ends_with("Hint") && !value.is_boolean();
+    let wrong = |(name, value): &(&String, &Value)| {
+        name.ends_with("Hint") && !value.is_boolean() && !value.is_null()
+    };
     annotations
         .iter()
         .filter(wrong)
@@ -175,16 +323,30 @@ pub(super) fn annotation_not_boolean(tool: &ParsedTool<'_>) -> Vec<Place> {
 }
 
 pub(super) fn meta_not_object(tool: &ParsedTool<'_>) -> Vec<Place> {
-    let wrong = tool.get("_meta").filter(|it| !it.is_object());
+    let wrong = tool
+        .get("_meta")
+        .filter(|it| !it.is_object() && !it.is_null());
     one(wrong.map(|it| place("/_meta", format!("is {}, not an object", kind(it)))))
 }
 
 pub(super) fn output_root_type(tool: &ParsedTool<'_>) -> Vec<Place> {
     one(match tool.get("outputSchema") {
-        None => None,
+        None | Some(Value::Null) => None,
         Some(schema @ Value::Object(_)) => root_type(schema).map(|text| place(OUTPUT, text)),
         Some(other) => Some(place(OUTPUT, format!("is {}, not an object", kind(other)))),
     })
+}
+
+/// Finds dialects that the SDK for TypeScript does not know.
+pub(super) fn output_dialect_unknown(tool: &ParsedTool<'_>) -> Vec<Place> {
+    const KNOWN: [&str; 4] = ["/2020-12/", "/2019-09/", "/draft-07/", "/draft-06/"];
+    let dialect = tool.get("outputSchema").and_then(|it| it.get("$schema"));
+    let is_known = |it: &Value| {
+        it.as_str()
+            .is_none_or(|it| KNOWN.iter().any(|known| it.contains(known)))
+    };
+    let unknown = dialect.filter(|it| !is_known(it));
+    one(unknown.map(|it| place("/outputSchema/$schema", format!("is {it}"))))
 }
 
 pub(super) fn output_dialect(tool: &ParsedTool<'_>) -> Vec<Place> {

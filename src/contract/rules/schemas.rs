@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use super::super::schema::{SchemaNode, properties, resolve};
 use super::definitions::kind;
+use super::patterns::{javascript_fault, pattern_fault};
 use super::{ParsedTool, Place};
 
 /// Types of JSON Schema.
@@ -43,16 +44,9 @@ fn root<'a>(nodes: &[SchemaNode<'a>]) -> Option<&'a Value> {
 
 fn dangling(nodes: &[SchemaNode<'_>]) -> Vec<Place> {
     let root = root(nodes);
-    let anchors = nodes
-        .iter()
-        .filter_map(|node| node.get("$anchor")?.as_str());
-    let anchors: HashSet<&str> = anchors.collect();
     places(nodes, |node| {
         let reference = node.get("$ref")?.as_str()?;
-        let is_anchor = reference
-            .strip_prefix('#')
-            .is_some_and(|it| anchors.contains(it));
-        let is_lost = !is_anchor && resolve(root?, reference).is_none();
+        let is_lost = resolve(root?, reference).is_none();
         is_lost.then(|| {
             (
                 "$ref",
@@ -92,48 +86,86 @@ pub(super) fn array_without_items(tool: &ParsedTool<'_>) -> Vec<Place> {
     })
 }
 
+fn tuple_of_draft_7<'a>(node: &SchemaNode<'a>) -> Option<(&'a str, String)> {
+    let items = node.get("items")?;
+    let text = || "is an array of schemas, the old form of a tuple".to_owned();
+    items.is_array().then(|| ("items", text()))
+}
+
 pub(super) fn items_list(tool: &ParsedTool<'_>) -> Vec<Place> {
-    places(&tool.input, |node| {
-        let items = node.get("items")?;
-        let text = || "is an array of schemas, the old form of a tuple".to_owned();
-        items.is_array().then(|| ("items", text()))
-    })
+    places(&tool.input, tuple_of_draft_7)
+}
+
+pub(super) fn output_items_list(tool: &ParsedTool<'_>) -> Vec<Place> {
+    places(&tool.output, tuple_of_draft_7)
+}
+
+fn bound_of_draft_4<'a>(node: &SchemaNode<'a>) -> Option<(&'a str, String)> {
+    let bounds = ["exclusiveMinimum", "exclusiveMaximum"];
+    let is_old = |it: &&str| node.get(it).is_some_and(Value::is_boolean);
+    let keyword = bounds.into_iter().find(is_old)?;
+    Some((keyword, "is a boolean, as in draft 4".to_owned()))
 }
 
 pub(super) fn draft_4_bounds(tool: &ParsedTool<'_>) -> Vec<Place> {
-    places(&tool.input, |node| {
-        let bounds = ["exclusiveMinimum", "exclusiveMaximum"];
-        let is_old = |it: &&str| node.get(it).is_some_and(Value::is_boolean);
-        let keyword = bounds.into_iter().find(is_old)?;
-        Some((keyword, "is a boolean, as in draft 4".to_owned()))
-    })
+    places(&tool.input, bound_of_draft_4)
+}
+
+fn type_fault<'a>(node: &SchemaNode<'a>) -> Option<(&'a str, String)> {
+    let is_unknown = |it: &&Value| it.as_str().is_none_or(|it| !TYPES.contains(&it));
+    let wrong = match node.get("type")? {
+        Value::Array(several) => several.iter().find(is_unknown)?,
+        one => Some(one).filter(is_unknown)?,
+    };
+    Some(("type", format!("{wrong} is no type of JSON Schema")))
 }
 
 pub(super) fn unknown_type(tool: &ParsedTool<'_>) -> Vec<Place> {
-    places(&tool.input, |node| {
-        let is_unknown = |it: &&Value| it.as_str().is_none_or(|it| !TYPES.contains(&it));
-        let wrong = match node.get("type")? {
-            Value::Array(several) => several.iter().find(is_unknown)?,
-            one => Some(one).filter(is_unknown)?,
-        };
-        Some(("type", format!("{wrong} is no type of JSON Schema")))
-    })
+    places(&tool.input, type_fault)
 }
 
 /// Finds keywords whose value has the wrong type. Ignores those with a rule of their own: `type`, a list in `items`,
 /// boolean bounds, and `required` and `properties` at the root.
 pub(super) fn invalid_keyword(tool: &ParsedTool<'_>) -> Vec<Place> {
-    places(&tool.input, |node| {
-        let Value::Object(members) = node.schema else {
-            return (!node.schema.is_boolean())
-                .then(|| ("", format!("is {}, not a schema", kind(node.schema))));
-        };
-        members.iter().find_map(|(keyword, value)| {
-            let expected = misused(keyword, value)?;
-            let has_own_rule = node.depth == 0 && ["required", "properties"].contains(&&**keyword);
-            let text = || format!("is {}, must be {expected}", kind(value));
-            (!has_own_rule).then(|| (&**keyword, text()))
-        })
+    places(&tool.input, keyword_fault)
+}
+
+fn keyword_fault<'a>(node: &SchemaNode<'a>) -> Option<(&'a str, String)> {
+    let Value::Object(members) = node.schema else {
+        return (!node.schema.is_boolean())
+            .then(|| ("", format!("is {}, not a schema", kind(node.schema))));
+    };
+    members.iter().find_map(|(keyword, value)| {
+        let expected = misused(keyword, value)?;
+        let has_own_rule = node.depth == 0 && ["required", "properties"].contains(&&**keyword);
+        let text = || format!("is {}, must be {expected}", kind(value));
+        (!has_own_rule).then(|| (&**keyword, text()))
+    })
+}
+
+/// Finds schemas that no validator can be made of.
+pub(super) fn output_invalid(tool: &ParsedTool<'_>) -> Vec<Place> {
+    places(&tool.output, |node| {
+        type_fault(node)
+            .filter(|_| node.depth > 0)
+            .or_else(|| bound_of_draft_4(node))
+            .or_else(|| keyword_fault(node))
+    })
+}
+
+/// Finds schemas that only the validator of the SDK for TypeScript refuses.
+pub(super) fn output_refused(tool: &ParsedTool<'_>) -> Vec<Place> {
+    places(&tool.output, |node| {
+        let pattern = || javascript_fault(node.get("pattern")?.as_str()?);
+        let is_empty = |it: &Value| it.as_array().is_some_and(Vec::is_empty);
+        let is_bare = node.get("nullable").is_some() && node.get("type").is_none();
+        if node.get("enum").is_some_and(is_empty) {
+            return Some(("enum", "is empty".to_owned()));
+        }
+        if is_bare {
+            return Some(("nullable", "`nullable` without `type`".to_owned()));
+        }
+        pattern().map(|fault| ("pattern", fault))
     })
 }
 
@@ -192,35 +224,6 @@ pub(super) fn invalid_pattern(tool: &ParsedTool<'_>) -> Vec<Place> {
         let fault = pattern_fault(node.get("pattern")?.as_str()?)?;
         Some(("pattern", fault.to_owned()))
     })
-}
-
-/// Returns the reason why no dialect of regular expressions accepts `pattern`.
-fn pattern_fault(pattern: &str) -> Option<&'static str> {
-    let (mut groups, mut in_class, mut can_repeat) = (0_usize, false, false);
-    let mut rest = pattern.chars();
-    while let Some(it) = rest.next() {
-        match it {
-            '\\' if rest.next().is_none() => return Some("ends with a single `\\`"),
-            '\\' => can_repeat = true,
-            ']' if in_class => (in_class, can_repeat) = (false, true),
-            _ if in_class => {}
-            '[' => in_class = true,
-            '(' => {
-                groups += 1;
-                can_repeat = rest.as_str().starts_with('?');
-            }
-            ')' if groups == 0 => return Some("has a `)` without its `(`"),
-            ')' => (groups, can_repeat) = (groups - 1, true),
-            '*' | '+' if !can_repeat => return Some("repeats nothing"),
-            '|' | '^' => can_repeat = false,
-            _ => can_repeat = true,
-        }
-    }
-    match (groups, in_class) {
-        (0, false) => None,
-        (_, true) => Some("has a `[` without its `]`"),
-        (_, false) => Some("has a `(` without its `)`"),
-    }
 }
 
 pub(super) fn dynamic_keyword(tool: &ParsedTool<'_>) -> Vec<Place> {
@@ -300,32 +303,4 @@ pub(super) fn nesting(tool: &ParsedTool<'_>) -> Vec<Place> {
         text: format!("is nested in {} schemas", node.depth),
     });
     place.into_iter().collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::pattern_fault;
-
-    #[test]
-    fn only_patterns_that_nothing_accepts_are_faulty() {
-        for valid in [
-            "",
-            "^[a-z]+$",
-            r"\(",
-            "[(]",
-            r"[\]]",
-            "(?=x)y{2}",
-            "(?:a|b)*?",
-            "a|b",
-            "[^/]+",
-            "x++",
-            "(?<name>x)*",
-            r"\d*",
-        ] {
-            assert_eq!(pattern_fault(valid), None, "{valid}");
-        }
-        for faulty in ["(", "a)", "[a", "*a", "a|+b", "\\", "(*)"] {
-            assert!(pattern_fault(faulty).is_some(), "{faulty}");
-        }
-    }
 }

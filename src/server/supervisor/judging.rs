@@ -38,7 +38,10 @@ impl Supervisor {
         };
         let mut errors = lint(&self.context.spec.name, tools, &[client]);
         let is_renamed = self.context.resources.renames_tools;
-        errors.retain(|it| it.level == LintLevel::Error && !(is_renamed && it.pointer == "/name"));
+        errors.retain(|it| {
+            let is_mended = it.is_of_page() || is_renamed && it.pointer == "/name";
+            it.level == LintLevel::Error && !is_mended
+        });
         let leaves_out = self.context.spec.on_bad_tool == OnBadTool::LeaveOut;
         for finding in errors.iter().filter(|_| leaves_out) {
             if let Some(effect) = finding.effect_on_other_tools() {
