@@ -39,6 +39,7 @@ use crate::transport::reaper::Reaper;
 use crate::transport::stream::Cork;
 pub(crate) use catalog::Catalog;
 pub(crate) use loading::LoadError;
+pub(crate) use names::public_name;
 pub(crate) use publishing::FleetClient;
 pub(crate) use server_handshakes::ServerHandshakes;
 pub(crate) use setup::{ConfigReader, FleetSetup, Loading};

@@ -18,7 +18,7 @@ const SUFFIX: usize = 9;
 /// `A-Z a-z 0-9 _ -`, and at most `max` (16 or more) characters long.
 ///
 /// An altered name ends in a hash of its original, so that different names stay different.
-pub(super) fn public_name(prefix: &str, name: &str, max: usize) -> String {
+pub(crate) fn public_name(prefix: &str, name: &str, max: usize) -> String {
     let separator = if prefix.is_empty() { "" } else { SEPARATOR };
     let whole = [prefix, separator, name].concat();
     if whole.len() <= max && whole.chars().all(is_name_char) {

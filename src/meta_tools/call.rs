@@ -8,7 +8,7 @@ use super::arguments::{given_server, text};
 use super::tool_search::{loading_advice, servers_without_tools};
 use super::{ALL_TOOLS, CALL, LOAD, LOADED, OfferedMetaTools, SEARCH};
 use crate::config::ServerSpec;
-use crate::fleet::{Catalog, Fleet, nearest};
+use crate::fleet::{Catalog, Fleet, nearest, public_name};
 use crate::jsonrpc::{Members, quoted};
 use crate::mcp::{Entry, ListKind};
 use crate::server::ServerHandle;
@@ -19,8 +19,8 @@ const FEW: usize = 20;
 /// The call that the arguments name.
 #[derive(Debug)]
 pub(crate) struct ToolCall {
-    /// Name of the server, whether it is loaded or not.
-    pub(crate) server: String,
+    /// Name of the server if the caller gave it.
+    server: Option<String>,
     /// Name of the tool as the caller gave it.
     pub(crate) tool: String,
     /// Raw arguments of the tool.
@@ -29,11 +29,7 @@ pub(crate) struct ToolCall {
 
 impl ToolCall {
     /// Parses the raw `arguments` of this meta-tool.
-    pub(crate) fn new(
-        arguments: &str,
-        fleet: &Fleet,
-        offered: &OfferedMetaTools,
-    ) -> Result<Self, Value> {
+    pub(crate) fn new(arguments: &str, offered: &OfferedMetaTools) -> Result<Self, Value> {
         let arguments = offered.understood(CALL, arguments)?;
         let arguments = Members::of(&arguments);
         let tool = text(&arguments, "tool_name", "the name of a tool")?.into_owned();
@@ -45,15 +41,21 @@ impl ToolCall {
                 return Err(json!({ "error": error }));
             }
         };
-        let server = match given_server(&arguments)? {
-            Some(server) => server,
-            None => owner(&tool, fleet, offered)?,
-        };
         Ok(Self {
-            server,
+            server: given_server(&arguments)?,
             tool,
             parameters: parameters.to_owned(),
         })
+    }
+
+    /// Returns the name of the server, whether it is loaded or not: the given one, or the only one that has the tool.
+    pub(crate) fn server(
+        &self,
+        fleet: &Fleet,
+        offered: &OfferedMetaTools,
+    ) -> Result<String, Value> {
+        let given = self.server.clone().map(Ok);
+        given.unwrap_or_else(|| owner(&self.tool, fleet, offered))
     }
 
     /// Returns the server's own name for the tool, and the `tools/call` line for `server`, made from `line`, the call
@@ -122,22 +124,25 @@ pub(super) fn find(
     }
 }
 
-/// Returns the only server that does not run now and last had `tool`, and the tool. Considers only `server` if given.
-/// Returns an error if there are several.
+/// Returns the only server that does not run now and last had `tool`, under the name that clients use or under its own,
+/// and the tool. Considers only `server` if given. Returns an error if there are several.
 pub(super) fn remembered(
     tool: &str,
     fleet: &Fleet,
     server: Option<&str>,
 ) -> Result<Option<(String, Entry)>, Value> {
     let config = fleet.config();
+    let public = |spec: &ServerSpec, own: &str| public_name(&spec.prefix, own, config.max_name);
     let is_meant = |spec: &&ServerSpec| {
         let loaded = fleet.loaded(&spec.name);
         let runs = loaded.is_some_and(|server| server.snapshot().generation > 0);
         !runs && server.is_none_or(|server| server == spec.name)
     };
     let had = config.servers.iter().filter(is_meant).filter_map(|spec| {
-        let mut entries = fleet.cached_tools(spec)?.into_iter();
-        Some((spec.name.clone(), entries.find(|it| it.name == tool)?))
+        let entries = fleet.cached_tools(spec)?;
+        let of_client = || entries.iter().find(|it| public(spec, &it.name) == tool);
+        let own = entries.iter().find(|it| it.name == tool);
+        Some((spec.name.clone(), own.or_else(of_client)?.clone()))
     });
     let mut had: Vec<(String, Entry)> = had.collect();
     if had.len() > 1 {
@@ -193,9 +198,13 @@ pub(super) fn missing(
     };
     let error = format!("Tool '{tool}' not found{}", lost(tool, &catalog.servers));
     let mut missing = json!({ "error": error, "suggestion": suggestion });
-    let note = loading_advice(&servers_without_tools(fleet));
-    if let Some(note) = note.filter(|_| near.is_empty() && offered.has(LOAD)) {
-        missing["note"] = note.into();
+    let loading = loading_advice(&servers_without_tools(fleet));
+    let loading = loading.filter(|_| near.is_empty() && offered.has(LOAD));
+    let lagging = catalog.servers.iter().filter(|it| is_meant(it));
+    let lagging = lagging.filter_map(ServerHandle::explain_lag);
+    let notes: Vec<String> = lagging.chain(loading).collect();
+    if !notes.is_empty() {
+        missing["note"] = notes.join("\n").into();
     }
     missing
 }

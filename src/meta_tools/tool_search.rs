@@ -1,5 +1,7 @@
 //! `search_tools`, `list_all_tools`, `get_tool_info`: find tools and describe them.
 
+use std::fmt::Write as _;
+
 use serde_json::{Value, json};
 
 use super::arguments::{given_server, text};
@@ -188,7 +190,7 @@ pub(super) fn all(fleet: &Fleet) -> Value {
 }
 
 /// Returns the raw object that describes a tool in the server's own bytes, or an error. The last-known definition is
-/// used if the server is not loaded.
+/// used if the server is not loaded. A note says if newer code than that of the definition is starting or does not run.
 pub(super) async fn info(
     fleet: &Fleet,
     arguments: &Members<'_>,
@@ -207,14 +209,17 @@ pub(super) async fn info(
     if let Some((server, own)) = found {
         let (snapshot, spec) = (server.snapshot(), server.spec());
         let described = snapshot.list(ListKind::Tools).and_then(|tools| {
-            let generation = Some(snapshot.generation);
-            let reason = tools.reason_withheld(&own);
-            Some(describe(&spec.name, tools.find(&own)?, generation, reason))
+            let state = LoadedState {
+                generation: snapshot.generation,
+                left_out: tools.reason_withheld(&own),
+                lag: server.explain_lag(),
+            };
+            Some(describe(&spec.name, tools.find(&own)?, Some(&state)))
         });
         return described.ok_or_else(|| json!({ "error": format!("Tool '{name}' not found") }));
     }
     if let Some((server, entry)) = remembered(&name, fleet, given.as_deref())? {
-        return Ok(describe(&server, &entry, None, None));
+        return Ok(describe(&server, &entry, None));
     }
     Err(match given.filter(|_| server.is_none()) {
         Some(given) if leaves_out(fleet, &given, &name) => left_out(&name, &given),
@@ -234,14 +239,18 @@ fn leaves_out(fleet: &Fleet, server: &str, tool: &str) -> bool {
     spec.is_some_and(|spec| !spec.tools.compile().admits(tool))
 }
 
-/// Returns `entry` with its server, an example call and the reason why clients are not offered it, if they are not;
-/// without a generation the server is not loaded.
-fn describe(
-    server: &str,
-    entry: &Entry,
-    generation: Option<u64>,
-    left_out: Option<&str>,
-) -> String {
+/// State of a loaded server that concerns the definition of a tool.
+struct LoadedState<'a> {
+    /// Generation that the definition is of.
+    generation: u64,
+    /// Reason why clients are not offered the tool, if they are not.
+    left_out: Option<&'a str>,
+    /// State of newer code, if the generation is not that of the saved code.
+    lag: Option<String>,
+}
+
+/// Returns `entry` with its server and an example call; without a state the server is not loaded.
+fn describe(server: &str, entry: &Entry, loaded: Option<&LoadedState<'_>>) -> String {
     let mut tool = Members::of(&entry.raw);
     tool.set("server", quoted(server));
     if tool.get("description").is_none() {
@@ -252,17 +261,25 @@ fn describe(
         "{CALL}(server_name='{server}', tool_name='{}', parameters={{{arguments}}})",
         entry.name
     );
-    let state = match generation {
-        Some(generation) => format!(r#""generation":{generation}"#),
-        None => r#""loaded":false"#.to_owned(),
-    };
-    let left_out = left_out.map_or_else(String::new, |reason| {
-        format!(r#","left_out":{}"#, quoted(reason))
-    });
-    format!(
-        r#"{{"tool":{tool},{state},"call_with":{}{left_out}}}"#,
-        quoted(&call_with)
-    )
+    let mut described = format!(r#"{{"tool":{tool}"#);
+    match loaded {
+        Some(state) => _ = write!(described, r#","generation":{}"#, state.generation),
+        None => described += r#","loaded":false"#,
+    }
+    let _ = write!(described, r#","call_with":{}"#, quoted(&call_with));
+    if let Some(reason) = loaded.and_then(|it| it.left_out) {
+        let _ = write!(described, r#","left_out":{}"#, quoted(reason));
+    }
+    if let Some(LoadedState {
+        generation,
+        lag: Some(lag),
+        ..
+    }) = loaded
+    {
+        let note = format!("this is the definition of generation {generation}: {lag}");
+        let _ = write!(described, r#","note":{}"#, quoted(&note));
+    }
+    described + "}"
 }
 
 #[cfg(test)]

@@ -57,6 +57,18 @@ impl ServerHandle {
         })
     }
 
+    /// Returns the state of the saved code if its lists are not in force: it is starting, or it does not run.
+    pub(crate) fn explain_lag(&self) -> Option<String> {
+        let name = &self.spec().name;
+        if let Some(failure) = self.refusal() {
+            return Some(error_replies::explain(name, &failure));
+        }
+        self.is_held().then(|| {
+            let reason = self.shared.gate.hold_reason();
+            format!("`{name}` is not ready: calls wait for {reason}")
+        })
+    }
+
     /// Returns the reason if requests are refused.
     pub(crate) fn refusal(&self) -> Option<Arc<Failure>> {
         self.shared.gate.refusal()

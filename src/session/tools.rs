@@ -3,9 +3,10 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::route::Request;
+use super::unknown_names::{listed, may_have};
 use super::{RelatedRequest, Session};
 use crate::bridge;
 use crate::jsonrpc::{
@@ -89,8 +90,9 @@ impl Session {
     /// Makes the call that the arguments name; the client gets the server's response unchanged. Loads the server first
     /// if it is not loaded.
     fn call_by_name(&self, request: Request<'_>, arguments: &str) {
-        if let Ok(call) = ToolCall::new(arguments, &self.fleet, &self.meta_tools)
-            && let Some(server) = self.ready_server(&call.server)
+        if let Ok(call) = ToolCall::new(arguments, &self.meta_tools)
+            && let Ok(name) = call.server(&self.fleet, &self.meta_tools)
+            && let Some(server) = self.ready_server(&name)
             && self.send_call(&call, &server, request).is_ok()
         {
             return;
@@ -113,15 +115,18 @@ impl Session {
 
     /// Returns the call that the arguments name and its server, after loading or waiting for the server.
     async fn load_target(&self, arguments: &str) -> Result<(ToolCall, ServerHandle), Value> {
-        let mut call = ToolCall::new(arguments, &self.fleet, &self.meta_tools);
-        if call.is_err() {
+        let call = ToolCall::new(arguments, &self.meta_tools)?;
+        let mut name = call.server(&self.fleet, &self.meta_tools);
+        if name.is_err() {
             // The tool may belong to code that is starting, or be new.
-            self.fleet.settled().await;
-            self.fleet.lists_read().await;
-            call = ToolCall::new(arguments, &self.fleet, &self.meta_tools);
+            let servers = may_have(&self.fleet.catalog(), &call.tool);
+            listed(&self.fleet, &servers).await;
+            name = call.server(&self.fleet, &self.meta_tools);
+            let held = servers.iter().find_map(ServerHandle::explain_hold);
+            name = name.map_err(|error| held.map_or(error, |held| json!({ "error": held })));
         }
-        let call = call?;
-        if let Some(server) = self.fleet.loaded(&call.server)
+        let name = name?;
+        if let Some(server) = self.fleet.loaded(&name)
             && !self.fleet.should_retry(&server)
         {
             let max_wait = server.spec().timeouts.hold;
@@ -132,9 +137,9 @@ impl Session {
             let _ = tokio::time::timeout(max_wait, ready).await;
             return Ok((call, server));
         }
-        match self.fleet.load(&call.server).await {
+        match self.fleet.load(&name).await {
             Ok((server, _)) => Ok((call, server)),
-            Err(error) => Err(load_error(&call.server, &error)),
+            Err(error) => Err(load_error(&name, &error)),
         }
     }
 

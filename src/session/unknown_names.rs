@@ -25,29 +25,11 @@ impl Session {
     ) -> bool {
         let among = catalog.servers.iter().filter(|server| may_have(server));
         let servers: Vec<_> = among.cloned().collect();
-        let max_waits = servers.iter().map(|server| server.spec().timeouts.hold);
-        let Some(max_wait) = max_waits.max() else {
+        if servers.is_empty() {
             return false;
-        };
+        }
         let fleet = self.fleet.clone();
-        let listed = async move {
-            #[expect(
-                clippy::disallowed_methods,
-                reason = "the session has no other clock for its one time limit"
-            )]
-            let deadline = Instant::now() + max_wait;
-            for server in servers {
-                if fleet.should_retry(&server) {
-                    let name = server.spec().name.clone();
-                    let _ = tokio::time::timeout_at(deadline, fleet.load(&name)).await;
-                }
-                let listed = async {
-                    let _ = server.answers().await;
-                    server.lists_read().await;
-                };
-                let _ = tokio::time::timeout_at(deadline, listed).await;
-            }
-        };
+        let listed = async move { listed(&fleet, &servers).await };
         self.run_then(request, listed, |session, (), request| {
             let catalog = session.fleet.catalog();
             let destination = route(&catalog, &session.meta_tools, request);
@@ -100,6 +82,40 @@ impl Session {
             }
         };
         self.answer_error(request.id, &error);
+    }
+}
+
+/// Waits until these servers have listed their entries: those that are starting, and those that report changed lists.
+/// Waits at most as long as a call may be held.
+pub(super) async fn listed(fleet: &Fleet, servers: &[ServerHandle]) {
+    let max_waits = servers.iter().map(|server| server.spec().timeouts.hold);
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the session has no other clock for its one time limit"
+    )]
+    let deadline = Instant::now() + max_waits.max().unwrap_or_default();
+    for server in servers {
+        if fleet.should_retry(server) {
+            let name = server.spec().name.clone();
+            let _ = tokio::time::timeout_at(deadline, fleet.load(&name)).await;
+        }
+        let listed = async {
+            let _ = server.answers().await;
+            server.lists_read().await;
+        };
+        let _ = tokio::time::timeout_at(deadline, listed).await;
+    }
+}
+
+/// Returns the loaded servers that may have the tool `name`, as clients name it or under its own name: those whose
+/// prefix it has, or else all.
+pub(super) fn may_have(catalog: &Catalog, name: &str) -> Vec<ServerHandle> {
+    let servers = catalog.servers.iter();
+    let of_prefix = servers.filter(|server| is_prefix(&server.spec().prefix, name));
+    let of_prefix: Vec<ServerHandle> = of_prefix.cloned().collect();
+    match &of_prefix[..] {
+        [] => catalog.servers.clone(),
+        _ => of_prefix,
     }
 }
 

@@ -20,10 +20,10 @@ fn fleet() -> Fleet {
 
 /// Returns the line that a call with these arguments becomes, or the error.
 fn sent(fleet: &Fleet, line: &str, arguments: &str) -> Result<(String, String), Value> {
-    let meant = ToolCall::new(arguments, fleet, &offer())?;
-    let server = fleet.one(&meant.server);
-    let (_, line) = meant.line(line, &server, &fleet.catalog())?;
-    Ok((meant.server, line))
+    let meant = ToolCall::new(arguments, &offer())?;
+    let name = meant.server(fleet, &offer())?;
+    let (_, line) = meant.line(line, &fleet.one(&name), &fleet.catalog())?;
+    Ok((name, line))
 }
 
 #[tokio::test]
@@ -134,8 +134,8 @@ async fn a_server_that_has_not_listed_yet_may_have_the_tool() {
 #[tokio::test]
 async fn the_only_server_of_a_client_has_every_tool() {
     let fleet = Fleet::loaded_with(&["a"], true);
-    let meant = ToolCall::new(r#"{"tool_name":"any"}"#, &fleet, &offer()).unwrap();
-    assert_eq!(meant.server, "a");
+    let meant = ToolCall::new(r#"{"tool_name":"any"}"#, &offer()).unwrap();
+    assert_eq!(meant.server(&fleet, &offer()), Ok("a".to_owned()));
 }
 
 #[tokio::test]
@@ -155,9 +155,11 @@ async fn a_tool_of_a_server_that_does_not_run_is_found_where_it_was_last() {
     }
     let server = |tool: &str| {
         let arguments = format!(r#"{{"tool_name":"{tool}"}}"#);
-        ToolCall::new(&arguments, &fleet, &offer()).map(|meant| meant.server)
+        ToolCall::new(&arguments, &offer()).and_then(|meant| meant.server(&fleet, &offer()))
     };
     assert_eq!(server("y"), Ok("a".to_owned()));
+    assert_eq!(server("b__x"), Ok("b".to_owned()));
+    assert!(server("b__y").is_err());
     assert!(server("x").unwrap_err()["error"] == "Several servers have a tool 'x': a, b");
     assert!(server("w").is_err());
     // A loaded server takes precedence, and only its newest list counts.

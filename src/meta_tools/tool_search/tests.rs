@@ -46,7 +46,12 @@ fn a_tool_is_described_in_the_bytes_of_its_server() {
             r#"{"tool":{"name":"t","description":"","server":"s"},"generation":1,"call_with":"call_dynamic_server_tool(server_name='s', tool_name='t', parameters={})","left_out":"\"x\" is odd"}"#,
         ),
     ] {
-        let described = describe("s", &entry(raw), generation, left_out);
+        let state = generation.map(|generation| LoadedState {
+            generation,
+            left_out,
+            lag: None,
+        });
+        let described = describe("s", &entry(raw), state.as_ref());
         assert_eq!(described, expected, "{raw}");
     }
 }

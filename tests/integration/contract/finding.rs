@@ -402,4 +402,49 @@ fn servers_whose_tools_are_unknown_are_named_until_they_have_run() {
     assert_eq!(best(&client, "weather")["loaded"], false);
     let found = client.success(SEARCH, &query);
     assert_eq!(found.get("servers_not_searched"), None);
+    let prefixed = json!({"tool_name": "weather__forecast"});
+    assert_eq!(client.success(INFO, &prefixed)["loaded"], false);
+    let called = client.call(CALL, &prefixed);
+    assert_eq!(called.tool_text(), "Weather of a city.");
+}
+
+/// A slow start outlasts the wait for lists, but not that of a call.
+#[test]
+fn code_that_is_starting_or_does_not_run_is_told() {
+    let stage = Stage::new([("a", json!({})), ("b", json!({}))]);
+    let toml = "[servers.a]\nwatch = 'a.json'\n[servers.b]\nwatch = 'b.json'\n";
+    stage.project.write("mcp-proxy.toml", toml);
+    let client = stage.dev();
+    eventually(DEADLINE, || client.loaded("a")["status"] == "running");
+    let slow = json!({"start_delay_ms": 7000, "tools": [described("new", "The new tool.")]});
+    stage.save("a", &slow);
+    stage.log.until("changed", 1);
+    let mark = json!({"tool_name": "a__mark"});
+    let [called, mut told] = [(CALL, &json!({"tool_name": "new"})), (INFO, &mark)]
+        .map(|(tool, arguments)| client.begin(tool, arguments));
+    for why in [
+        "`a` is not ready: calls wait for ",
+        "the saved code of `a` does not run: it exited with status 3",
+    ] {
+        let info = client.succeeded(&client.peer.await_response(told));
+        let note = info["note"].as_str().unwrap();
+        let expected = format!(
+            "this is the definition of generation {}: {why}",
+            info["generation"]
+        );
+        assert!(note.starts_with(&expected), "{note}");
+        if info["generation"] == 1 {
+            let answer = client.peer.await_response(called);
+            assert_eq!(answer.tool_text(), "The new tool.");
+            stage.save("a", &json!({"exit_at_start": {"code": 3}}));
+            eventually(DEADLINE, || client.loaded("a")["status"] == "broken");
+            told = client.begin(INFO, &mark);
+        }
+    }
+    let missing = client.failure(INFO, &json!({"tool_name": "newest"}));
+    let note = missing["note"].as_str().unwrap();
+    assert!(
+        note.contains("the saved code of `a` does not run"),
+        "{missing}"
+    );
 }
