@@ -1,7 +1,7 @@
 //! Former definitions of tools whose arguments changed incompatibly: a call that a model made by the former definition
 //! fails with a message that says so.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -15,15 +15,23 @@ use crate::mcp::{List, Method};
 #[derive(Debug, Clone, Default)]
 pub(super) struct FormerTools(Arc<HashMap<String, FormerTool>>);
 
+/// Maximum number of former definitions of one tool.
+const MAX_DEFINITIONS: usize = 8;
+
 #[derive(Debug, Clone)]
 struct FormerTool {
-    /// Definition before the last incompatible change.
-    old: String,
+    /// Definitions before the last incompatible changes, the newest first.
+    former: VecDeque<FormerDefinition>,
     /// Definition in force.
     new: String,
-    /// Generation since which the new definition is in force.
+}
+
+#[derive(Debug, Clone)]
+struct FormerDefinition {
+    definition: String,
+    /// Generation with which it ceased to be in force.
     generation: u64,
-    since: Instant,
+    until: Instant,
 }
 
 impl FormerTools {
@@ -58,21 +66,23 @@ impl FormerTools {
         }
         for name in broken {
             if let (Some(old), Some(new)) = (before.get(name), after.get(name)) {
-                let (old, new) = (old.raw.clone(), new.raw.clone());
-                let tool = FormerTool {
-                    old,
-                    new,
+                let tool = known.entry(name.to_owned()).or_insert_with(|| FormerTool {
+                    former: VecDeque::new(),
+                    new: new.raw.clone(),
+                });
+                tool.former.push_front(FormerDefinition {
+                    definition: old.raw.clone(),
                     generation,
-                    since: now,
-                };
-                known.insert(name.to_owned(), tool);
+                    until: now,
+                });
+                tool.former.truncate(MAX_DEFINITIONS);
             }
         }
         self.0 = Arc::new(known);
     }
 
     /// Returns the response in `envelope` with an explanation if it reports that `call` failed and the arguments fit
-    /// only the former definition of the tool. `line` is the whole response.
+    /// only a former definition of the tool. `line` is the whole response.
     pub(super) fn explained(
         &self,
         call: &Call,
@@ -99,12 +109,16 @@ impl FormerTools {
             .get("arguments")
             .unwrap_or("{}")
             .to_owned();
-        let reason = outdated(&tool.old, &tool.new, &arguments)?;
+        // The newest definition that the arguments fit tells when they ceased to fit.
+        let (former, reason) = tool
+            .former
+            .iter()
+            .find_map(|it| Some((it, outdated(&it.definition, &tool.new, &arguments)?)))?;
         let text = format!(
             "The definition of this tool has changed: {reason} since generation {} of the server ({} ago). List the \
              tools again.",
-            tool.generation,
-            ago(now.saturating_duration_since(tool.since).as_secs())
+            former.generation,
+            ago(now.saturating_duration_since(former.until).as_secs())
         );
         let failed_with_reason = if is_error {
             error_with(failed, &text)
@@ -211,8 +225,27 @@ mod tests {
             None
         );
         assert_eq!(explained(&of(r#"{"city":1}"#), failed), None);
+        // A second incompatible change does not hide the first one.
+        let newest = tools(
+            r#"{"type":"object","properties":{"city":{},"unit":{}},"required":["city","unit"]}"#,
+        );
+        updated(
+            &mut known,
+            &new,
+            &newest,
+            9,
+            begun + Duration::from_secs(90),
+        );
+        let explained = |arguments: &str| {
+            let (call, envelope) = (of(arguments), Envelope::parse(failed).unwrap());
+            known.explained(&call, failed, &envelope, begun + Duration::from_secs(180))
+        };
+        let first = "`city` is required since generation 7 of the server (3 min ago)";
+        assert!(explained("{}").unwrap().contains(first));
+        let second = "`unit` is required since generation 9 of the server (90 s ago)";
+        assert!(explained(r#"{"city":1}"#).unwrap().contains(second));
         // A tool that is gone is forgotten.
-        updated(&mut known, &new, &List::default(), 9, begun);
+        updated(&mut known, &newest, &List::default(), 10, begun);
         assert!(known.is_empty());
     }
 }
