@@ -149,9 +149,9 @@ impl TranslatedServer<'_, '_> {
                 self.put("enabled", key, value.with(Value::Flag(!disabled)));
             }
             (Disabled, _) => self.wrong(key, value, "true or false"),
-            // In Codex's file, `tools` is a table of approvals, which concern only the client. An unsupported key that
-            // is `false` requests nothing.
-            (Allowed, Value::Table(_)) | (Lacking(_), Value::Flag(false)) => {}
+            (Allowed, Value::Table(entries)) => self.tools_table(key, value, entries),
+            // An unsupported key that is `false` requests nothing.
+            (Lacking(_), Value::Flag(false)) => {}
             // An empty list means no tool in the client's file, but any tool in `allow`.
             (Allowed, Value::List(none)) if none.is_empty() => {
                 self.put_tools("deny", key, value.with(Value::Text("*".to_owned())));
@@ -199,6 +199,26 @@ impl TranslatedServer<'_, '_> {
                 "env" => self.put("env", key, value.clone()),
                 _ => {}
             }
+        }
+    }
+
+    /// Takes a selection of tools in the form of `mcp-proxy.toml`. In Codex's file, `tools` is a table of approvals, one
+    /// table for each tool, which concern only the client.
+    fn tools_table(&mut self, key: &Located<String>, whole: &Node, entries: &Entries) {
+        let mut selection = Entries::new();
+        for (name, value) in entries {
+            if matches!(value.value, Value::Table(_) | Value::Null) {
+                continue;
+            }
+            let known = keys::TOOLS.iter().map(|it| it.name);
+            if known.clone().any(|it| it == name.value) {
+                selection.push((name.clone(), value.clone()));
+            } else if let Some(near) = nearest(&name.value, known).first() {
+                self.note(name, &format!("is ignored; did you mean `{near}`?"));
+            }
+        }
+        if !selection.is_empty() {
+            self.put("tools", key, whole.with(Value::Table(selection)));
         }
     }
 

@@ -175,6 +175,9 @@ fn each_client_has_its_own_words() {
         (r#""disabledTools": ["b"]"#, "a", "b"),
         (r#""tools": ["*"], "disabled_tools": ["b"]"#, "a", "b"),
         (r#""tools": {"b": {"approval_mode": "auto"}}"#, "b", ""),
+        (r#""tools": {"allow": {"approval_mode": "auto"}}"#, "b", ""),
+        (r#""tools": {"allow": ["a"]}"#, "a", "b"),
+        (r#""tools": {"deny": "b"}, "includeTools": ["b"]"#, "", "b"),
         (r#""enabled_tools": []"#, "", "b"),
     ] {
         let tools = good(&format!(r#"{{"command": "x", {words}}}"#))
@@ -205,6 +208,7 @@ fn a_key_that_cannot_be_obeyed_is_not_ignored_in_silence() {
         (r#""oauth": {"clientId": "s3cret"}"#, "cannot log in"),
         (r#""watch": ["*.py"]"#, "[servers.NAME] in mcp-proxy.toml"),
         (r#""evn": {"K": "s3cret"}"#, "did you mean `env`?"),
+        (r#""tools": {"denny": ["b"]}"#, "did you mean `deny`?"),
     ] {
         let loaded = one(&format!(r#"{{"command": "x", {key}}}"#));
         assert_eq!(names(&loaded), ["a"], "{key}");
@@ -222,6 +226,8 @@ fn a_key_that_cannot_be_obeyed_is_not_ignored_in_silence() {
         ways[0].contains("`type` is `ws`, but must be one of `stdio`"),
         "{ways:?}"
     );
+    let selection = messages(&one(r#"{"command": "x", "tools": {"deny": 5}}"#));
+    assert!(selection[0].contains("`deny` must be"), "{selection:?}");
     let two = r#"{"url": "https://x.example/", "serverUrl": "https://y.example/"}"#;
     assert_eq!(
         messages(&one(two)),
