@@ -9,4 +9,4 @@ mod answer;
 mod compare;
 
 pub(crate) use answer::Answer;
-pub(crate) use compare::{Comparison, Varying, compare, is_slower};
+pub(crate) use compare::{Comparison, Varying, compare, differs_by_itself, is_slower};

@@ -20,6 +20,9 @@ pub(crate) struct RecordedLine<'a> {
     pub(crate) server: Cow<'a, str>,
     #[serde(default)]
     pub(crate) generation: u64,
+    /// Client's id of the request that this request to a server passes on.
+    #[serde(default, borrow)]
+    pub(crate) client_id: Option<&'a RawValue>,
     #[serde(default)]
     pub(crate) bytes: u64,
     #[serde(borrow)]

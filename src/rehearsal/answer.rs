@@ -75,9 +75,13 @@ fn decoded(block: &Value) -> Value {
     let Some(text) = text(block) else {
         return block.clone();
     };
+    json(text).unwrap_or_else(|| text.into())
+}
+
+/// Decodes a text that is a JSON object or array.
+pub(super) fn json(text: &str) -> Option<Value> {
     let is_json = text.trim_start().starts_with(['{', '[']);
-    let json = is_json.then(|| serde_json::from_str(text).ok()).flatten();
-    json.unwrap_or_else(|| text.into())
+    is_json.then(|| serde_json::from_str(text).ok()).flatten()
 }
 
 #[cfg(test)]

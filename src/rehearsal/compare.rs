@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde_json::{Map, Value};
 
 use super::Answer;
+use super::answer::json;
 use crate::event::AnswerDifference;
 use crate::jsonrpc::quoted;
 
@@ -64,6 +65,19 @@ pub(crate) fn compare(
         varied: comparer.varied,
         is_regression: matches!((before, after), (Answer::Result { .. }, Answer::Error(_))),
     }
+}
+
+/// Returns true if the values `before` and `now` of one place differ only where `again`, a second value of the code that
+/// gave `now`, differs from `now` too.
+pub(crate) fn differs_by_itself(before: &Value, now: &Value, again: &Value) -> bool {
+    let none = Varying::default();
+    let mut comparer = Comparer::new(&none);
+    comparer.part(now, again);
+    let keys = comparer.found.into_iter().flat_map(|it| it.keys);
+    let varying = Varying(keys.collect());
+    let mut comparer = Comparer::new(&varying);
+    comparer.part(before, now);
+    comparer.found.is_empty()
 }
 
 /// Returns true if a call takes so much longer than before that the code is a likelier reason than the machine.
@@ -148,6 +162,17 @@ impl<'a> Comparer<'a> {
                 });
                 0
             }
+        }
+    }
+
+    /// Compares two values that are no part of others. A text is decoded if it is JSON, or else compared by words.
+    fn part(&mut self, before: &Value, after: &Value) {
+        let (Value::String(before), Value::String(after)) = (before, after) else {
+            return self.value("", before, after);
+        };
+        match (json(before), json(after)) {
+            (Some(before), Some(after)) => self.value("", &before, &after),
+            _ => self.text("", before, after),
         }
     }
 

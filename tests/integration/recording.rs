@@ -308,3 +308,36 @@ fn a_recorded_session_is_replayed() {
     replay(&["--update"], 0);
     replay(&[], 0);
 }
+
+#[test]
+fn a_replay_leaves_out_varying_parts_and_messages_of_the_proxy() {
+    let project = Project::new();
+    let dev = dev(&project);
+    let script = |more: &[&str]| {
+        let tool = |name: &&str| json!({"name": name, "inputSchema": {"type": "object"}, "x-reply": "v0 at @NOW@"});
+        let tools: Vec<Value> = ["now"].iter().chain(more).map(tool).collect();
+        project.write(
+            "weather.json",
+            &json!({"mark": "v0", "tools": tools}).to_string(),
+        );
+    };
+    script(&[]);
+    let peer = dev.spawn();
+    peer.initialize(&initialize_params()).result();
+    peer.call("now", &json!({})).result();
+    script(&["later"]);
+    peer.expect_notification("notifications/tools/list_changed");
+    peer.call("now", &json!({})).result();
+    peer.call("get_loaded_servers", &json!({})).result();
+    peer.close_stdin();
+    peer.wait_exit();
+
+    let server = example("fake_server").display().to_string();
+    let words = ["replay", FILE, "--", &server, "weather.json"];
+    let table = Run::within(&project, &words).ended_with(0).stdout;
+    let same = "same (1 part varies by itself)";
+    assert_eq!(table.matches(same).count(), 2, "{table}");
+    let own = "answered by mcp-proxy itself";
+    assert_eq!(table.matches(own).count(), 1, "{table}");
+    assert!(!table.contains("list_changed"), "{table}");
+}

@@ -6,6 +6,8 @@ use std::str::FromStr;
 use serde::Serialize;
 use serde_json::Value;
 
+use crate::rehearsal::differs_by_itself;
+
 /// Path that is left out of a comparison, such as `result.content[*].text`.
 #[derive(Debug, Clone)]
 pub(super) struct IgnoredPath(Vec<String>);
@@ -40,7 +42,7 @@ fn steps(path: &str) -> impl Iterator<Item = &str> + Clone {
 
 /// Path of a part of a response: `result.content[0].text`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
-struct JsonPath(String);
+pub(super) struct JsonPath(String);
 
 impl JsonPath {
     fn member(&self, name: &str) -> Self {
@@ -81,6 +83,25 @@ pub(super) fn differences(recorded: &str, now: &str, ignored: &[IgnoredPath]) ->
         comparison.compare(root.member(name), recorded.as_ref(), now.as_ref());
     }
     comparison.found
+}
+
+/// Returns those of the differences `found` that do not vary by themselves, and the places of the others. `again` is the
+/// response to the same request as `now`, from the same code.
+pub(super) fn without_varying(
+    found: Vec<Difference>,
+    now: &str,
+    again: &str,
+) -> (Vec<Difference>, Vec<JsonPath>) {
+    let varying = differences(now, again, &[]);
+    let varies = |it: &Difference| {
+        let own = varying.iter().find(|own| own.path == it.path);
+        own.is_some_and(|own| match (&it.recorded, &it.now, &own.now) {
+            (Some(before), Some(now), Some(again)) => differs_by_itself(before, now, again),
+            (_, now, again) => now.is_some() != again.is_some(),
+        })
+    };
+    let (varied, fixed): (Vec<_>, Vec<_>) = found.into_iter().partition(varies);
+    (fixed, varied.into_iter().map(|it| it.path).collect())
 }
 
 /// Returns the member `name` of a message; as a text if it has numbers or strings that no [`Value`] can have.
@@ -147,6 +168,19 @@ mod tests {
         assert_eq!(found(&["result.a"]), all[2..]);
         assert_eq!(found(&["result"]), [""; 0]);
         assert!("content".parse::<IgnoredPath>().is_err());
+    }
+
+    #[test]
+    fn parts_that_vary_by_themselves_are_no_differences() {
+        let recorded = r#"{"result":{"max":21,"at":1,"id":"a b","more":[1]}}"#;
+        let now = r#"{"result":{"max":22,"at":2,"id":"a c","more":[]}}"#;
+        let again = r#"{"result":{"max":22,"at":3,"id":"a d","more":[2]}}"#;
+        let found = differences(recorded, now, &[]);
+        let (fixed, varied) = without_varying(found, now, again);
+        let fixed: Vec<_> = fixed.iter().map(ToString::to_string).collect();
+        assert_eq!(fixed, ["result.max: 21 → 22"]);
+        let varied: Vec<_> = varied.iter().map(|it| &*it.0).collect();
+        assert_eq!(varied, ["result.at", "result.id", "result.more[0]"]);
     }
 
     #[test]

@@ -25,6 +25,8 @@ pub(super) struct RecordedRequest {
     /// Method, and the name or URI that it is about.
     pub(super) subject: String,
     sent_us: u64,
+    /// True if the proxy passed the request on to a server.
+    is_passed_on: bool,
     pub(super) response: Option<RecordedResponse>,
 }
 
@@ -55,6 +57,10 @@ pub(super) struct RecordedSession {
     pub(super) questions: Vec<ServerQuestion>,
     /// Number of notifications to the client, by their method.
     pub(super) notifications: BTreeMap<String, usize>,
+    /// Number of notifications of servers, by their method.
+    of_servers: BTreeMap<String, usize>,
+    /// True if the recording has messages to servers.
+    has_servers: bool,
     /// True if a message of the client was recorded in part, or not at all.
     pub(super) is_incomplete: bool,
     /// Requests answered since the last one of `messages`.
@@ -76,6 +82,9 @@ pub(super) fn sessions(text: &str) -> Vec<RecordedSession> {
         }
         let from_client = line.from == "client";
         if !from_client && line.to != "client" {
+            if let Some(session) = sessions.iter_mut().find(|it| it.name == line.session) {
+                session.take_of_server(&line);
+            }
             continue;
         }
         let at = sessions.iter().position(|it| it.name == line.session);
@@ -124,6 +133,7 @@ impl RecordedSession {
                     earlier,
                     subject,
                     sent_us: line.time_us,
+                    is_passed_on: false,
                     response: None,
                 });
             }
@@ -156,6 +166,37 @@ impl RecordedSession {
         }
     }
 
+    /// Takes a message between the proxy and a server.
+    fn take_of_server(&mut self, line: &RecordedLine<'_>) {
+        self.has_servers = true;
+        if let Some(id) = line.client_id.map(RawValue::get) {
+            let is_meant = |it: &&mut RecordedRequest| it.response.is_none() && it.id == id;
+            if let Some(request) = self.requests.iter_mut().find(is_meant) {
+                request.is_passed_on = true;
+            }
+        }
+        let message = line.message.filter(|_| line.from == "server");
+        let Some(Ok(envelope)) = message.map(|it| Envelope::parse(it.get())) else {
+            return;
+        };
+        if matches!(envelope.kind(), MessageKind::Notification) {
+            let method = envelope.method.as_deref().unwrap_or_default().to_owned();
+            *self.of_servers.entry(method).or_default() += 1;
+        }
+    }
+
+    /// Returns the number of notifications with this method that the client got from servers. The proxy sends some of
+    /// its own, such as those of lists that a save changed.
+    pub(super) fn passed_on(&self, method: &str) -> usize {
+        let number = |of: &BTreeMap<String, usize>| of.get(method).copied().unwrap_or_default();
+        number(&self.notifications).min(number(&self.of_servers))
+    }
+
+    /// Returns true if the proxy answered a call of a tool itself: one of its own tools, or while code did not run.
+    pub(super) fn is_own(&self, request: &RecordedRequest) -> bool {
+        self.has_servers && !request.is_passed_on && request.subject.starts_with("tools/call")
+    }
+
     fn answer(&mut self, id: &str, line: Option<&str>, time_us: u64) {
         let is_open = |it: &RecordedRequest| it.response.is_none() && it.id == id;
         if let Some(at) = self.requests.iter().position(is_open) {
@@ -178,10 +219,13 @@ mod tests {
 {"time_us":40,"from":"proxy","to":"client","session":"7-1","bytes":9,"message":{"id":1,"result":{}}}
 {"time_us":50,"from":"client","to":"proxy","session":"7-1","bytes":9,"message":{"method":"notifications/initialized"}}
 {"time_us":60,"from":"client","to":"proxy","session":"7-1","bytes":9,"message":{"id":"a","method":"tools/call","params":{"name":"ask"}}}
-{"time_us":60,"from":"proxy","to":"server","session":"7-1","server":"weather","generation":1,"bytes":9,"message":{"id":3,"method":"x"}}
+{"time_us":60,"from":"proxy","to":"server","session":"7-1","server":"weather","generation":1,"client_id":"a","bytes":9,"message":{"id":3,"method":"x"}}
+{"time_us":61,"from":"server","to":"proxy","session":"7-1","server":"weather","generation":1,"bytes":9,"message":{"method":"notifications/y"}}
+{"time_us":62,"from":"proxy","to":"client","session":"7-1","bytes":9,"message":{"method":"notifications/y"}}
 {"time_us":70,"from":"proxy","to":"client","session":"7-1","bytes":9,"message":{"id":1,"method":"roots/list"}}
 {"time_us":80,"from":"client","to":"proxy","session":"7-1","bytes":9,"message":{"id":1,"result":{"roots":[]}}}
 {"time_us":90,"from":"client","to":"proxy","session":"7-1","bytes":9,"message":{"id":1,"method":"ping"}}
+{"time_us":90,"from":"client","to":"proxy","session":"7-1","bytes":9,"message":{"id":2,"method":"tools/call","params":{"name":"get_loaded_servers"}}}
 {"time_us":90,"from":"proxy","to":"client","session":"7-1","bytes":9,"message":{"method":"notifications/x"}}
 {"time_us":95,"from":"proxy","to":"client","session":"7-1","bytes":9999999,"text":"{\"id\":\"a\",\"result\":{"}
 {"time_us":95,"from":"client","to":"proxy","session":"7-2","bytes":9,"text":"oops"}
@@ -194,7 +238,7 @@ mod tests {
             panic!("{sessions:?}")
         };
         let sent = session.messages.iter().map(|it| &it.answered_before[..]);
-        assert_eq!(sent.collect::<Vec<_>>(), [&[][..], &[0], &[], &[]]);
+        assert_eq!(sent.collect::<Vec<_>>(), [&[][..], &[0], &[], &[], &[]]);
         let requests = session.requests.iter().map(|it| {
             let took = it.response.as_ref().map(|response| response.took_us);
             (it.subject.as_str(), it.id.as_str(), it.earlier, took)
@@ -203,6 +247,7 @@ mod tests {
             ("initialize", "1", 0, Some(40)),
             ("tools/call ask", "\"a\"", 0, Some(35)),
             ("ping", "1", 1, None),
+            ("tools/call get_loaded_servers", "2", 0, None),
         ];
         assert_eq!(requests.collect::<Vec<_>>(), expected);
         let in_part = session.requests[1].response.as_ref();
@@ -211,6 +256,11 @@ mod tests {
         let answer = session.questions[0].answer.as_deref();
         assert_eq!(answer, Some(r#"{"id":1,"result":{"roots":[]}}"#));
         assert_eq!(session.notifications["notifications/x"], 1);
+        // No server sent it.
+        assert_eq!(session.passed_on("notifications/x"), 0);
+        assert_eq!(session.passed_on("notifications/y"), 1);
+        let own = session.requests.iter().map(|it| session.is_own(it));
+        assert_eq!(own.collect::<Vec<_>>(), [false, false, false, true]);
         assert!(!session.is_incomplete);
     }
 }

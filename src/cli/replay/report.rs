@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::super::result_text::shorten;
 use super::super::table::TextTable;
-use super::difference::{Difference, IgnoredPath, differences};
+use super::difference::{Difference, IgnoredPath, JsonPath, differences, without_varying};
 use super::recorded_session::RecordedSession;
 use crate::output::palette::{BAD, DIM};
 use crate::output::{clean, count, duration};
@@ -32,6 +32,8 @@ struct RequestReport {
     /// Reason why the responses were not compared.
     reason: Option<&'static str>,
     differences: Vec<Difference>,
+    /// Places that differ, but vary by themselves.
+    varied: Vec<JsonPath>,
 }
 
 #[derive(Debug, Serialize)]
@@ -42,26 +44,39 @@ struct NotificationReport {
 }
 
 impl SessionReport {
-    /// Compares `recorded` with its replay; `None` if there was none.
+    /// Compares `recorded` with its replay. A second replay, `again`, shows the places that vary by themselves.
     pub(super) fn new(
         recorded: &RecordedSession,
-        now: Option<&RecordedSession>,
+        now: &RecordedSession,
+        again: Option<&RecordedSession>,
         ignored: &[IgnoredPath],
     ) -> Self {
+        let line = |session: &RecordedSession, index: usize| {
+            let response = session.requests.get(index)?.response.as_ref()?;
+            response.line.clone()
+        };
         let requests = recorded
             .requests
             .iter()
             .enumerate()
             .map(|(index, request)| {
-                let again = now.and_then(|now| now.requests.get(index));
                 let response = request.response.as_ref();
-                let response_now = again.and_then(|it| it.response.as_ref());
+                let response_now = now.requests.get(index);
+                let response_now = response_now.and_then(|it| it.response.as_ref());
                 let lines = [response, response_now].map(|it| it.and_then(|it| it.line.as_deref()));
                 let (reason, differences) = match (response, response_now, lines) {
+                    _ if recorded.is_own(request) => {
+                        (Some("answered by mcp-proxy itself"), Vec::new())
+                    }
                     (_, _, [Some(old), Some(new)]) => (None, differences(old, new, ignored)),
                     (None, _, _) => (Some("no response was recorded"), Vec::new()),
                     (Some(_), None, _) => (Some("no response"), Vec::new()),
                     (Some(_), Some(_), _) => (Some("recorded in part"), Vec::new()),
+                };
+                let again = again.and_then(|it| line(it, index));
+                let (differences, varied) = match (again, line(now, index)) {
+                    (Some(again), Some(now)) => without_varying(differences, &now, &again),
+                    _ => (differences, Vec::new()),
                 };
                 RequestReport {
                     request: request.subject.clone(),
@@ -70,6 +85,7 @@ impl SessionReport {
                     now_us: response_now.map(|it| it.took_us),
                     reason,
                     differences,
+                    varied,
                 }
             });
         let requests: Vec<_> = requests.collect();
@@ -107,6 +123,14 @@ impl SessionReport {
 impl RequestReport {
     fn outcome(&self) -> String {
         match (&self.differences[..], self.reason) {
+            ([], None) if !self.varied.is_empty() => {
+                let parts = count(
+                    self.varied.len(),
+                    "part varies by itself",
+                    "parts vary by themselves",
+                );
+                format!("same ({parts})")
+            }
             ([], reason) => reason.unwrap_or("same").to_owned(),
             ([first], _) => shorten(&first.to_string()),
             ([first, others @ ..], _) => {
@@ -116,22 +140,17 @@ impl RequestReport {
     }
 }
 
-/// Returns the methods of which the client got another number of notifications.
-fn notifications(
-    recorded: &RecordedSession,
-    now: Option<&RecordedSession>,
-) -> Vec<NotificationReport> {
-    let Some(now) = now else { return Vec::new() };
+/// Returns the methods of which the client got another number of notifications from servers.
+fn notifications(recorded: &RecordedSession, now: &RecordedSession) -> Vec<NotificationReport> {
     let methods = recorded
         .notifications
         .keys()
         .chain(now.notifications.keys());
     let methods: std::collections::BTreeSet<&String> = methods.collect();
-    let number = |of: &RecordedSession, method| of.notifications.get(method).copied();
     let methods = methods.into_iter().map(|method| NotificationReport {
         method: method.clone(),
-        recorded: number(recorded, method).unwrap_or_default(),
-        now: number(now, method).unwrap_or_default(),
+        recorded: recorded.passed_on(method),
+        now: now.passed_on(method),
     });
     methods.filter(|it| it.recorded != it.now).collect()
 }

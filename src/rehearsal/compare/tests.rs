@@ -292,3 +292,40 @@ proptest! {
         prop_assert!(told_without(&other, &one, &varying).is_empty());
     }
 }
+
+#[test]
+fn a_part_that_differs_by_itself_is_known_by_its_words_and_members() {
+    for (before, now, again, expected) in [
+        (json!(1), json!(2), json!(3), true),
+        (json!(1), json!(2), json!(2), false),
+        (
+            json!("21 at 12:00"),
+            json!("21 at 12:01"),
+            json!("21 at 12:02"),
+            true,
+        ),
+        (
+            json!("22 at 12:00"),
+            json!("21 at 12:01"),
+            json!("21 at 12:02"),
+            false,
+        ),
+        (
+            json!(r#"{"max": 21, "id": "a"}"#),
+            json!(r#"{"max": 21, "id": "b"}"#),
+            json!(r#"{"max": 21, "id": "c"}"#),
+            true,
+        ),
+        (
+            json!(r#"{"max": 22, "id": "a"}"#),
+            json!(r#"{"max": 21, "id": "b"}"#),
+            json!(r#"{"max": 21, "id": "c"}"#),
+            false,
+        ),
+        // A value of another kind is no variation.
+        (json!([1, 2]), json!("x"), json!("y"), false),
+    ] {
+        let found = differs_by_itself(&before, &now, &again);
+        assert_eq!(found, expected, "{before} {now} {again}");
+    }
+}
