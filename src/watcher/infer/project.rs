@@ -28,19 +28,23 @@ const STUB_KEYS: &[&str] = &["type", "main", "module", "types", "sideEffects"];
 #[derive(Debug)]
 pub(super) struct DirectoryLimits {
     home: Option<PathBuf>,
+    /// Whether the home directory contains directories that are not hidden. Without any, it contains no project.
+    is_home_used: bool,
     temporary: PathBuf,
 }
 
 impl DirectoryLimits {
     pub(super) fn new(home: Option<&Path>) -> Self {
+        let home = home.map(canonical);
         Self {
-            home: home.map(canonical),
+            is_home_used: home.as_deref().is_some_and(has_visible_directory),
+            home,
             temporary: canonical(&std::env::temp_dir()),
         }
     }
 
-    /// Whether the directory contains much more than one project: a drive, the home directory or one above it, the
-    /// directory for temporary files, or a directory of the system.
+    /// Whether the directory contains much more than one project: a drive, the home directory or one above it (unless
+    /// the home directory contains no project), the directory for temporary files, or a directory of the system.
     pub(super) fn is_too_wide(&self, directory: &Path) -> bool {
         let directory = canonical(directory);
         let is_drive = directory.parent().is_none_or(|above| {
@@ -50,10 +54,9 @@ impl DirectoryLimits {
                     && directory.file_name().is_some_and(|name| name.len() == 1))
         });
         is_drive
-            || self
-                .home
-                .as_ref()
-                .is_some_and(|home| home.starts_with(&directory))
+            || self.home.as_ref().is_some_and(|home| {
+                *home == directory || self.is_home_used && home.starts_with(&directory)
+            })
             || directory == self.temporary
             || SHARED.iter().any(|shared| directory == Path::new(shared))
     }
@@ -68,6 +71,18 @@ impl DirectoryLimits {
             .take_while(|place| !self.is_too_wide(place))
             .find(|place| begins_project(place))
             .map(Path::to_owned)
+    }
+}
+
+/// Whether a directory that is not hidden is in this one, or may be.
+fn has_visible_directory(directory: &Path) -> bool {
+    let is_visible = |entry: std::fs::DirEntry| {
+        let is_hidden = entry.file_name().to_string_lossy().starts_with('.');
+        !is_hidden && entry.path().is_dir()
+    };
+    match std::fs::read_dir(directory) {
+        Ok(entries) => entries.flatten().any(is_visible),
+        Err(error) => error.kind() != std::io::ErrorKind::NotFound,
     }
 }
 

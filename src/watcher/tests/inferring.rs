@@ -219,6 +219,21 @@ fn the_base_is_the_project_of_the_script() {
     }
 }
 
+/// A sandbox may set a home directory below the project.
+#[test]
+fn a_home_directory_without_a_project_does_not_widen_the_directory_around_it() {
+    let globs = |files: &[&str]| {
+        let folder = Folder::new(files);
+        let (program, args) = ("python".as_ref(), ["server.py".into()]);
+        let home = folder.root().join("home");
+        infer_in(program, &args, &folder.root(), Some(&home), false, false).globs
+    };
+    let whole = globs(&["server.py", "home/.cache/uv/x"]);
+    assert!(whole.contains(&PYTHON[0].to_owned()), "{whole:?}");
+    let beside = globs(&["server.py", "home/work/x.py"]);
+    assert!(!beside.contains(&PYTHON[0].to_owned()), "{beside:?}");
+}
+
 #[test]
 fn a_package_of_others_is_not_the_project() {
     let files = [
