@@ -221,7 +221,6 @@ impl DemoRun {
         if started.len() < 4 {
             return Err(Unexpected::new("four server processes in the log", &log));
         }
-        // Where the system does not tell, processes end with their job.
         let lives = |pid: &u32| process_lookup::exists(*pid).unwrap_or(false);
         let left: Vec<u32> = started.iter().copied().filter(lives).collect();
         if left.is_empty() {

@@ -3,9 +3,9 @@
 
 #[cfg(target_os = "linux")]
 mod linux;
-#[cfg(any(target_os = "macos", all(test, target_os = "linux")))]
-mod macos;
-#[cfg(not(any(target_os = "linux", target_os = "macos")))]
+#[cfg(any(target_os = "macos", windows, all(test, target_os = "linux")))]
+mod macos_and_windows;
+#[cfg(not(any(target_os = "linux", target_os = "macos", windows)))]
 mod other;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
@@ -14,9 +14,9 @@ use std::time::Duration;
 
 #[cfg(target_os = "linux")]
 use linux as system;
-#[cfg(target_os = "macos")]
-use macos as system;
-#[cfg(not(any(target_os = "linux", target_os = "macos")))]
+#[cfg(any(target_os = "macos", windows))]
+use macos_and_windows as system;
+#[cfg(not(any(target_os = "linux", target_os = "macos", windows)))]
 use other as system;
 
 /// Sockets on which each process listens, without processes that do not listen.
@@ -104,16 +104,19 @@ fn in_order(sockets: SocketsByProcess) -> Vec<SocketAddr> {
 }
 
 #[cfg(test)]
-#[cfg(any(target_os = "linux", target_os = "macos"))]
+#[cfg(any(target_os = "linux", target_os = "macos", windows))]
 mod tests {
     use std::net::TcpListener;
 
     use super::*;
 
-    /// The sockets for macOS are found by a crate that also runs on Linux.
+    /// The sockets for macOS and Windows are found by a crate that also runs on Linux.
     #[test]
     fn sockets_of_this_process_are_found() {
-        for found in [system::listening_sockets, macos::listening_sockets] {
+        for found in [
+            system::listening_sockets,
+            macos_and_windows::listening_sockets,
+        ] {
             let found = || in_order(found(std::process::id()).unwrap());
             let sockets = ["127.0.0.1:0", "0.0.0.0:0", "[::1]:0"].into_iter();
             // Some machines have no IPv6.

@@ -11,5 +11,6 @@ use unix as system;
 use windows as system;
 
 pub(crate) use system::{left_processes, resident_memory};
+pub(super) use system::{processor_time, tree};
 #[cfg(unix)]
-pub(super) use unix::{groups_marked, outsiders, processor_time, tree};
+pub(super) use unix::{groups_marked, outsiders};

@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 use windows::Win32::System::Threading::CREATE_NO_WINDOW;
 
 use super::Reach;
+use crate::transport::process_table;
 use crate::transport::reaper::Reaper;
 
 /// Process that leads a group. Dropping it kills the group.
@@ -72,10 +73,9 @@ impl ProcessGroup {
         self.id
     }
 
-    /// Returns `None`: the CPU time of a job needs `unsafe`.
-    #[expect(clippy::unused_self, reason = "other systems use it")]
+    /// Returns the CPU time of its processes; `None` if the system does not tell.
     pub(crate) fn processor_time(&self) -> Option<Duration> {
-        None
+        process_table::processor_time(self.id)
     }
 
     /// Returns false: processes without a window and a console receive no request to end.
