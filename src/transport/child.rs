@@ -175,8 +175,8 @@ impl Child {
         self.exited.0.borrow().is_some()
     }
 
-    /// Waits for `grace`, then requests the end of the group, and kills it one second later (SIGTERM and SIGKILL on
-    /// Unix; other systems know no such request). Closes stdin first, if it was not taken; otherwise the caller must
+    /// Waits for `grace`, then requests the end of the group, and kills it one second later (SIGTERM and SIGKILL on Unix,
+    /// Ctrl-Break and the end of the job on Windows). Closes stdin first, if it was not taken; otherwise the caller must
     /// have closed it. Dropping the future kills the group immediately.
     pub(crate) async fn stop(mut self, grace: Duration) {
         drop(self.stdin.take());

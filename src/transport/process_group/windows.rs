@@ -1,18 +1,20 @@
 //! Process groups of Windows: job objects, which no process can leave. The system kills the processes of a job when its
 //! last handle is closed, so they end with the proxy, however it ends.
 //!
-//! No other request to end reaches them: servers have no window, and Ctrl-Break needs a console that they share with
-//! the proxy, and `unsafe`.
+//! The request to end is Ctrl-Break, which only processes with the proxy's console receive. A client with a graphical
+//! interface has no console: each process would open a window of its own, so it is started without one.
 
 use std::fmt;
+use std::fs::OpenOptions;
 use std::io;
 use std::process::ExitStatus;
 use std::time::Duration;
 
 use process_wrap::tokio::{ChildWrapper, CommandWrap, CreationFlags, JobObject, KillOnDrop};
+use send_ctrlc::Interruptible;
 use tokio::process::Command;
 use tokio_util::sync::CancellationToken;
-use windows::Win32::System::Threading::CREATE_NO_WINDOW;
+use windows::Win32::System::Threading::{CREATE_NEW_PROCESS_GROUP, CREATE_NO_WINDOW};
 
 use super::Reach;
 use crate::transport::process_table;
@@ -32,18 +34,29 @@ pub(super) fn start(
     _: Reach,
     _: &Reaper,
 ) -> io::Result<(LeaderProcess, ProcessGroup)> {
-    // A client with a graphical interface has no console: each server would open a window of its own.
+    let has_console = has_console();
+    let flags = if has_console {
+        CREATE_NEW_PROCESS_GROUP
+    } else {
+        CREATE_NO_WINDOW
+    };
     let child = CommandWrap::from(command)
         .wrap(KillOnDrop)
-        .wrap(CreationFlags(CREATE_NO_WINDOW))
+        .wrap(CreationFlags(flags))
         .wrap(JobObject)
         .spawn()?;
     let kill = CancellationToken::new();
     let group = ProcessGroup {
         id: child.id().unwrap_or_default(),
+        has_console,
         kill: kill.clone(),
     };
     Ok((LeaderProcess { child, kill }, group))
+}
+
+/// Returns true if this process has a console, which its children inherit.
+fn has_console() -> bool {
+    OpenOptions::new().write(true).open("CONOUT$").is_ok()
 }
 
 impl LeaderProcess {
@@ -65,6 +78,9 @@ impl LeaderProcess {
 #[derive(Debug)]
 pub(crate) struct ProcessGroup {
     id: u32,
+    /// True if its processes have the proxy's console.
+    has_console: bool,
+    /// Cancelled once its processes are killed or have ended: another group may have its id.
     kill: CancellationToken,
 }
 
@@ -78,10 +94,10 @@ impl ProcessGroup {
         process_table::processor_time(self.id)
     }
 
-    /// Returns false: processes without a window and a console receive no request to end.
-    #[expect(clippy::unused_self, reason = "other systems use it")]
+    /// Sends Ctrl-Break to its processes; returns false if they cannot receive it.
     pub(crate) fn terminate(&self) -> bool {
-        false
+        let can_receive = self.has_console && !self.kill.is_cancelled();
+        can_receive && ConsoleGroup(self.id).terminate().is_ok()
     }
 
     /// Kills all processes.
@@ -89,15 +105,25 @@ impl ProcessGroup {
         self.kill.cancel();
     }
 
-    /// Returns at once: no process has received a request to end.
+    /// Returns at once: [`LeaderProcess`] has killed the other processes, which shells of Windows wait for.
     #[expect(clippy::unused_self, reason = "other systems use it")]
     pub(super) fn ended(&self) -> impl Future<Output = ()> {
         std::future::ready(())
     }
 
-    /// Does nothing: [`LeaderProcess`] kills the remaining processes.
-    #[expect(clippy::unused_self, reason = "other systems use it")]
-    pub(super) fn sweep(&self) {}
+    /// Prevents requests to another group with the same id. [`LeaderProcess`] kills the remaining processes.
+    pub(super) fn sweep(&self) {
+        self.kill.cancel();
+    }
+}
+
+/// Processes of a group that have the proxy's console.
+struct ConsoleGroup(u32);
+
+impl Interruptible for ConsoleGroup {
+    fn pid(&mut self) -> io::Result<Option<u32>> {
+        Ok(Some(self.0))
+    }
 }
 
 /// Describes an exit status: `status 1`, `status 0xC0000005 (access violation)`.
