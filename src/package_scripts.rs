@@ -101,7 +101,7 @@ mod tests {
         let script = find(&ScriptCall::of(&CommandLine { base, words })?)?;
         let command = &script.commands[0];
         let place = command.base.strip_prefix(root).unwrap();
-        Some((place.to_str().unwrap().to_owned(), command.words.join(" ")))
+        Some((place.to_str()?.replace('\\', "/"), command.words.join(" ")))
     }
 
     fn project(files: &[(&str, &str)]) -> tempfile::TempDir {

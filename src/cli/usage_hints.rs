@@ -122,6 +122,7 @@ mod tests {
         forgotten_dashes(&error, &words).map(|error| error.to_string())
     }
 
+    #[cfg(unix)]
     #[test]
     fn dashes_are_put_where_they_are_missing() {
         for (line, right) in [

@@ -107,7 +107,6 @@ mod tests {
     use std::os::unix::fs::MetadataExt as _;
 
     use super::*;
-    use crate::config::load;
 
     /// Creates `repo/.git`, `repo/a/b` and the given files.
     fn tree(files: &[&str]) -> tempfile::TempDir {
@@ -135,7 +134,7 @@ mod tests {
         let places = discover(&around(&cwd, explicit));
         let short = |path: PathBuf| {
             let path = path.strip_prefix(tree.path()).unwrap().to_owned();
-            path.to_str().unwrap().to_owned()
+            path.to_str().unwrap().replace('\\', "/")
         };
         [places.toml.map(short), places.json.map(short)]
     }
@@ -187,7 +186,7 @@ mod tests {
         let found = discover(&around);
         assert_eq!((found.toml, found.json), (None, Some(path(all[2]))));
         assert_eq!(found.foreign, [(path(all[0]), own)]);
-        let faults = load(&around).faults;
+        let faults = crate::config::load(&around).faults;
         let said = faults[0].to_string();
         assert!(
             said.contains(&format!("--config {}", path(all[0]).display())),

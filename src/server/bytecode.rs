@@ -77,6 +77,7 @@ fn clear(cache: &Path, stems: &[OsString]) {
 }
 
 #[cfg(test)]
+#[cfg(unix)]
 mod tests {
     use super::*;
 

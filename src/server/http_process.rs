@@ -328,6 +328,7 @@ fn reachable(socket: &SocketAddr) -> Option<SocketAddr> {
 }
 
 #[cfg(test)]
+#[cfg(unix)]
 mod tests {
     use std::net::TcpListener;
 
@@ -336,7 +337,6 @@ mod tests {
     use super::*;
     use crate::transport::process_port::ProcessPort;
 
-    #[cfg(unix)]
     #[tokio::test]
     async fn a_connection_to_itself_is_recognised() {
         let port = ProcessPort::reserve().unwrap().release();

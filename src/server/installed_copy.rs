@@ -102,7 +102,7 @@ mod tests {
     #[test]
     fn a_module_of_python_is_told_from_one_that_has_its_last_name_only() {
         let folder = tempfile::tempdir().unwrap();
-        let root = folder.path().canonicalize().unwrap();
+        let root = dunce::canonicalize(folder.path()).unwrap();
         fs::create_dir_all(root.join("src/weather")).unwrap();
         for file in ["__init__.py", "server.py", "six.py"] {
             fs::write(root.join("src/weather").join(file), "").unwrap();
@@ -126,7 +126,7 @@ mod tests {
     #[test]
     fn a_package_of_node_is_known_by_its_name() {
         let folder = tempfile::tempdir().unwrap();
-        let root = folder.path().canonicalize().unwrap();
+        let root = dunce::canonicalize(folder.path()).unwrap();
         fs::create_dir_all(root.join("src")).unwrap();
         fs::write(root.join("package.json"), r#"{"name": "@me/weather"}"#).unwrap();
         let copy = |code: &[PathBuf], installed: &[&str]| {

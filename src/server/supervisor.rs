@@ -406,4 +406,5 @@ async fn sleep_until(due: Option<Instant>) {
 }
 
 #[cfg(test)]
+#[cfg(unix)]
 mod tests;

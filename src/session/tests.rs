@@ -1,6 +1,9 @@
-//! Sessions with servers that are never started; their messages go to files.
+//! Sessions with servers that are never started; their messages go to files. On Windows, a thread writes them later, so
+//! tests of these messages run on Unix only.
 
+#[cfg(unix)]
 mod asked;
+#[cfg(unix)]
 mod parked;
 mod receiving;
 mod routing;

@@ -94,6 +94,7 @@ mod tests {
             let path = home.path().join(name);
             fs::create_dir_all(path.parent().unwrap()).unwrap();
             let folder = home.path().join("project").display().to_string();
+            let folder = folder.replace('\\', r"\\");
             fs::write(path, text.replace("PROJECT", &folder)).unwrap();
         }
         let around = ConfigContext {

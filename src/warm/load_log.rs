@@ -194,6 +194,7 @@ impl LoadedFiles {
 }
 
 #[cfg(test)]
+#[cfg(unix)]
 mod tests {
     use super::*;
 

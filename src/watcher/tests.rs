@@ -5,9 +5,11 @@ mod exact;
 mod fallback;
 #[cfg(unix)]
 mod fsevents;
+#[cfg(target_os = "linux")]
 mod glancing;
 mod inferring;
 mod joining;
+#[cfg(unix)]
 mod linked;
 mod matching;
 #[cfg(target_os = "linux")]
@@ -20,7 +22,7 @@ mod unwrapping;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::{MAIN_SEPARATOR, Path, PathBuf};
 use std::process::Command;
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::sync::{Arc, Mutex};
@@ -123,7 +125,7 @@ impl Project {
             if let WatchNotice::Changed(paths) = self.notice().await {
                 return paths
                     .iter()
-                    .map(|path| path.to_str().unwrap().to_owned())
+                    .map(|path| path.to_str().unwrap().replace(MAIN_SEPARATOR, "/"))
                     .collect();
             }
         }

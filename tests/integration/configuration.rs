@@ -1,6 +1,6 @@
 //! Configurations: the messages of broken ones, and `dev` with a good one.
 
-use std::path::{Path, PathBuf};
+use std::path::{MAIN_SEPARATOR, Path, PathBuf};
 
 use serde_json::{Value, json};
 
@@ -32,8 +32,8 @@ fn each_broken_configuration_says_what_was_approved() {
         };
         project.write(name, &std::fs::read_to_string(&file).unwrap());
         let run = Run::within(&project, &["config", "show"]).ended_with(3);
-        let root = format!("{}/", project.root().display());
-        let said = run.stderr.replace(&root, "");
+        let root = project.path("");
+        let said = run.stderr.replace(root.to_str().unwrap(), "");
         let approved = file.with_extension(format!("{extension}.txt"));
         if std::env::var_os("MCP_PROXY_BLESS").is_some() {
             std::fs::write(&approved, &said).unwrap();
@@ -61,10 +61,11 @@ fn effective_values_are_shown_with_their_origin() {
         let mut lines = shown.stdout.lines();
         lines.find(|line| line.starts_with(key)).unwrap().to_owned()
     };
-    assert!(line("build = \"make\"").ends_with("/mcp-proxy.toml:2"));
-    assert!(line("command = \"x\"").ends_with("/.mcp.json:1"));
+    let is_at = |key: &str, place: &str| line(key).ends_with(&format!("{MAIN_SEPARATOR}{place}"));
+    assert!(is_at("build = \"make\"", "mcp-proxy.toml:2"));
+    assert!(is_at("command = \"x\"", ".mcp.json:1"));
     assert!(line("reload = \"overlap\"").ends_with("# default"));
-    assert!(line("env.API_KEY = \"***\"").ends_with("/.mcp.json:1"));
+    assert!(is_at("env.API_KEY = \"***\"", ".mcp.json:1"));
 
     let shown = Run::within(&project, &["config", "show", "--json"]).ended_with(0);
     let object: Value = serde_json::from_str(&shown.stdout).unwrap();

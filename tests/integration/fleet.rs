@@ -5,10 +5,12 @@ mod calls;
 mod configuring;
 mod eras;
 mod kinds;
+#[cfg(unix)]
 mod load;
 #[cfg(unix)]
 mod many;
 mod names;
+#[cfg(unix)]
 mod pipes;
 mod questions;
 mod servers;
@@ -23,6 +25,7 @@ mod views;
 #[cfg(unix)]
 mod watching;
 
+#[cfg(unix)]
 use load::under_load;
 use servers::{Fleet, Servers};
 

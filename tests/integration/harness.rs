@@ -55,6 +55,7 @@ pub(crate) fn require(program: &str, how_to_install: &str) {
     }
 }
 
+#[cfg(unix)]
 #[cfg(test)]
 mod tests {
     use serde_json::json;

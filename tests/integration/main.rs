@@ -25,6 +25,10 @@ mod early;
 mod eras;
 mod fleet;
 mod framing;
+#[cfg_attr(
+    windows,
+    expect(dead_code, unused_imports, reason = "tests for Unix use the rest")
+)]
 mod harness;
 mod http;
 #[cfg(unix)]
@@ -51,6 +55,7 @@ mod processes;
 mod real_apps;
 #[cfg(unix)]
 mod real_clients;
+#[cfg(unix)]
 mod real_input;
 #[cfg(unix)]
 mod recording;
@@ -80,4 +85,6 @@ mod walking;
 mod warm;
 #[cfg(unix)]
 mod watching;
+#[cfg(windows)]
+mod windows;
 mod zero_loss;

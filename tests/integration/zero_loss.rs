@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 
 use crate::harness::{
-    DEADLINE, Log, Message, Peer, Project, Proxy, SHOWS_TAGS, eventually, example,
-    initialize_params, peers, processes_with_tag, symlink,
+    DEADLINE, Log, Message, Peer, Project, Proxy, eventually, example, initialize_params, peers,
+    processes_with_tag, symlink,
 };
 
 const LIST_CHANGED: &str = "notifications/tools/list_changed";
@@ -270,9 +270,6 @@ impl Session {
     /// next process was ready keeps a second one of those for half a minute.
     #[track_caller]
     fn until_quiet(&self) {
-        if !SHOWS_TAGS {
-            return;
-        }
         let servers = || {
             let processes = processes_with_tag(self.peer.tag());
             let servers = processes.iter().filter(|(pid, command)| {

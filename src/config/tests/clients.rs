@@ -1,5 +1,7 @@
 //! Loading of clients' files.
 
+use std::path::MAIN_SEPARATOR_STR;
+
 use super::*;
 
 #[test]
@@ -59,7 +61,10 @@ fn the_form_of_vs_code_has_its_watch_and_workspace() {
     assert_eq!(a.args, [format!("{root}/a").as_str(), "1"]);
     assert_eq!(
         (a.watch.join(" "), &a.cwd),
-        ("src/**".to_owned(), &folder.path().canonicalize().unwrap())
+        (
+            "src/**".to_owned(),
+            &dunce::canonicalize(folder.path()).unwrap()
+        )
     );
     assert_eq!(b.watch, [format!("{root}/src/**"), format!("!{root}/*.md")]);
     assert!(b.cwd.ends_with("sub"));
@@ -269,8 +274,8 @@ fn the_variables_of_a_file_are_added_and_those_written_down_win() {
     assert_eq!(*env, expected.map(|(k, v)| (k.into(), v.into())));
     assert_eq!(loaded.env_files, std::slice::from_ref(&file));
     let said = format!(
-        "server `a`: line 4 of {} sets no variable and is left out",
-        file.display()
+        "server `a`: line 4 of {}/sub/.env sets no variable and is left out",
+        folder.path().display()
     );
     assert_eq!(loaded.notes, [said]);
     assert!(loaded.shown.toml(true).contains("env_file = "));
@@ -320,13 +325,14 @@ fn the_variables_of_clients_mean_what_they_mean_there() {
     assert_eq!(messages(&loaded), [""; 0]);
     let a = &loaded.config.servers[0];
     let root = project.to_str().unwrap();
-    let x = format!("{root}/x");
+    let x = project.join("x");
+    let abc = ["a", "b", "c"].join(MAIN_SEPARATOR_STR);
     let expected = [
         "/home/me/x",
         "my project",
-        "a/b/c",
+        &abc,
         "1",
-        &x,
+        x.to_str().unwrap(),
         root,
         root,
         root,

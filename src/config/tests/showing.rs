@@ -49,11 +49,11 @@ fn each_value_is_shown_with_its_origin() {
             ),
         ],
     );
-    let root = folder.path().display();
+    let root = folder.path().join("");
     let shown = loaded.shown.json(true);
     let origin = |pointer: &str| {
         let origin = &shown.pointer(pointer).unwrap()["origin"];
-        origin.as_str().unwrap().replace(&format!("{root}/"), "")
+        origin.as_str().unwrap().replace(root.to_str().unwrap(), "")
     };
     assert_eq!(origin("/proxy/hold_timeout"), "mcp-proxy.toml:2");
     assert_eq!(origin("/proxy/max_name"), "default");

@@ -213,6 +213,7 @@ fn versioned(path: PathBuf) -> Option<(PathBuf, Version)> {
 }
 
 #[cfg(test)]
+#[cfg(unix)]
 mod tests {
     use super::*;
 

@@ -29,7 +29,8 @@ fn told(text: &str) -> String {
     let subdir = source.subdir.as_deref().unwrap_or(Path::new("-")).display();
     let repository = source.repository();
     let name = source.default_name();
-    format!("{repository} | {reference} | {subdir} | {host}/{owner}/{repo} | {name}")
+    let text = format!("{repository} | {reference} | {subdir} | {host}/{owner}/{repo} | {name}");
+    text.replace('\\', "/")
 }
 
 /// Parses the text of a source again and returns the new text.
@@ -290,7 +291,7 @@ proptest! {
             match &source.remote {
                 RepositoryAddress::Program(url) => prop_assert!(!url.starts_with('-')),
                 RepositoryAddress::Http { url, .. } => prop_assert!(url.username().is_empty() && url.password().is_none()),
-                RepositoryAddress::Local(path) => prop_assert!(path.is_absolute()),
+                RepositoryAddress::Local(path) => prop_assert!(path.has_root()),
             }
             prop_assert!(source.default_name().chars().all(|it| is_plain(it) && it != '.'));
         }

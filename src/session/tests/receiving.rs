@@ -181,6 +181,7 @@ async fn a_changed_initialize_is_another_introduction() {
     }
 }
 
+#[cfg(unix)]
 #[tokio::test]
 async fn notifications_go_to_every_server_except_those_about_one_request() {
     for (line, goes) in [

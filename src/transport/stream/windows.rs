@@ -240,7 +240,7 @@ impl Drop for WriterThread {
 
 #[cfg(test)]
 mod tests {
-    use std::io::{PipeReader, Read as _};
+    use std::io::PipeReader;
     use std::time::Duration;
 
     use tokio::time::timeout;

@@ -178,7 +178,7 @@ mod tests {
             ("cd ${0%/*}\nnpm run build\n./build/server\n", "/s", "./build/server"),
         ] {
             let found = server(text, Path::new("/b"), Path::new("/s")).unwrap_or_else(|| panic!("{text}"));
-            assert_eq!((found.base.to_str(), &*found.words.join(" ")), (Some(base), words), "{text}");
+            assert_eq!((&*found.base, &*found.words.join(" ")), (Path::new(base), words), "{text}");
         }
         for text in ["", "echo hello", "exec $PROGRAM server.py", "cd $PLACE\npython server.py", "$HERE/server"] {
             assert!(server(text, Path::new("/b"), Path::new("/s")).is_none(), "{text}");

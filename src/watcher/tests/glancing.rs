@@ -1,7 +1,6 @@
 //! `WeakWatcher::report_pending`: saves known to the kernel are reported before it returns, even if the watcher thread
 //! is late.
 
-#[cfg(unix)]
 use std::os::unix::fs::symlink;
 
 use super::*;

@@ -19,13 +19,14 @@ impl Folder {
     }
 
     fn root(&self) -> PathBuf {
-        self.0.path().canonicalize().unwrap()
+        dunce::canonicalize(self.0.path()).unwrap()
     }
 
     /// Infers globs for a command started in `cwd`. The folder is the home directory; `ROOT` in the command stands for
     /// it.
     pub(super) fn inferred(&self, cwd: &str, command: &str, builds: bool) -> Inference {
-        let command = command.replace("ROOT", self.root().to_str().unwrap());
+        let root = self.root().to_str().unwrap().replace(MAIN_SEPARATOR, "/");
+        let command = command.replace("ROOT", &root);
         let mut words = shlex::split(&command)
             .unwrap()
             .into_iter()
@@ -34,7 +35,11 @@ impl Folder {
         let args: Vec<OsString> = words.collect();
         let cwd = self.root().join(cwd);
         let cwd: PathBuf = cwd.components().collect();
-        infer_in(&program, &args, &cwd, Some(&self.root()), builds, false)
+        let mut found = infer_in(&program, &args, &cwd, Some(&self.root()), builds, false);
+        for glob in &mut found.globs {
+            *glob = glob.replace(MAIN_SEPARATOR, "/");
+        }
+        found
     }
 }
 

@@ -1,6 +1,5 @@
 //! Symlinks among the sources: the content of the target counts, under the name of the symlink.
 
-#[cfg(unix)]
 use std::os::unix::fs::symlink;
 
 use super::*;

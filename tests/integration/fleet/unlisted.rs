@@ -104,6 +104,7 @@ fn broken_code_says_more_than_that_nobody_has_it() {
 }
 
 /// One that answers nothing does not keep the reason of another from the client.
+#[cfg(unix)]
 #[test]
 fn a_failed_reading_is_told_though_another_server_is_silent() {
     let error = fails(-32603, "disk on fire");

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::run_by_shell;
+use super::programs::run_by_shell;
 use crate::harness::initialize_params;
 
 /// Begins a message at `begin`, and writes its end at no time.

@@ -3,7 +3,6 @@
 use serde_json::json;
 
 use super::{initialized, still_works};
-use crate::harness::{Project, Proxy, initialize_params};
 
 #[test]
 fn a_request_over_the_limit_gets_an_error_wherever_its_id_stands() {
@@ -42,51 +41,6 @@ fn an_answer_over_the_limit_becomes_an_error_wherever_its_id_stands() {
     );
     still_works(&peer);
 }
-
-#[test]
-fn an_answer_over_the_limit_whose_id_comes_last() {
-    let project = Project::new();
-    project.write("server.py", LARGE_ANSWERS);
-    let peer = Proxy::dev(["python3", "server.py"])
-        .transparent()
-        .options(["--max-message", "20000"])
-        .within(&project)
-        .spawn();
-    peer.initialize(&initialize_params()).result();
-    let answer = peer.ask("vendor/large", &json!({}));
-    assert!(
-        answer.error()["message"]
-            .as_str()
-            .unwrap()
-            .contains("--max-message")
-    );
-    assert_eq!(peer.ask("vendor/small", &json!({})).result_text(), "{}");
-}
-
-/// Writes members in the order of the TypeScript SDK; asks something too long before it answers.
-const LARGE_ANSWERS: &str = r#"
-import json, sys
-
-def say(message):
-    print(json.dumps(message), flush=True)
-
-for line in sys.stdin:
-    message = json.loads(line)
-    if "id" not in message:
-        continue
-    if "method" not in message:
-        assert message["id"] == "huge" and "error" in message, line
-        say({"result": {"text": "x" * 100_000}, "jsonrpc": "2.0", "id": asked})
-        continue
-    if message["method"] == "vendor/large":
-        asked = message["id"]
-        say({"method": "vendor/ask", "params": {"text": "x" * 100_000}, "jsonrpc": "2.0", "id": "huge"})
-        continue
-    result = {}
-    if message["method"] == "initialize":
-        result = {"protocolVersion": "2025-11-25", "capabilities": {}, "serverInfo": {"name": "s", "version": "1"}}
-    say({"result": result, "jsonrpc": "2.0", "id": message["id"]})
-"#;
 
 #[test]
 fn a_clients_answer_over_the_limit_is_an_error_for_the_server() {

@@ -1,9 +1,12 @@
 //! Temporary directory with a server's sources for a test to edit; removed when the test ends.
 
-use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::Instant;
+use std::{fs, io};
 
 use tempfile::TempDir;
+
+use super::DEADLINE;
 
 #[derive(Debug)]
 pub(crate) struct Project {
@@ -46,7 +49,18 @@ impl Project {
         let thread = std::thread::current().id();
         let neighbour = self.path(&format!("{relative}.{thread:?}.tmp~"));
         fs::write(&neighbour, text).unwrap();
-        fs::rename(neighbour, path).unwrap();
+        // Windows may refuse it while another process reads the file.
+        let is_refused = |renamed: &io::Result<()>| {
+            let error = renamed.as_ref().err().map(io::Error::kind);
+            cfg!(windows) && error == Some(io::ErrorKind::PermissionDenied)
+        };
+        let begun = Instant::now();
+        let mut renamed = fs::rename(&neighbour, &path);
+        while is_refused(&renamed) && begun.elapsed() < DEADLINE {
+            std::thread::yield_now();
+            renamed = fs::rename(&neighbour, &path);
+        }
+        renamed.unwrap();
     }
 
     /// Replaces `from`, which must occur in the file, by `to`, and saves.

@@ -2,7 +2,7 @@
 
 use std::cell::Cell;
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::path::{MAIN_SEPARATOR, PathBuf};
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -231,6 +231,8 @@ impl Log {
 
 fn paths(changed: &Value) -> Vec<String> {
     let paths = changed["paths"].as_array().unwrap();
-    let paths = paths.iter().map(|path| path.as_str().unwrap().to_owned());
+    // Tests name files with `/`.
+    let text = |path: &Value| path.as_str().unwrap().replace(MAIN_SEPARATOR, "/");
+    let paths = paths.iter().map(text);
     paths.collect()
 }

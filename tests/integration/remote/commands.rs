@@ -2,7 +2,9 @@
 
 use serde_json::{Value, json};
 
-use crate::harness::remote::{HttpServer, Tls, legacy};
+#[cfg(unix)]
+use crate::harness::remote::Tls;
+use crate::harness::remote::{HttpServer, legacy};
 use crate::harness::{Log, Project, Proxy, Run, initialize_params};
 
 fn configured(url: &str) -> Project {
@@ -84,6 +86,7 @@ fn serve_connects_when_it_is_asked_to() {
     server.until("DELETE", 1);
 }
 
+#[cfg(unix)]
 #[test]
 fn https_is_trusted_as_the_system_does() {
     let server = HttpServer::start(legacy);
@@ -113,6 +116,7 @@ fn https_is_trusted_as_the_system_does() {
     }
 }
 
+#[cfg(unix)]
 #[test]
 fn the_certificate_of_an_authority_is_named_as_the_fault() {
     let server = HttpServer::start(legacy);

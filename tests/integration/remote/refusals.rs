@@ -1,5 +1,8 @@
 //! Responses over HTTP that a client's SDK does not understand, and their handling.
 
+#[cfg(unix)]
+mod clients;
+
 use std::io::{Read as _, Write as _};
 use std::net::TcpListener;
 use std::sync::Mutex;
@@ -9,7 +12,7 @@ use serde_json::{Value, json};
 
 use super::Stage;
 use crate::harness::remote::{Answering, Asked, HttpServer, legacy};
-use crate::harness::{DEADLINE, Log, Peer, Project, Proxy, initialize_params, program};
+use crate::harness::{DEADLINE, Log, Project, Proxy, initialize_params};
 
 const JSON: (&str, &str) = ("Content-Type", "application/json");
 
@@ -93,51 +96,6 @@ fn an_answer_whose_id_is_a_string_is_an_answer() {
         assert_eq!(stage.echo(text).tool_text(), "there", "{text}");
     }
     assert!(refusal(&stage, "error").contains("no"));
-}
-
-/// A client on an official SDK, the program of `tests/peers` at `path`, hears at once that its token has expired.
-#[track_caller]
-fn an_sdk_hears_of_an_expired_token(path: &str) {
-    let server = answering(|_, _, answering| {
-        let body = r#"{"error":"invalid_token","error_description":"expired"}"#;
-        answering.whole(401, &[JSON], body);
-    });
-    let project = Project::new();
-    let toml = format!("[servers.far]\nurl = \"{}\"\nprefix = ''\n", server.url());
-    project.write("mcp-proxy.toml", &toml);
-    let proxy = Proxy::configured("dev")
-        .options(["--meta-tools", "none"])
-        .within(&project);
-    let mut words = program(path);
-    words.push("legacy".into());
-    let client = Peer::spawn_command(proxy.run_by(words));
-    assert!(client.ask("list", &json!({})).result()["tools"].is_array());
-    let call = json!({"name": "echo", "arguments": {"text": "a"}});
-    let answer = client.ask("call", &call);
-    let told = if answer.is_error() {
-        answer.error()["message"].to_string()
-    } else {
-        assert_eq!(answer.result()["isError"], true);
-        answer.tool_text()
-    };
-    for words in ["HTTP 401", "invalid_token: expired", "far"] {
-        assert!(told.contains(words), "{told}");
-    }
-}
-
-#[test]
-fn the_python_sdk_hears_of_an_expired_token() {
-    an_sdk_hears_of_an_expired_token("python/session_mcp.py");
-}
-
-#[test]
-fn the_typescript_sdk_v1_hears_of_an_expired_token() {
-    an_sdk_hears_of_an_expired_token("node/session_v1.mjs");
-}
-
-#[test]
-fn the_typescript_sdk_v2_hears_of_an_expired_token() {
-    an_sdk_hears_of_an_expired_token("node/session_v2.mjs");
 }
 
 #[test]

@@ -157,6 +157,8 @@ pub(super) fn missing(own: &Path, there: &Path, cwd: &Path) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
+    use std::path::MAIN_SEPARATOR;
+
     use super::*;
 
     /// Creates a file with the directories around it.
@@ -205,7 +207,12 @@ mod tests {
         let (linked, _) = link(&repository, &own, &there, servers.iter()).unwrap();
         assert_eq!(
             linked,
-            [".env", ".venv", "node_modules", "sub/node_modules"]
+            [
+                ".env",
+                ".venv",
+                "node_modules",
+                &format!("sub{MAIN_SEPARATOR}node_modules")
+            ]
         );
         for (path, text) in [
             ("node_modules/a/x", Some("own")),

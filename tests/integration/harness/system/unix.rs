@@ -7,8 +7,6 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use super::super::{Peer, Project};
 
-/// Whether [`processes_with_tag`] finds processes.
-pub(crate) const SHOWS_TAGS: bool = true;
 /// Variable with the directory of the proxy's cache.
 pub(crate) const CACHE: &str = "XDG_CACHE_HOME";
 /// Variable with the directory of the proxies' state.

@@ -1,11 +1,11 @@
 //! Links and processes of Windows.
 
+use std::ffi::OsStr;
 use std::io;
 use std::path::Path;
-use std::process::Command;
 
-/// Whether [`processes_with_tag`] finds processes.
-pub(crate) const SHOWS_TAGS: bool = false;
+use sysinfo::{ProcessRefreshKind, ProcessesToUpdate, System, UpdateKind};
+
 /// Variable with the directory of the proxy's cache.
 pub(crate) const CACHE: &str = "LOCALAPPDATA";
 /// Variable with the directory of the proxies' state.
@@ -16,27 +16,20 @@ pub(crate) fn symlink(target: impl AsRef<Path>, link: impl AsRef<Path>) -> io::R
     std::os::windows::fs::symlink_dir(target, link)
 }
 
-/// Returns nothing: Windows does not show the environment of other processes. The tests in `windows` look for the
-/// names of programs instead.
-pub(crate) fn processes_with_tag(_tag: &str) -> Vec<(u32, String)> {
-    Vec::new()
-}
-
-/// Returns the number of running processes with this program name, such as `server-1.exe`.
-#[track_caller]
-pub(crate) fn processes_named(name: &str) -> usize {
-    let listed = |program: &str, arguments: &[&str]| {
-        let output = Command::new(program).args(arguments).output();
-        let bytes = output.map(|output| output.stdout).unwrap_or_default();
-        // The second program writes UTF-16.
-        let text: Vec<u8> = bytes.into_iter().filter(|byte| *byte != 0).collect();
-        String::from_utf8_lossy(&text).into_owned()
-    };
-    let mut all = listed("tasklist", &["/fo", "csv", "/nh"]);
-    if !all.contains(".exe") {
-        // Wine's own list is empty.
-        all = listed("wmic", &["process", "get", "Name"]);
-    }
-    assert!(all.contains(".exe"), "no list of processes: {all:?}");
-    all.lines().filter(|line| line.contains(name)).count()
+/// Returns pid and command line of the running processes with this tag.
+pub(crate) fn processes_with_tag(tag: &str) -> Vec<(u32, String)> {
+    let kind = ProcessRefreshKind::nothing()
+        .with_environ(UpdateKind::Always)
+        .with_cmd(UpdateKind::Always);
+    let mut system = System::new();
+    system.refresh_processes_specifics(ProcessesToUpdate::All, true, kind);
+    let variable = format!("MCP_PROXY_TEST_TAG={tag}");
+    let all = system.processes().iter();
+    let tagged = all.filter(|(_, process)| process.environ().iter().any(|it| *it == *variable));
+    tagged
+        .map(|(pid, process)| {
+            let command = process.cmd().join(OsStr::new(" "));
+            (pid.as_u32(), command.to_string_lossy().into_owned())
+        })
+        .collect()
 }
