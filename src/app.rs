@@ -20,7 +20,7 @@ use crate::server::ProxyResources;
 use crate::session::{Session, SessionFactory};
 use crate::shutdown::Shutdown;
 use crate::transport::stream::{self, LineReader, Outbox};
-use crate::warm::{self, StandbyPool};
+use crate::warm::StandbyPool;
 use crate::watcher::{WatchError, WatchOptions};
 
 /// Time limit for the responses to requests that are in flight when the client closes stdin. In `printf … | mcp-proxy`,
@@ -139,7 +139,7 @@ fn sessions(
     let mut resources = ProxyResources::new(events.clone(), mission.max_message, mission.era);
     let watches = mission.watch.is_some() && mission.setup.watches_sources;
     resources.watches_files = watches;
-    let is_warm = warm::IS_SUPPORTED && watches && mission.warm_limit > 0;
+    let is_warm = watches && mission.warm_limit > 0;
     resources.standby_pool = is_warm.then(|| StandbyPool::new(mission.warm_limit));
     let files = mission.setup.files.clone();
     let sources = mission

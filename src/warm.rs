@@ -47,7 +47,6 @@ use crate::transport::child::spawn;
 use crate::transport::process_port::ProcessPort;
 use crate::transport::reaper::Reaper;
 use crate::transport::resolve::find;
-pub(crate) use channel::IS_SUPPORTED;
 pub(crate) use load_log::{LoadLog, LoadedFiles};
 pub(crate) use pool::StandbyPool;
 pub(crate) use started_process::{StandbyUse, StartedProcess};
@@ -407,7 +406,8 @@ impl WarmReload {
             return None;
         }
         let launch = Launch::of(&spec.program, &spec.args, &ProgramLookup(spec))?;
-        if bootstrap_dir::has_hooks(launch.runtime, spec) {
+        let can_wait = channel::RUNTIMES.contains(&launch.runtime);
+        if !can_wait || bootstrap_dir::has_hooks(launch.runtime, spec) {
             return None;
         }
         let path = pool.folder(&self.reaper);

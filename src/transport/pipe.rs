@@ -12,3 +12,5 @@ use windows as system;
 
 pub(crate) use system::input;
 pub(super) use system::{ChildReader, ChildWriter, Output, from_child, output, to_child, unread};
+#[cfg(windows)]
+pub(crate) use windows::named;

@@ -99,7 +99,7 @@ impl BootstrapDir {
             Runtime::Python => value.push(&self.path),
             Runtime::Node => {
                 value.push("--require=\"");
-                value.push(self.path.with_extension("cjs"));
+                value.push(escaped(self.path.with_extension("cjs")));
                 value.push("\"");
             }
         }
@@ -183,6 +183,14 @@ impl BootstrapDir {
 impl Drop for BootstrapDir {
     fn drop(&mut self) {
         let _ = fs::remove_dir_all(&self.path);
+    }
+}
+
+/// Returns a path as Node.js reads it between quotation marks.
+fn escaped(path: PathBuf) -> OsString {
+    match path.into_os_string().into_string() {
+        Ok(text) => text.replace('\\', r"\\").replace('"', "\\\"").into(),
+        Err(other) => other,
     }
 }
 

@@ -10,5 +10,4 @@ use unix as system;
 #[cfg(windows)]
 use windows as system;
 
-pub(crate) use system::IS_SUPPORTED;
-pub(super) use system::StandbyChannel;
+pub(super) use system::{RUNTIMES, StandbyChannel};

@@ -7,7 +7,7 @@ const Module = require('node:module');
 const { fileURLToPath } = require('node:url');
 const { isModuleNamespaceObject } = require('node:util').types;
 
-const PACKAGES = '/node_modules/';
+const PACKAGES = path.join('/', 'node_modules', '/');
 
 /**
  * Returns the packages loaded before any code of the user does more than import them, in evaluation order. `roots` maps

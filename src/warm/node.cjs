@@ -13,6 +13,7 @@ const { pathToFileURL } = require('node:url');
 const { setFlagsFromString } = require('node:v8');
 const { isMainThread } = require('node:worker_threads');
 
+const isWindows = process.platform === 'win32';
 const folder = __filename.slice(0, -'.cjs'.length);
 const within = (name) => path.join(folder, name);
 
@@ -30,7 +31,8 @@ function isRightProcess() {
     const given = process.argv.slice(1);
     const same = (word, at) => word === words[at] || (at === 0 && path.basename(word) === path.basename(words[0]));
     if (words.length === 0 || given.length !== words.length || !given.every(same)) return false;
-    const piped = [0, 1].every((fd) => fs.fstatSync(fd).isFIFO());
+    // On Windows, `isFIFO` is always false.
+    const piped = [0, 1].every((fd) => (fs.fstatSync(fd).mode & fs.constants.S_IFMT) === 0o010000);
     // `realpathSync` reads the result of the last `stat` and stops if it shows a FIFO.
     fs.statSync('/');
     return piped;
@@ -163,10 +165,13 @@ function learn() {
 
 class Unfit extends Error {}
 
+/** Returns the path of a named pipe, which on Windows stands in the file of that name. */
+const pipe = (name) => (isWindows ? read(name) : within(name));
+
 /** Synchronous if only CommonJS modules are loaded ahead: the command then runs from the same caller as without it. */
 async function standBy(learned) {
-    const said = fs.openSync(within('said'), fs.constants.O_WRONLY | fs.constants.O_NONBLOCK);
-    const go = fs.openSync(within('go'), 'r');
+    const said = fs.openSync(pipe('said'), fs.constants.O_WRONLY | fs.constants.O_NONBLOCK);
+    const go = fs.openSync(pipe('go'), 'r');
     const say = (text) => fs.writeSync(said, text.replaceAll('\n', ' ').slice(0, 500) + '\n');
     const waitFor = (word) => {
         const heard = Buffer.alloc(1);
@@ -237,7 +242,8 @@ function plan(learned) {
 }
 
 function packageNameOf(place) {
-    return /^(?:@[^/]+\/)?[^/]+/.exec(place.slice(place.lastIndexOf(PACKAGES) + PACKAGES.length))[0];
+    const name = place.slice(place.lastIndexOf(PACKAGES) + PACKAGES.length).replaceAll(path.sep, '/');
+    return /^(?:@[^/]+\/)?[^/]+/.exec(name)[0];
 }
 
 /**
@@ -307,8 +313,9 @@ async function importFirst() {
     }
 }
 
-/** Returns the number of threads of this process. */
+/** Returns the number of threads of this process; 0 on Windows, which shows it only to programs that start slowly. */
 function threads() {
+    if (isWindows) return 0;
     if (process.platform === 'linux') return fs.readdirSync('/proc/self/task').length;
     // Prints a heading and a line for each thread.
     const { execFileSync } = require('node:child_process');

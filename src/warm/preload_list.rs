@@ -103,13 +103,14 @@ impl PreloadList {
 
 /// Returns an error if nothing may be loaded ahead of this module.
 fn refuse(name: &str, place: &str, is_installed: bool) -> Result<(), PreloadError> {
+    let place = place.replace('\\', "/");
     let is_in = |package: &&&str| place.contains(&format!("/node_modules/{package}/"));
     let patch = PATCHES.iter().find(|module| **module == name);
     if let Some(patch) = patch.or_else(|| HOOKS.iter().find(is_in)) {
         return Err(PreloadError::Patch(patch));
     }
     if name == "usercustomize" || name == "sitecustomize" && !is_installed {
-        return Err(PreloadError::Earlier(place.to_owned()));
+        return Err(PreloadError::Earlier(place));
     }
     Ok(())
 }

@@ -131,8 +131,9 @@ fn each_way_of_saving_is_one_reload() {
     assert_eq!(watched.mark(), "v2");
 }
 
-/// Answers of a server without packages.
+/// Answers of a server with one package.
 const ANSWERS: &str = r"
+import 'ahead';
 const answer = (method, params) => {
     if (method === 'initialize') {
         const { protocolVersion } = params;
@@ -198,6 +199,11 @@ impl OnNode {
     fn start(how: &'static str, options: &[&str]) -> Self {
         let project = Project::new();
         project.write("server.mjs", &source(how, "v0"));
+        project.write(
+            "node_modules/ahead/package.json",
+            r#"{"exports": "./ahead.mjs"}"#,
+        );
+        project.write("node_modules/ahead/ahead.mjs", "export const ahead = 1;");
         let log = Log::new();
         let proxy = Proxy::dev([node().into_os_string(), "server.mjs".into()]);
         let proxy = proxy.options(["--meta-tools", "none", "--watch", "*.mjs"]);
@@ -256,6 +262,20 @@ fn a_node_server_is_reloaded_broken_and_repaired_without_a_lost_call() {
     server.save("v9");
     server.log.until("reloaded", 4);
     assert_eq!(server.mark(), "v9");
+}
+
+#[test]
+fn a_node_server_is_prepared_for_the_next_save() {
+    let server = OnNode::start(ON_STDIN, &[]);
+    server.save("v1");
+    server.log.until("standby", 1);
+    let before = processes_with_tag(server.peer.tag());
+    server.save("v2");
+    server.log.until("reloaded", 2);
+    assert_eq!(server.mark(), "v2");
+    let spawned = server.log.events("spawned").pop().unwrap();
+    let was_there = before.iter().any(|(pid, _)| spawned["pid"] == *pid);
+    assert!(was_there, "it started cold:\n{}", server.log.text());
 }
 
 #[test]

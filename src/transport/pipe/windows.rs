@@ -34,9 +34,12 @@ pub(crate) fn from_child() -> io::Result<(ReadEnd, ChildWriter)> {
     Ok((ReadEnd::Pipe(reader), writer))
 }
 
-/// Returns 0: no safe function tells without reading.
-pub(crate) fn unread(_reader: &ReadEnd) -> u64 {
-    0
+/// Returns 1 if there are unread bytes, otherwise 0: no safe function tells their number without reading.
+pub(crate) fn unread(reader: &ReadEnd) -> u64 {
+    match reader {
+        ReadEnd::Pipe(pipe) => is_done(pipe.readable()).map_or(0, u64::from),
+        ReadEnd::Stdin(_) => 0,
+    }
 }
 
 /// Creates a pipe for text from a child; returns the proxy's end and the child's.
@@ -58,16 +61,7 @@ fn connected(
     server: &mut ServerOptions,
     client: &OpenOptions,
 ) -> io::Result<(NamedPipeServer, File)> {
-    let id = random::id().map_err(io::Error::other)?;
-    let name = format!(r"\\.\pipe\mcp-proxy-{id}");
-    let ours = server
-        .pipe_mode(PipeMode::Byte)
-        .first_pipe_instance(true)
-        .reject_remote_clients(true)
-        .max_instances(1)
-        .in_buffer_size(CAPACITY)
-        .out_buffer_size(CAPACITY)
-        .create(&name)?;
+    let (ours, name) = named(server)?;
     // Fails if another process was faster, since the pipe has a single instance.
     let theirs = client.open(&name)?;
     // Starts the asynchronous I/O. The client is there already, so nothing is waited for.
@@ -76,6 +70,21 @@ fn connected(
         return Err(io::Error::other("a new pipe has no other end"));
     }
     Ok((ours, theirs))
+}
+
+/// Creates a pipe whose other end any process of this user can open once; returns its name as well.
+pub(crate) fn named(options: &mut ServerOptions) -> io::Result<(NamedPipeServer, String)> {
+    let id = random::id().map_err(io::Error::other)?;
+    let name = format!(r"\\.\pipe\mcp-proxy-{id}");
+    let pipe = options
+        .pipe_mode(PipeMode::Byte)
+        .first_pipe_instance(true)
+        .reject_remote_clients(true)
+        .max_instances(1)
+        .in_buffer_size(CAPACITY)
+        .out_buffer_size(CAPACITY)
+        .create(&name)?;
+    Ok((pipe, name))
 }
 
 /// Whether the future is done when it is first polled.

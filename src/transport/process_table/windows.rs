@@ -26,9 +26,10 @@ pub(in super::super) fn processor_time(root: u32) -> Option<Duration> {
     Some(Duration::from_millis(total))
 }
 
-/// Returns `None`: no process waits as a standby.
-pub(crate) fn resident_memory(_pid: u32) -> Option<u64> {
-    None
+/// Returns the resident memory of a process in bytes; `None` if it has ended.
+pub(crate) fn resident_memory(pid: u32) -> Option<u64> {
+    let all = processes(ProcessRefreshKind::nothing().with_memory());
+    all.process(Pid::from_u32(pid)).map(Process::memory)
 }
 
 fn processes(kind: ProcessRefreshKind) -> System {

@@ -15,13 +15,15 @@ use rustix::io::write;
 use tokio::io::AsyncReadExt as _;
 use tokio::net::unix::pipe::{OpenOptions, Receiver};
 
+use crate::command_line::Runtime;
+
 #[cfg(target_os = "linux")]
 use linux::create_pipe;
 #[cfg(target_os = "macos")]
 use macos::create_pipe;
 
-/// Whether processes can wait as standbys.
-pub(crate) const IS_SUPPORTED: bool = true;
+/// Runtimes whose processes can wait as standbys.
+pub(crate) const RUNTIMES: &[Runtime] = &[Runtime::Python, Runtime::Node];
 
 /// Proxy's side of the channel.
 #[derive(Debug)]
