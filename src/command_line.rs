@@ -206,7 +206,7 @@ impl CommandLine {
         };
         let path = Path::new(&self.words[0]);
         let is_of_base = !self.base.as_os_str().is_empty() && path.starts_with(&self.base);
-        if path.is_relative() && path.components().count() > 1 || is_of_base {
+        if !path.has_root() && path.components().count() > 1 || is_of_base {
             return false;
         }
         let Program { role, .. } = reading.program;
@@ -312,7 +312,7 @@ mod tests {
             ("mcp-inspector -e K=V bun x weather", "", "weather"),
         ] {
             let inner = command(line).innermost();
-            assert_eq!((inner.base.to_str(), &*inner.words.join(" ")), (Some(base), found), "{line}");
+            assert_eq!((&*inner.base, &*inner.words.join(" ")), (Path::new(base), found), "{line}");
         }
         for line in ["python -u server.py", "uv sync", "uv run", "npm run dev", "bun run x", "weather -- uv run x"] {
             assert_eq!(command(line).innermost().words.join(" "), line);

@@ -183,10 +183,10 @@ fn nested(command: &CommandLine, program: &str) -> Option<InnerWatcher> {
 /// Whether the program is the user's own, as in `./bin/air`.
 fn is_own(command: &CommandLine) -> bool {
     let path = Path::new(&command.words[0]);
-    let below = if path.is_relative() {
-        Some(path)
-    } else {
+    let below = if path.has_root() {
         path.strip_prefix(&command.base).ok()
+    } else {
+        Some(path)
     };
     let is_of_project = |component: Component<'_>| match component {
         Component::CurDir => true,

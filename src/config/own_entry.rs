@@ -185,7 +185,7 @@ pub(super) fn count_own_words(now: &[String], words: &[String]) -> Option<usize>
 
 fn names_proxy(word: &str, this_program: Option<&Path>) -> bool {
     let path = Path::new(word);
-    if this_program.is_some_and(|program| path.is_absolute() && path == program) {
+    if this_program.is_some_and(|program| path.has_root() && path == program) {
         return true;
     }
     let is_named = |word: &str| NAMES.contains(&program_name(word).as_str());

@@ -111,7 +111,9 @@ impl Source {
             Some((text, subdir)) => (text, Some(parse_subdir(subdir)?)),
             None => (text, None),
         };
-        let is_path = text.starts_with(['/', '.', '~']) || text.starts_with("file:");
+        // Windows has roots with and without a drive.
+        let has_root = Path::new(text).has_root();
+        let is_path = has_root || text.starts_with(['.', '~']) || text.starts_with("file:");
         if text.contains(|c: char| c.is_control() || (c.is_whitespace() && !is_path)) {
             return Err(SourceError::Character);
         }
@@ -347,6 +349,8 @@ fn local(text: &str, permit: SourcePermissions, cwd: &Path) -> Result<Source, So
         .components()
         .filter_map(|it| match it {
             Component::Normal(name) => Some(name.to_string_lossy().into_owned()),
+            // The drive of Windows.
+            Component::Prefix(prefix) => Some(prefix.as_os_str().to_string_lossy().into_owned()),
             _ => None,
         })
         .collect();
@@ -373,7 +377,7 @@ fn lexical(path: &Path) -> PathBuf {
 
 /// Splits at the first `@` that does not begin a name, as it does in `/@scope/repo`.
 fn split_reference(path: &str) -> (&str, Option<&str>) {
-    let begins = |at: usize| at > 0 && !path[..at].ends_with('/');
+    let begins = |at: usize| at > 0 && !path[..at].ends_with(std::path::is_separator);
     let mut marks = path.match_indices('@').map(|(at, _)| at);
     match marks.find(|at| begins(*at)) {
         Some(at) => (&path[..at], Some(&path[at + 1..])),
@@ -437,17 +441,16 @@ fn parse_subdir(text: &str) -> Result<PathBuf, SourceError> {
         _ => false,
     };
     let hostile = plain.starts_with('-') || plain.contains(['\\', '\0', '\n', '\r']);
-    let path: PathBuf = if hostile || !path.components().all(normal) {
-        return Err(SourceError::Subdir(text.to_owned()));
-    } else {
-        path.components()
-            .filter(|it| matches!(it, Component::Normal(_)))
-            .collect()
-    };
-    if path.as_os_str().is_empty() {
+    if hostile || !path.components().all(normal) {
         return Err(SourceError::Subdir(text.to_owned()));
     }
-    Ok(path)
+    let names = plain.split('/').filter(|name| !["", "."].contains(name));
+    // With `/` on every system, so that it can be parsed again.
+    let path = names.collect::<Vec<_>>().join("/");
+    if path.is_empty() {
+        return Err(SourceError::Subdir(text.to_owned()));
+    }
+    Ok(path.into())
 }
 
 #[cfg(test)]

@@ -52,7 +52,8 @@ impl CloneFolder {
 
     /// Returns true if the path, existing or not, is outside the clone, or cannot be followed to its end.
     pub(super) fn leads_out(&self, path: &str) -> bool {
-        if Path::new(path).is_absolute() {
+        let first = Path::new(path).components().next();
+        if let Some(Component::RootDir | Component::Prefix(_)) = first {
             return true;
         }
         let Some(path) = cleaned(&joined(&self.folder, path)) else {

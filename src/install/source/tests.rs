@@ -33,6 +33,19 @@ fn told(text: &str) -> String {
     text.replace('\\', "/")
 }
 
+#[cfg(windows)]
+#[test]
+#[rustfmt::skip] // A table.
+fn local_folders_have_a_drive_on_windows() {
+    for (text, expected) in [
+        (r"C:\git\weather", "C:/git/weather | - | - | local/C%3A+git/weather | weather"),
+        (r"D:\git\@me\weather@v1#src/srv", "D:/git/@me/weather | v1 | src/srv | local/D%3A+git+%40me/weather | srv"),
+        ("c:/git/weather", "c:/git/weather | - | - | local/c%3A+git/weather | weather"),
+    ] {
+        assert_eq!(told(text), expected, "{text}");
+    }
+}
+
 /// Parses the text of a source again and returns the new text.
 fn told_by_source(source: &Source) -> String {
     let again = parse(&source.to_string()).unwrap();
@@ -182,6 +195,7 @@ fn hostile_and_empty_sources_are_refused() {
         "javascript://host/a/b",
         "file://host/share/x",
         "file:relative",
+        #[cfg(unix)]
         "C:\\repo\\weather",
         "acme/..",
         "../..@../../x",
