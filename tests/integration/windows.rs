@@ -1,4 +1,4 @@
-//! Process trees, programs, paths and configuration of Windows.
+//! Process trees, programs, arguments, paths and configuration of Windows.
 
 use std::fs;
 use std::net::TcpListener;
@@ -96,10 +96,11 @@ fn a_line_break_for_a_batch_file_is_refused_and_a_script_needs_its_interpreter()
 fn configuration_has_backslashes_and_windows_line_ends() {
     let project = Project::new();
     let server = example("fake_server");
-    project.write("src/server.json", &marked("v1"));
+    project.write("Übung 1/server.json", &marked("v1"));
     project.write("shared/data.json", "1");
     let text = format!(
-        "[servers.weather]\ncommand = '{}'\nargs = ['src\\server.json']\nwatch = ['src\\**', '{}\\*.json']\n",
+        "[servers.weather]\ncommand = '{}'\nargs = ['Übung 1\\server.json']\n\
+         watch = ['Übung 1\\**', '{}\\*.json']\n",
         server.display(),
         project.path("shared").display()
     );
@@ -109,7 +110,7 @@ fn configuration_has_backslashes_and_windows_line_ends() {
     let peer = log.written_by(proxy).within(&project).spawn();
     peer.initialize(&initialize_params()).result();
     log.until("ready", 1);
-    project.save("src/server.json", &marked("v2"));
+    project.save("Übung 1/server.json", &marked("v2"));
     log.until("reloaded", 1);
     project.write("shared/data.json", "2");
     log.until("reloaded", 2);
@@ -156,9 +157,8 @@ process.stdin.on('data', (chunk) => {
     }
 });
 ";
-/// Gives the answers over HTTP, and writes a file when it is asked to end.
+/// Gives the answers over HTTP.
 const OVER_HTTP: &str = r"
-import { writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 createServer((request, response) => {
     let text = '';
@@ -171,10 +171,14 @@ createServer((request, response) => {
         response.end(JSON.stringify({ jsonrpc: '2.0', id, result: answer(method, params) }));
     });
 }).listen(process.env.PORT, '127.0.0.1');
-process.on('SIGBREAK', () => {
-    writeFileSync('VERSION-was-asked-to-end', '');
-    process.exit();
-});
+";
+/// Ends neither with stdin nor at Ctrl-Break, and starts a process that leaves its console and its group.
+const STUBBORN: &str = r"
+import { spawn } from 'node:child_process';
+const line = 'setInterval(() => {}, 1000)';
+spawn(process.execPath, ['-e', line], { detached: true, stdio: 'ignore' }).unref();
+process.on('SIGBREAK', () => {});
+setInterval(() => {}, 1000);
 ";
 
 /// Returns the program that the variable `NODE_EXE` names.
@@ -197,19 +201,14 @@ struct OnNode {
 impl OnNode {
     #[track_caller]
     fn start(how: &'static str, options: &[&str]) -> Self {
-        let project = Project::new();
-        project.write("server.mjs", &source(how, "v0"));
-        project.write(
-            "node_modules/ahead/package.json",
-            r#"{"exports": "./ahead.mjs"}"#,
-        );
-        project.write("node_modules/ahead/ahead.mjs", "export const ahead = 1;");
+        let project = node_project(&source(how, "v0"));
         let log = Log::new();
         let proxy = Proxy::dev([node().into_os_string(), "server.mjs".into()]);
         let proxy = proxy.options(["--meta-tools", "none", "--watch", "*.mjs"]);
         let proxy = proxy.options(options.iter().copied());
         let peer = log.written_by(proxy).within(&project).spawn();
         peer.initialize(&initialize_params()).result();
+        log.until("ready", 1);
         Self {
             how,
             project,
@@ -227,6 +226,18 @@ impl OnNode {
         let answer = self.peer.call("mark", &json!({}));
         answer.result()["structuredContent"]["mark"].clone()
     }
+}
+
+/// Creates a project with a server and the package that it imports.
+fn node_project(source: &str) -> Project {
+    let project = Project::new();
+    project.write("server.mjs", source);
+    project.write(
+        "node_modules/ahead/package.json",
+        r#"{"exports": "./ahead.mjs"}"#,
+    );
+    project.write("node_modules/ahead/ahead.mjs", "export const ahead = 1;");
+    project
 }
 
 fn source(how: &str, version: &str) -> String {
@@ -279,22 +290,66 @@ fn a_node_server_is_prepared_for_the_next_save() {
 }
 
 #[test]
-fn a_server_over_http_owns_its_port_and_is_asked_to_end() {
+fn a_server_over_http_is_reloaded_and_ends_with_the_session() {
     for url in ["http://127.0.0.1:{port}/mcp", "auto"] {
         let server = OnNode::start(OVER_HTTP, &["--url", url]);
         assert_eq!(server.mark(), "v0");
         server.save("v1");
         server.log.until("reloaded", 1);
         assert_eq!(server.mark(), "v1");
-        let was_asked = |version| {
-            let file = format!("{version}-was-asked-to-end");
-            server.project.path(&file).exists()
-        };
-        eventually(DEADLINE, || was_asked("v0"));
         server.peer.close_stdin();
         assert!(server.peer.wait_exit().success());
-        assert!(was_asked("v1"));
+        let tag = server.peer.tag();
+        eventually(DEADLINE, || processes_with_tag(tag).is_empty());
     }
+}
+
+#[test]
+fn a_server_that_ignores_all_requests_ends_with_its_descendants() {
+    let how = format!("{ON_STDIN}{STUBBORN}");
+    let server = OnNode::start(how.leak(), &[]);
+    let tag = server.peer.tag();
+    eventually(DEADLINE, || processes_with_tag(tag).len() == 3);
+    server.peer.close_stdin();
+    assert!(server.peer.wait_exit().success());
+    eventually(DEADLINE, || processes_with_tag(tag).is_empty());
+}
+
+/// Wine replaces `%PATH%` in an argument of a batch file, which the real `cmd.exe` does not as the standard library
+/// quotes it.
+#[test]
+fn arguments_reach_a_server_as_they_are() {
+    let says = "console.error(JSON.stringify(process.argv.slice(2)));";
+    let project = node_project(&source(&format!("{ON_STDIN}{says}"), "v0"));
+    let node = node();
+    let batch = format!("@\"{}\" server.mjs %*\r\n", node.display());
+    project.write("my tools/serve.cmd", &batch);
+    let words = [
+        "a b",
+        "q\"q",
+        "q\" & calc",
+        "&calc",
+        r"end\",
+        r"long end\",
+        "",
+        "ü ✓",
+        "^x",
+        "it's",
+        "*.mjs",
+        "|x",
+        "!x!",
+        "(a)",
+        "<in",
+        ">out",
+    ];
+    let said = json!(words).to_string();
+    let node = node.to_str().unwrap();
+    for command in [&[node, "server.mjs"][..], &[r".\my tools\serve"]] {
+        let check = [&["check", "-v", "--"][..], command, &words].concat();
+        let run = Run::within(&project, &check).ended_with(0);
+        assert!(run.stderr.contains(&said), "{run:#?}");
+    }
+    assert!(!project.path("out").exists());
 }
 
 #[test]

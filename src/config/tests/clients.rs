@@ -66,7 +66,9 @@ fn the_form_of_vs_code_has_its_watch_and_workspace() {
             &dunce::canonicalize(folder.path()).unwrap()
         )
     );
-    assert_eq!(b.watch, [format!("{root}/src/**"), format!("!{root}/*.md")]);
+    let below = |glob| folder.path().join(glob).display().to_string();
+    let globs = [below("src/**"), format!("!{}", below("*.md"))];
+    assert_eq!(b.watch, globs);
     assert!(b.cwd.ends_with("sub"));
 }
 

@@ -2,10 +2,10 @@
 
 use serde_json::{Value, json};
 
-#[cfg(unix)]
-use crate::harness::remote::Tls;
 use crate::harness::remote::{HttpServer, legacy};
-use crate::harness::{Log, Project, Proxy, Run, initialize_params};
+#[cfg(unix)]
+use crate::harness::{Log, remote::Tls};
+use crate::harness::{Project, Proxy, Run, initialize_params};
 
 fn configured(url: &str) -> Project {
     let project = Project::new();
