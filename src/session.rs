@@ -190,6 +190,7 @@ impl Session {
             running.cancel();
         }
         self.close_listens();
+        self.end_early_requests();
         tokio::join!(self.fleet.stop(), async {
             let _ = tokio::time::timeout(CLEANUP_TIMEOUT, self.meta_tools.idle()).await;
         });

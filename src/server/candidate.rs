@@ -412,7 +412,7 @@ impl Candidate {
 /// Returns the note about a server that ignored `server/discover` for the time `waited`.
 fn ignored_probe(waited: Duration) -> String {
     format!(
-        "the server ignored `server/discover` for {} s; its later starts omit that request. To omit it at the first \
+        "the server ignored `server/discover` for {:.1} s; its later starts omit that request. To omit it at the first \
          start as well, set `era = \"legacy\"`",
         waited.as_secs_f64()
     )

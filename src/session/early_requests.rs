@@ -29,6 +29,11 @@ impl EarlyRequests {
         self.unanswered = self.unanswered.saturating_sub(1);
     }
 
+    /// Records that the session ends: no response to `initialize` is awaited any more.
+    pub(super) fn end(&mut self) {
+        self.unanswered = 0;
+    }
+
     /// Holds the request `id` back if `initialize` is not answered, or earlier requests are held. Returns false if the
     /// caller must handle it at once.
     pub(super) fn hold(&mut self, id: RawId<'_>, line: &str) -> bool {
@@ -84,6 +89,10 @@ mod tests {
         assert_eq!(next(&mut early).as_deref(), Some("3"));
         assert_eq!(next(&mut early), None);
         assert!(!early.hold("4".into(), "d"));
+        early.begin();
+        assert!(early.hold("5".into(), "e"));
+        early.end();
+        assert_eq!(next(&mut early).as_deref(), Some("5"));
     }
 
     #[test]

@@ -237,6 +237,17 @@ impl Session {
         state.early_messages.initialize_answered();
         state.early_requests.initialize_answered();
         drop(state);
+        self.handle_early_requests();
+    }
+
+    /// Passes the requests that wait for the response to `initialize` on, since the session ends: they are answered as
+    /// all requests to servers that are stopped.
+    pub(super) fn end_early_requests(&self) {
+        self.state().early_requests.end();
+        self.handle_early_requests();
+    }
+
+    fn handle_early_requests(&self) {
         // Not `while let`: its condition would hold the lock.
         loop {
             let Some((id, line)) = self.state().early_requests.next() else {

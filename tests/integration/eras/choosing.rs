@@ -102,7 +102,8 @@ fn a_server_that_ignores_the_probe_is_probed_once() {
     let first = pair.heard();
     assert_eq!(first[0]["method"], "server/discover");
     assert_eq!(first[1]["method"], "initialize");
-    pair.peer.expect_stderr("ignored `server/discover` for 2 s");
+    pair.peer
+        .expect_stderr("ignored `server/discover` for 2.0 s");
     pair.save(&script("v2"));
     pair.peer.expect_stderr("reloaded");
     assert_eq!(pair.heard()[0]["method"], "initialize");
