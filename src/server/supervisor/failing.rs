@@ -203,11 +203,11 @@ impl Supervisor {
         match fate {
             Fate::Refused => error_replies::refused(&call, server, how),
             Fate::Unknown => self.retry(call, how, stderr),
-            Fate::Unsent => match call.line.clone() {
+            Fate::Unsent | Fate::Superseded => match call.line.clone() {
                 Some(line)
                     if call.resends < MAX_RESENDS && self.machine.state() != State::Stopped =>
                 {
-                    call.resends += 1;
+                    call.resends += u8::from(fate == Fate::Unsent);
                     self.submit(call, &line);
                 }
                 _ => error_replies::refused(&call, server, how),

@@ -40,6 +40,10 @@ impl Supervisor {
         let makes_room =
             matches!(self.machine.state(), State::MakingRoom(_)) || self.keeps_process();
         let context = self.context.clone();
+        if let (false, Some(link)) = (is_stopped, running.connection.link().http()) {
+            // Requests that the server has not received go to newer code.
+            link.return_queue();
+        }
         let reason = if is_stopped {
             "was unloaded"
         } else if running.connection.is_remote() {

@@ -34,11 +34,14 @@ pub(super) async fn run(
     message: &OutgoingMessage,
     backlog: BacklogGuard,
 ) {
-    let permit = if message.is_listen() {
-        None
-    } else {
-        link.permits.acquire().await.ok()
-    };
+    let mut permit = None;
+    if !message.is_listen() {
+        permit = link.permit().await;
+        if permit.is_none() {
+            let (fate, how) = (Fate::Superseded, "is busy".to_owned().into());
+            return link.report(LinkEvent::Failed { number, fate, how }).await;
+        }
+    }
     drop(backlog);
     let exchange = Exchange {
         link,

@@ -157,6 +157,11 @@ impl HttpLink {
         self.0.state.end_streams();
     }
 
+    /// Returns requests that the server has not received, because it is busy with others, as [`Fate::Superseded`].
+    pub(crate) fn return_queue(&self) {
+        self.0.state.return_queue();
+    }
+
     /// Resolves when the link has been stopped.
     pub(crate) async fn stopped(&self) {
         self.0.state.stopped().await;

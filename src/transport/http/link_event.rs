@@ -7,6 +7,8 @@ use reqwest::StatusCode;
 pub(crate) enum Fate {
     /// The server did not receive or did not process it.
     Unsent,
+    /// The server did not receive it before its code was replaced.
+    Superseded,
     /// The server rejected it.
     Refused,
     /// The server may have executed it.

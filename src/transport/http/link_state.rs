@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
-use tokio::sync::{Notify, Semaphore, mpsc, watch};
+use tokio::sync::{Notify, Semaphore, SemaphorePermit, mpsc, watch};
 use tokio::task::AbortHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -29,7 +29,9 @@ pub(super) struct LinkState {
     backlog: AtomicUsize,
     /// Wakes tasks that wait until most bytes are sent.
     drained: Notify,
-    pub(super) permits: Semaphore,
+    permits: Semaphore,
+    /// Wakes the requests that wait for a permit, so that they are returned.
+    queue_returned: Notify,
     /// Reason why the link was lost; `None` while it works.
     lost: watch::Sender<Option<LinkError>>,
     /// Most recent error.
@@ -77,6 +79,7 @@ impl LinkState {
             backlog: AtomicUsize::new(0),
             drained: Notify::new(),
             permits: Semaphore::new(MAX_CONCURRENT),
+            queue_returned: Notify::new(),
             lost: watch::Sender::new(None),
             last_error: Mutex::default(),
             refusal: Mutex::default(),
@@ -107,6 +110,20 @@ impl LinkState {
             }
             drained.await;
         }
+    }
+
+    /// Waits until a request may be sent; returns `None` if it is to be sent over another link instead.
+    pub(super) async fn permit(&self) -> Option<SemaphorePermit<'_>> {
+        tokio::select! {
+            biased;
+            permit = self.permits.acquire() => permit.ok(),
+            () = self.queue_returned.notified() => None,
+        }
+    }
+
+    /// Returns the requests that wait for a permit, since newer code can answer them.
+    pub(super) fn return_queue(&self) {
+        self.queue_returned.notify_waiters();
     }
 
     /// Returns true if more than `own` requests await their answers.

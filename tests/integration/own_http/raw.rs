@@ -178,6 +178,25 @@ fn a_call_beside_another_has_a_connection_of_its_own() {
 }
 
 #[test]
+fn calls_that_a_busy_server_has_not_received_go_to_the_saved_code() {
+    let served = serve(HOOK, OWN_PORT, &[]);
+    // No more calls are sent at a time.
+    let waiting: Vec<u64> = (1..=100)
+        .map(|count| begin_wait(&served, "go", count))
+        .collect();
+    let mark = json!({"name": "mark"});
+    let marked = served.peer.request("tools/call", &mark);
+    // The proxy answers this after it has passed the call on.
+    served.peer.ask("ping", &json!({})).result();
+    served.project.edit("raw_http.py", "\"v0\"", "\"v1\"");
+    assert_eq!(facts(&served.peer.await_response(marked))["mark"], "v1");
+    served.project.write("go", "");
+    for id in waiting {
+        assert_eq!(facts(&served.peer.await_response(id))["mark"], "v0");
+    }
+}
+
+#[test]
 fn a_server_is_asked_again_while_it_starts() {
     for (status, url) in [
         ("503", OWN_PORT),
