@@ -22,6 +22,44 @@ if __name__ == "__main__":
 /// Gives the port of the environment to a server that takes it as an argument.
 const NODE: &str = "process.argv[2] = process.env.PORT;\nawait import('./ts_v1.mjs');\n";
 
+/// Server on the TypeScript SDK v1 and express, with sessions.
+const EXPRESS: &str = r#"import { randomUUID } from 'node:crypto';
+import { McpServer } from '@modelcontextprotocol/sdk/server/mcp.js';
+import { StreamableHTTPServerTransport } from '@modelcontextprotocol/sdk/server/streamableHttp.js';
+import express from 'express';
+const sessions = new Map();
+async function begin() {
+    const transport = new StreamableHTTPServerTransport({
+        sessionIdGenerator: randomUUID,
+        onsessioninitialized: (id) => sessions.set(id, transport),
+    });
+    const server = new McpServer({ name: 'own', version: '1.0.0' });
+    server.registerTool('mark', {}, async () => ({ content: [{ type: 'text', text: "v0" }] }));
+    await server.connect(transport);
+    return transport;
+}
+const app = express();
+app.all('/mcp', async (request, response) => {
+    const id = request.headers['mcp-session-id'];
+    const transport = id === undefined ? await begin() : sessions.get(id);
+    await (transport ? transport.handleRequest(request, response) : response.status(404).end());
+});
+app.listen(Number(process.env.PORT), '127.0.0.1');
+"#;
+/// Server on the TypeScript SDK v2 and hono, at an unusual path.
+const HONO: &str = r#"import { serve } from '@hono/node-server';
+import { McpServer, createMcpHandler } from '@modelcontextprotocol/server';
+import { Hono } from 'hono';
+const handler = createMcpHandler(() => {
+    const server = new McpServer({ name: 'own', version: '1.0.0' });
+    server.registerTool('mark', {}, async () => ({ content: [{ type: 'text', text: "v0" }] }));
+    return server;
+});
+const app = new Hono();
+app.all('/api/mcp', (context) => handler.fetch(context.req.raw));
+serve({ fetch: app.fetch, port: Number(process.env.PORT), hostname: '127.0.0.1' });
+"#;
+
 /// Starts a command of the topic, with its program found in `programs`.
 #[track_caller]
 fn start(project: Project, command: &str, url: &str, programs: &str) -> Served {
@@ -51,6 +89,21 @@ fn servers_in_python() {
         let served = start(project, command, url, "python/.venv/bin");
         assert_eq!(served.mark(), "v0", "{command}");
         served.project.edit("server.py", "\"v0\"", "\"v1\"");
+        eventually(DEADLINE, || served.mark() == "v1");
+        served.log.until("reloaded", 1);
+    }
+}
+
+#[test]
+fn servers_on_express_and_hono() {
+    for source in [EXPRESS, HONO] {
+        let project = Project::new();
+        project.write("server.mjs", source);
+        // Its packages are those that the test needs.
+        ServerOn::TypeScriptV1.command(&project);
+        let served = start(project, "node server.mjs", "auto", "");
+        assert_eq!(served.mark(), "v0", "{source}");
+        served.project.edit("server.mjs", "\"v0\"", "\"v1\"");
         eventually(DEADLINE, || served.mark() == "v1");
         served.log.until("reloaded", 1);
     }
