@@ -1,4 +1,4 @@
-//! Process trees, programs, arguments, paths and configuration of Windows.
+//! Process trees, programs, paths and configuration of Windows.
 
 use std::fs;
 use std::net::TcpListener;
@@ -172,14 +172,6 @@ createServer((request, response) => {
     });
 }).listen(process.env.PORT, '127.0.0.1');
 ";
-/// Ends neither with stdin nor at Ctrl-Break, and starts a process that leaves its console and its group.
-const STUBBORN: &str = r"
-import { spawn } from 'node:child_process';
-const line = 'setInterval(() => {}, 1000)';
-spawn(process.execPath, ['-e', line], { detached: true, stdio: 'ignore' }).unref();
-process.on('SIGBREAK', () => {});
-setInterval(() => {}, 1000);
-";
 
 /// Returns the program that the variable `NODE_EXE` names.
 #[track_caller]
@@ -302,54 +294,6 @@ fn a_server_over_http_is_reloaded_and_ends_with_the_session() {
         let tag = server.peer.tag();
         eventually(DEADLINE, || processes_with_tag(tag).is_empty());
     }
-}
-
-#[test]
-fn a_server_that_ignores_all_requests_ends_with_its_descendants() {
-    let how = format!("{ON_STDIN}{STUBBORN}");
-    let server = OnNode::start(how.leak(), &[]);
-    let tag = server.peer.tag();
-    eventually(DEADLINE, || processes_with_tag(tag).len() == 3);
-    server.peer.close_stdin();
-    assert!(server.peer.wait_exit().success());
-    eventually(DEADLINE, || processes_with_tag(tag).is_empty());
-}
-
-/// Wine replaces `%PATH%` in an argument of a batch file, which the real `cmd.exe` does not as the standard library
-/// quotes it.
-#[test]
-fn arguments_reach_a_server_as_they_are() {
-    let says = "console.error(JSON.stringify(process.argv.slice(2)));";
-    let project = node_project(&source(&format!("{ON_STDIN}{says}"), "v0"));
-    let node = node();
-    let batch = format!("@\"{}\" server.mjs %*\r\n", node.display());
-    project.write("my tools/serve.cmd", &batch);
-    let words = [
-        "a b",
-        "q\"q",
-        "q\" & calc",
-        "&calc",
-        r"end\",
-        r"long end\",
-        "",
-        "ü ✓",
-        "^x",
-        "it's",
-        "*.mjs",
-        "|x",
-        "!x!",
-        "(a)",
-        "<in",
-        ">out",
-    ];
-    let said = json!(words).to_string();
-    let node = node.to_str().unwrap();
-    for command in [&[node, "server.mjs"][..], &[r".\my tools\serve"]] {
-        let check = [&["check", "-v", "--"][..], command, &words].concat();
-        let run = Run::within(&project, &check).ended_with(0);
-        assert!(run.stderr.contains(&said), "{run:#?}");
-    }
-    assert!(!project.path("out").exists());
 }
 
 #[test]
