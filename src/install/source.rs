@@ -61,14 +61,9 @@ pub(crate) enum SourceError {
     #[error("the source contains a control character or a space")]
     Character,
     #[error(
-        "{scheme}:// is not encrypted, so anyone on the network path can change the code; use https://{}",
-        if *is_person { ", or pass --insecure" } else { "" }
+        "{0}:// is not encrypted, so anyone on the network path can change the code; use https://{1}"
     )]
-    Insecure {
-        scheme: String,
-        /// True if the requester may decide to take the risk.
-        is_person: bool,
-    },
+    Insecure(String, &'static str),
     #[error("a local path can be installed only from the command line: mcp-proxy install {0}")]
     Local(String),
     #[error(
@@ -235,13 +230,11 @@ fn hub(text: &str) -> Result<Source, SourceError> {
 fn url(scheme: &str, rest: &str, permit: SourcePermissions) -> Result<Source, SourceError> {
     let scheme = scheme.to_ascii_lowercase();
     match scheme.as_str() {
-        "http" | "git" if !permit.insecure => {
-            return Err(SourceError::Insecure {
-                scheme,
-                // Only a person may also name a local source.
-                is_person: permit.local,
-            });
+        // Only a person may name a local source too, and take this risk.
+        "http" | "git" if !permit.insecure && permit.local => {
+            return Err(SourceError::Insecure(scheme, ", or pass --insecure"));
         }
+        "http" | "git" if !permit.insecure => return Err(SourceError::Insecure(scheme, "")),
         "https" | "ssh" | "http" | "git" => {}
         _ => return Err(SourceError::Scheme(format!("{scheme}://"))),
     }

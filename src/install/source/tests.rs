@@ -232,10 +232,7 @@ fn a_file_is_told_from_its_repository() {
 fn some_must_be_permitted() {
     let strict =
         |text: &str| Source::parse(text, SourcePermissions::default(), Path::new("/")).unwrap_err();
-    let insecure = |scheme: &str| SourceError::Insecure {
-        scheme: scheme.to_owned(),
-        is_person: false,
-    };
+    let insecure = |scheme: &str| SourceError::Insecure(scheme.to_owned(), "");
     for (text, expected) in [
         ("http://h/a/b", insecure("http")),
         ("git://h/a/b", insecure("git")),
