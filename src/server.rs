@@ -30,6 +30,7 @@ mod pending_requests;
 mod process;
 mod rehearsing;
 mod remote;
+mod replay;
 mod report;
 mod requests;
 mod result_checks;

@@ -1,5 +1,6 @@
 //! Proof of a new generation: start, handshake, repeated settings, lists, rehearsal. The supervisor gets the result.
 
+mod failing;
 mod rehearsed_start;
 
 use std::collections::BTreeSet;
@@ -9,19 +10,18 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use reqwest::StatusCode;
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-use super::advice;
 use super::backend::{Backend, SHOWN_STDERR};
 use super::connection::Client;
-use super::generation::{self, GenerationExit, ProofResults, ProvenGeneration, RunningGeneration};
-use super::handshake::{ClientHello, Handshake, Probe, ProofFailure, replay, shake_hands};
+use super::generation::{GenerationExit, ProofResults, ProvenGeneration, RunningGeneration};
+use super::handshake::{ClientHello, Handshake, Probe, ProofFailure, shake_hands};
 use super::http_process::{self, AddressSearch, ProcessDemand};
 use super::lists::fetch_lists;
 use super::rehearsing::Rehearsal;
+use super::replay::replay;
 use super::report::{Report, ServerContext};
 use super::serving_process::ServingProcess;
 use super::start_permits::StartPermit;
@@ -164,46 +164,6 @@ impl Candidate {
             let load_log = self.shared.warm.started(&self.context.spec, false);
             loaded_files::add_failed(load_log, &self.shared).await;
             return Some(Err(failure));
-        }
-    }
-
-    /// Returns the failure of the generation, which ended with `exit`; `has_era` is true if it completed its handshake.
-    fn failure(
-        &self,
-        proof_failure: &ProofFailure,
-        exit: &GenerationExit,
-        has_era: bool,
-    ) -> Failure {
-        let (spec, predecessor) = (&self.context.spec, !self.announce);
-        let mut failure =
-            generation::failure(self.number, proof_failure, Some(exit), predecessor, spec);
-        if failure.passing && failure.advice.is_none() {
-            failure.advice = Some(advice::timeout_advice(predecessor, spec));
-        }
-        if let Some(era) = self.forced_era().filter(|_| !has_era)
-            && self.may_lack_era(proof_failure, exit)
-        {
-            let known = failure.advice.map(|known| known + "; ");
-            failure.advice = Some(known.unwrap_or_default() + &advice::forced_era(era));
-        }
-        failure
-    }
-
-    /// Returns true if the generation may have failed because it does not speak the era that the user set.
-    fn may_lack_era(&self, proof_failure: &ProofFailure, exit: &GenerationExit) -> bool {
-        match (proof_failure, exit.status) {
-            (ProofFailure::Lost(_), Some(status)) => matches!(
-                status,
-                StatusCode::BAD_REQUEST | StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED
-            ),
-            // Some servers of the legacy era exit at this request. A later exit is more likely that of broken code.
-            (ProofFailure::Lost(method), None) => {
-                *method == "server/discover" && self.shared.snapshot.borrow().generation == 0
-            }
-            (ProofFailure::Wrong(_) | ProofFailure::Refused(..) | ProofFailure::Late { .. }, _) => {
-                true
-            }
-            _ => false,
         }
     }
 

@@ -1,21 +1,17 @@
-//! Handshake between a generation and its client, and the settings that every new generation needs again: log level and
-//! subscriptions.
+//! Handshake between a generation and its client.
 
 use std::borrow::Cow;
 use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use tokio::sync::oneshot;
+use tokio::time::timeout;
 
-use super::client_settings::ClientSettings;
 use super::connection::{Connection, ConnectionLost};
 use super::pending_requests::RawResponse;
 use crate::bridge::Identity;
-use crate::jsonrpc::{ErrorObject, INVALID_REQUEST, Members, elements, quoted, unquoted};
-use crate::mcp::{
-    Era, HEADER_MISMATCH, ListKind, MISSING_CAPABILITY, MODERN, UNSUPPORTED_REVISION, meta,
-};
+use crate::jsonrpc::{ErrorObject, INVALID_REQUEST, Members, elements, unquoted};
+use crate::mcp::{Era, HEADER_MISMATCH, MISSING_CAPABILITY, MODERN, UNSUPPORTED_REVISION, meta};
 
 /// Use of `server/discover` as the first request to a server of a modern client: some servers that do not know it ignore
 /// it, or exit.
@@ -239,7 +235,13 @@ async fn probe_first(
     tokio::select! {
         biased;
         answer = &mut discovery => match answer {
-            Ok(RawResponse::Result(result)) => Ok((Era::Modern, result)),
+            // The server only started slowly. It has both requests now, and the one that it accepts last may be its
+            // choice of the era.
+            Ok(RawResponse::Result(result)) => match timeout(probe.max_wait, legacy).await {
+                Ok(Ok(initialized)) => Ok(initialized),
+                Ok(Err(ProofFailure::Lost(_))) => Err(ProofFailure::ProbeUnanswered),
+                Ok(Err(_)) | Err(_) => Ok((Era::Modern, result)),
+            },
             Ok(RawResponse::Error(_)) => legacy.await,
             Err(ConnectionLost) => Err(ProofFailure::ProbeUnanswered),
         },
@@ -326,103 +328,43 @@ fn refused(method: &str, error: &str) -> ProofFailure {
     ProofFailure::Wrong(format!("answered `{method}` with the error: {message}"))
 }
 
-/// Listen stream of a modern server: the id of its request, and the response that ends it.
-pub(crate) type ListenStream = (u64, oneshot::Receiver<RawResponse>);
-
-/// Repeats the client's settings for a new generation. Returns the listen stream.
-pub(crate) async fn replay(
-    connection: &Connection,
-    handshake: &Handshake,
-    settings: &ClientSettings,
-) -> Result<Option<ListenStream>, ProofFailure> {
-    let lost = |method| move |_| ProofFailure::Lost(method);
-    // The client may have set another level since the generation was started.
-    connection.change_identity(|identity| identity.log_level.clone_from(&settings.level));
-    if handshake.era == Era::Modern {
-        return listen(connection, handshake, settings).map_err(lost("subscriptions/listen"));
-    }
-    if let Some(level) = settings
-        .level
-        .as_ref()
-        .filter(|_| handshake.offers("logging"))
-    {
-        connection
-            .request("logging/setLevel", Some(&format!(r#"{{"level":{level}}}"#)))
-            .await
-            .map_err(lost("logging/setLevel"))?;
-    }
-    if handshake.offers("resources") {
-        // All are sent before the first response is awaited: a server may have to process thousands.
-        let mut answers = Vec::new();
-        for uri in settings.uris() {
-            let (sender, answer) = oneshot::channel();
-            let params = format!(r#"{{"uri":{}}}"#, quoted(uri));
-            connection
-                .send_own("resources/subscribe", Some(&params), sender)
-                .map_err(lost("resources/subscribe"))?;
-            answers.push(answer);
-        }
-        for answer in answers {
-            answer
-                .await
-                .map_err(|_| ProofFailure::Lost("resources/subscribe"))?;
-        }
-    }
-    Ok(None)
-}
-
-/// Opens the listen stream of a modern server; `None` if there is nothing to subscribe to.
-pub(crate) fn listen(
-    connection: &Connection,
-    handshake: &Handshake,
-    settings: &ClientSettings,
-) -> Result<Option<ListenStream>, ConnectionLost> {
-    let mut filter = Members::default();
-    for kind in [ListKind::Tools, ListKind::Prompts, ListKind::Resources] {
-        if handshake.offers(kind.capability()) {
-            filter.set(kind.filter(), "true");
-        }
-    }
-    let uris: Vec<_> = settings.uris().into_iter().map(quoted).collect();
-    if !uris.is_empty() {
-        filter.set("resourceSubscriptions", format!("[{}]", uris.join(",")));
-    }
-    for (name, value) in &settings.extensions {
-        filter.set(name, value.as_str());
-    }
-    if filter.is_empty() {
-        return Ok(None);
-    }
-    let (sender, receiver) = oneshot::channel();
-    let params = format!(r#"{{"notifications":{filter}}}"#);
-    let stream = connection.send_own("subscriptions/listen", Some(&params), sender)?;
-    Ok(Some((stream, receiver)))
-}
-
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeSet;
-
     use super::*;
     use crate::server::test_client::client;
 
-    #[tokio::test]
-    async fn a_level_that_is_set_during_the_start_goes_with_later_requests() {
-        let (client, _reader) = client();
-        let connection = Connection::to(client.outbox.clone(), "weather", client.clone());
-        let handshake = Handshake {
-            era: Era::Modern,
-            result: "{}".to_owned(),
-            hello_number: 1,
-        };
-        let settings = ClientSettings {
-            level: Some(r#""info""#.into()),
-            ..ClientSettings::default()
-        };
-        replay(&connection, &handshake, &settings).await.unwrap();
-        let mut level = None;
-        connection.change_identity(|identity| level = identity.log_level.clone());
-        assert_eq!(level, settings.level);
+    #[tokio::test(start_paused = true)]
+    async fn a_slow_server_has_the_era_of_the_request_that_it_accepts_last() {
+        let discovered = r#"{"supportedVersions":["2026-07-28"],"capabilities":{}}"#;
+        for (initialized, expected) in [
+            (Some(r#""result":{"capabilities":{}}"#), Era::Legacy),
+            (
+                Some(r#""error":{"code":-32022,"message":"modern"}"#),
+                Era::Modern,
+            ),
+            (None, Era::Modern),
+        ] {
+            let (client, _reader) = client();
+            let connection = Connection::to(client.outbox.clone(), "weather", client.clone());
+            let (is_ignored, hello) = (AtomicBool::new(false), ClientHello::default());
+            let probe = Probe {
+                is_allowed: true,
+                max_wait: Duration::from_secs(10),
+                is_ignored: &is_ignored,
+            };
+            let answers = async {
+                tokio::time::sleep(Duration::from_secs(11)).await;
+                let discovered = format!(r#"{{"id":1,"result":{discovered}}}"#);
+                connection.receive(&discovered, None).unwrap();
+                if let Some(outcome) = initialized {
+                    let line = format!(r#"{{"id":2,{outcome}}}"#);
+                    connection.receive(&line, None).unwrap();
+                }
+            };
+            let (settled, ()) = tokio::join!(probe_first(&connection, &hello, &probe), answers);
+            assert_eq!(settled.unwrap().0, expected, "{initialized:?}");
+            assert!(!is_ignored.into_inner());
+        }
     }
 
     #[test]
@@ -442,31 +384,6 @@ mod tests {
             ("null", false),
         ] {
             assert_eq!(is_discovered(result), expected, "{result}");
-        }
-    }
-
-    #[tokio::test]
-    async fn a_loss_during_the_replay_names_the_request_that_was_lost() {
-        for (era, capability, method) in [
-            (Era::Legacy, "logging", "logging/setLevel"),
-            (Era::Legacy, "resources", "resources/subscribe"),
-            (Era::Modern, "tools", "subscriptions/listen"),
-        ] {
-            let (client, _reader) = client();
-            let connection = Connection::to(client.outbox.clone(), "weather", client.clone());
-            connection.close();
-            let handshake = Handshake {
-                era,
-                result: format!(r#"{{"capabilities":{{"{capability}":{{}}}}}}"#),
-                hello_number: 1,
-            };
-            let settings = ClientSettings {
-                level: Some(r#""info""#.into()),
-                subscribed: BTreeSet::from(["file:///a".to_owned()]),
-                ..ClientSettings::default()
-            };
-            let lost = replay(&connection, &handshake, &settings).await;
-            assert_eq!(lost.unwrap_err(), ProofFailure::Lost(method));
         }
     }
 }
