@@ -8,6 +8,7 @@ use super::*;
 mod clients;
 mod own_entries;
 mod showing;
+mod variables;
 
 /// Loads a `mcp-proxy.toml` with this text; asserts that there is no fault.
 pub(super) fn config(toml: &str) -> Config {

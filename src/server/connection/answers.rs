@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::super::call::Call;
+use super::super::former_tools::FormerTools;
 use super::super::pending_requests::PendingRequest;
 use super::{Connection, ConnectionNotice, RawResponse};
 use crate::bridge;
@@ -100,29 +101,7 @@ impl Connection {
                 | PendingRequest::Cancelled(call),
                 end,
             )) => {
-                if let Some(urls) = self.required_urls(&call, envelope) {
-                    self.ask_for_urls(call, urls, envelope);
-                    self.settled(end);
-                    return Ok(());
-                }
-                self.record_task(&call, envelope);
-                let explained = former_tools
-                    .and_then(|tools| tools.explained(&call, line, envelope, Instant::now()));
-                let text = explained.as_deref().unwrap_or(line);
-                let tagged = call
-                    .tag_tasks
-                    .then(|| tasks::tag(text, &self.server))
-                    .flatten()
-                    .or(explained);
-                match tagged.as_deref().map(|line| (line, Envelope::parse(line))) {
-                    Some((line, Ok(envelope))) => {
-                        self.deliver(&call, line, &envelope, envelope.id.unwrap_or(id));
-                    }
-                    _ => self.deliver(&call, line, envelope, id),
-                }
-                if let (Some(check), Some(result)) = (&call.result_check, envelope.result) {
-                    check.run(result, &self.notices);
-                }
+                self.answer_call(call, line, envelope, id, former_tools);
                 self.settled(end);
                 Ok(())
             }
@@ -142,6 +121,39 @@ impl Connection {
                 Ok(())
             }
             None => Err(StrayKind::Answer),
+        }
+    }
+
+    /// Delivers a response, whose id is `id`, to the client that sent the call. `former_tools` explain errors by arguments
+    /// of older definitions.
+    fn answer_call(
+        &self,
+        call: Call,
+        line: &str,
+        envelope: &Envelope<'_>,
+        id: RawId<'_>,
+        former_tools: Option<FormerTools>,
+    ) {
+        if let Some(urls) = self.required_urls(&call, envelope) {
+            return self.ask_for_urls(call, urls, envelope);
+        }
+        self.record_task(&call, envelope);
+        let explained =
+            former_tools.and_then(|tools| tools.explained(&call, line, envelope, Instant::now()));
+        let text = explained.as_deref().unwrap_or(line);
+        let tagged = call
+            .tag_tasks
+            .then(|| tasks::tag(text, &self.server))
+            .flatten()
+            .or(explained);
+        match tagged.as_deref().map(|line| (line, Envelope::parse(line))) {
+            Some((line, Ok(envelope))) => {
+                self.deliver(&call, line, &envelope, envelope.id.unwrap_or(id));
+            }
+            _ => self.deliver(&call, line, envelope, id),
+        }
+        if let (Some(check), Some(result)) = (&call.result_check, envelope.result) {
+            check.run(result, &self.notices);
         }
     }
 

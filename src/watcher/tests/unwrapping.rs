@@ -95,3 +95,55 @@ fn a_build_without_known_sources_is_told() {
     let found = folder.inferred("p", "./build/srv", false);
     assert!(found.warnings.is_empty(), "{found:?}");
 }
+
+#[test]
+fn a_watcher_inside_the_command_is_found() {
+    let package = r#"package.json={"scripts":{"dev":"tsx watch src/x.ts","go":"npm run dev","both":"tsc -w & node --watch x.js"}}"#;
+    for (command, word) in [
+        ("npx tsx watch src/x.ts", "`watch`"),
+        ("node --watch x.js", "`--watch`"),
+        (
+            "node --env-file .env --watch-path=src x.js",
+            "`--watch-path=src`",
+        ),
+        ("npx -y nodemon@3 x.js", "`nodemon`"),
+        ("bun --hot run x.js", "`--hot`"),
+        ("bun run --watch x.js", "`--watch`"),
+        ("deno run --watch -A x.ts", "`--watch`"),
+        ("tsnd --respawn src/x.ts", "`ts-node`"),
+        ("dotnet watch run", "`watch`"),
+        ("cargo watch -x run", "`watch`"),
+        ("uv run fastmcp run server.py --reload", "`--reload`"),
+        ("uv run uvicorn a:app --reload", "`--reload`"),
+        ("python -m uvicorn a:app --reload", "`--reload`"),
+        (
+            "sh -c 'cd a && exec watchexec -r -- python server.py'",
+            "`watchexec`",
+        ),
+        ("sh -c 'ls *.py | entr -r python server.py'", "`entr`"),
+        ("npm run dev", "script `dev`"),
+        ("npm run go", "script `dev`"),
+        ("pnpm both", "script `both`"),
+        ("yarn dev", "script `dev`"),
+    ] {
+        let found = inferred(&[package, "x.js", "src/x.ts", "w.csproj"], command);
+        assert_eq!(found.warnings.len(), 1, "{command}: {found:?}");
+        assert!(found.warnings[0].contains(word), "{command}: {found:?}");
+    }
+    for command in [
+        "node x.js --watch",
+        "tsx src/x.ts watch",
+        "bun x.js --hot",
+        "deno run -A src/x.ts --watch",
+        "python server.py --reload",
+        "uv run server.py --watch --reload",
+        "fastmcp run server.py -- --reload",
+        "cargo run -- watch",
+        "npx tsx src/x.ts --watch",
+        "sh -c 'node x.js --watch'",
+        "pnpm exec node x.js",
+    ] {
+        let found = inferred(&["server.py", "x.js", "src/x.ts", "Cargo.toml"], command);
+        assert!(found.warnings.is_empty(), "{command}: {found:?}");
+    }
+}
