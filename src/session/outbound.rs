@@ -112,7 +112,7 @@ impl Client for Session {
                 if related_number.is_none()
                     && (self.delivery.pipe().is_none() || self.is_translated(from)) => {}
             // The modern era has no such notifications.
-            "notifications/elicitation/complete" if !self.is_legacy() => {
+            "notifications/elicitation/complete" if self.is_translated(from) => {
                 self.take_completed_url(from, line);
             }
             "notifications/tasks/status" if self.is_translated(from) => {}
@@ -137,7 +137,10 @@ impl Client for Session {
                     self.send_notification(line, RelatedRequest::Nothing);
                 }
             }
-            _ => {
+            method => {
+                if method == "notifications/elicitation/complete" && !self.is_legacy() {
+                    self.take_completed_url(from, line);
+                }
                 let related_id = self.related(from, envelope, related_number);
                 self.send_notification(line.to_owned(), RelatedRequest::of(related_id.as_ref()));
             }

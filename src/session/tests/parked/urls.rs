@@ -115,6 +115,8 @@ async fn the_urls_of_a_modern_server_are_requested_too() {
     let state = required(&stage, &connection, "e");
     stage.receive(&call("2", &again(&state, ACCEPTED)));
     complete(&connection, "e");
+    // The client gets the notification too.
+    assert!(stage.lines()[0].contains("elicitation/complete"));
     wait(1).await;
     let sent = stage.sent_to("a");
     assert!(sent[0].contains(r#""requestState":"own""#), "{}", sent[0]);
