@@ -112,6 +112,16 @@ mod tests {
     }
 
     #[test]
+    fn references_in_circles_end_without_a_verdict() {
+        let circle = r##"{"anyOf":[{"$ref":"#/$defs/a"},{"$ref":"#/$defs/a"},{"type":"string"}]}"##;
+        let schema = format!(r##"{{"$ref":"#/$defs/a","$defs":{{"a":{circle}}}}}"##);
+        let definition = format!(r#"{{"outputSchema":{schema}}}"#);
+        let result = r#"{"structuredContent":{}}"#;
+        let found = mismatch(&Members::of(&definition), &Members::of(result));
+        assert_eq!(found, None);
+    }
+
+    #[test]
     fn only_text_for_the_model_counts_against_the_limit() {
         let long = "x".repeat(100_001);
         let text = format!(r#"{{"content":[{{"type":"text","text":"{long}"}}]}}"#);

@@ -230,18 +230,30 @@ pub(super) fn resolve<'a>(root: &'a Value, reference: &str) -> Option<&'a Value>
         .or_else(|| identified(root, "$anchor", fragment))
 }
 
-/// Returns the object in which `keyword` has this value.
+/// Keywords whose values are data.
+const DATA: [&str; 4] = ["const", "default", "enum", "examples"];
+
+/// Returns the object in which `keyword` has this value; `None` if several have, or if there is too much to search.
 fn identified<'a>(root: &'a Value, keyword: &str, value: &str) -> Option<&'a Value> {
     let mut next = vec![root];
+    let mut found = None;
     for _ in 0..MAX_SEARCHED {
-        let searched = next.pop()?;
+        let Some(searched) = next.pop() else {
+            return found;
+        };
         match searched {
             Value::Object(members) => {
                 let name = members.get(keyword).and_then(Value::as_str);
                 if name.is_some_and(|it| it.trim_end_matches('#') == value) {
-                    return Some(searched);
+                    if found.is_some() {
+                        return None;
+                    }
+                    found = Some(searched);
                 }
-                next.extend(members.values());
+                let schemas = members
+                    .iter()
+                    .filter(|(it, _)| !DATA.contains(&it.as_str()));
+                next.extend(schemas.map(|(_, value)| value));
             }
             Value::Array(items) => next.extend(items),
             _ => {}
@@ -307,5 +319,13 @@ mod tests {
             assert_eq!(resolve(&schema, reference), Some(&node), "{reference}");
         }
         assert_eq!(resolve(&schema, "T0"), Some(&schema));
+    }
+
+    #[test]
+    fn an_identifier_that_two_schemas_have_leads_nowhere() {
+        let two = json!({ "a": { "$anchor": "x" }, "b": { "$anchor": "x" } });
+        assert_eq!(resolve(&two, "#x"), None);
+        let in_data = json!({ "a": { "$anchor": "x" }, "default": { "$anchor": "x" } });
+        assert_eq!(resolve(&in_data, "#x"), in_data.pointer("/a"));
     }
 }

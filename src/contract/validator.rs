@@ -3,6 +3,7 @@
 //! Knows the keywords that tools use. The verdict on any other constraint is *unknown*, never a guess.
 
 use std::borrow::Cow;
+use std::cell::Cell;
 
 use serde_json::{Map, Value};
 
@@ -11,6 +12,8 @@ use super::schema::{has_reference, is_annotation, resolve};
 
 /// Maximum nesting of schemas that are followed, including references.
 const MAX_DEPTH: usize = 64;
+/// Maximum number of schemas that are evaluated for a value: references in circles double with each level.
+const MAX_STEPS: usize = 50_000;
 /// Keywords that constrain values and that the validator does not know.
 const UNKNOWN: [&str; 11] = [
     "$dynamicRef",
@@ -25,6 +28,29 @@ const UNKNOWN: [&str; 11] = [
     "unevaluatedItems",
     "unevaluatedProperties",
 ];
+
+/// Position of an evaluation between its limits.
+#[derive(Debug, Clone, Copy)]
+struct Progress<'a> {
+    depth: usize,
+    /// Number of schemas evaluated so far.
+    steps: &'a Cell<usize>,
+}
+
+impl Progress<'_> {
+    fn deeper(self) -> Self {
+        Self {
+            depth: self.depth + 1,
+            ..self
+        }
+    }
+
+    /// Counts a schema; returns true if it is beyond the limits.
+    fn is_at_limit(self) -> bool {
+        self.steps.set(self.steps.get() + 1);
+        self.depth > MAX_DEPTH || self.steps.get() > MAX_STEPS
+    }
+}
 
 /// Result of a validation.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -82,31 +108,32 @@ impl<'a> Schema<'a> {
 
     /// Validates a value.
     pub(super) fn verdict(self, value: &Value) -> Validity {
-        self.validate(value, &Path::Root, 0)
+        let steps = &Cell::new(0);
+        self.validate(value, &Path::Root, Progress { depth: 0, steps })
     }
 
-    fn validate(self, value: &Value, path: &Path<'_>, depth: usize) -> Validity {
+    fn validate(self, value: &Value, path: &Path<'_>, progress: Progress<'_>) -> Validity {
         let members = match self.node {
             Value::Bool(true) => return Validity::Fits,
             Value::Bool(false) => return Validity::Misfit(format!("{path} is not allowed")),
             Value::Object(members) => members,
             _ => return Validity::Unknown,
         };
-        if depth > MAX_DEPTH {
+        if progress.is_at_limit() {
             return Validity::Unknown;
         }
         let mut verdict = Validity::Fits;
         for (keyword, expected) in members {
             let one = match keyword.as_str() {
                 "$ref" => match expected.as_str().and_then(|it| resolve(self.root, it)) {
-                    Some(target) => self.at(target).validate(value, path, depth + 1),
+                    Some(target) => self.at(target).validate(value, path, progress.deeper()),
                     None => Validity::Unknown,
                 },
                 "allOf" | "anyOf" | "oneOf" | "not" => {
-                    self.combined(keyword, expected, value, path, depth)
+                    self.combined(keyword, expected, value, path, progress)
                 }
                 known => of_type(known, expected, value, path, self.patterns)
-                    .or_else(|| self.inside(known, members, value, path, depth))
+                    .or_else(|| self.inside(known, members, value, path, progress))
                     .unwrap_or(Validity::Fits),
             };
             match one {
@@ -124,12 +151,12 @@ impl<'a> Schema<'a> {
         branches: &'a Value,
         value: &Value,
         path: &Path<'_>,
-        depth: usize,
+        progress: Progress<'_>,
     ) -> Validity {
         let one = std::slice::from_ref(branches);
         let branches = branches.as_array().map_or(one, |it| &it[..]);
         let verdicts = branches.iter();
-        let verdicts = verdicts.map(|it| self.at(it).validate(value, path, depth + 1));
+        let verdicts = verdicts.map(|it| self.at(it).validate(value, path, progress.deeper()));
         let mut verdicts: Vec<Validity> = verdicts.collect();
         let is_misfit = |it: &Validity| matches!(it, Validity::Misfit(_));
         let fitting = verdicts.iter().filter(|it| **it == Validity::Fits).count();
@@ -159,11 +186,11 @@ impl<'a> Schema<'a> {
         schema: &'a Map<String, Value>,
         value: &Value,
         path: &Path<'_>,
-        depth: usize,
+        progress: Progress<'_>,
     ) -> Option<Validity> {
         let expected = &schema[keyword];
         let inner = |node: &'a Value, value: &Value, path: Path<'_>| {
-            self.at(node).validate(value, &path, depth + 1)
+            self.at(node).validate(value, &path, progress.deeper())
         };
         match (keyword, value) {
             ("required", Value::Object(members)) => Some(match names(expected) {

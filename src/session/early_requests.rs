@@ -50,6 +50,7 @@ impl EarlyRequests {
     pub(super) fn cancel(&mut self, id: RawId<'_>) -> bool {
         let before = self.held.len();
         self.held.retain(|(held, _)| *held != id);
+        self.held_bytes = self.held.iter().map(|(_, line)| line.len()).sum();
         self.held.len() < before
     }
 
@@ -102,6 +103,7 @@ mod tests {
         let half = "x".repeat(MAX_HELD_BYTES / 2);
         assert!(early.hold("1".into(), &half) && early.hold("2".into(), &half));
         assert!(!early.hold("3".into(), "x"));
+        assert!(early.cancel("2".into()) && early.hold("2".into(), &half));
         early.initialize_answered();
         assert_eq!(next(&mut early).as_deref(), Some("1"));
         assert!(early.hold("3".into(), "x"));

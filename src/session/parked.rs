@@ -357,7 +357,13 @@ impl Session {
     fn go_on(&self, open: OpenCall, request: Request<'_>, responses: &Members<'_>) {
         let mut call = self.new_call(self.as_sink(), request);
         call.progress = CallProgress::of(request.envelope);
-        call.input = Some(Box::new(self.input_grant(request)));
+        // A later repetition must not name the state of this one, which is used up.
+        let client_line = &bridge::with_input_of("{}", request.client_line);
+        let unanswered = Request {
+            client_line,
+            ..request
+        };
+        call.input = Some(Box::new(self.input_grant(unanswered)));
         for (severity, line) in &open.logs {
             if call.min_severity.is_some_and(|min| *severity >= min) {
                 let _ = self.send(line, RelatedRequest::Request(request.id));

@@ -71,8 +71,10 @@ impl Connection {
         related_number: Option<u64>,
     ) -> Result<(), StrayKind> {
         let Some(id) = envelope.id.filter(|id| !id.is_null()) else {
-            let error = envelope.error.unwrap_or("{}");
-            if !self.take_error_without_id(error, related_number) {
+            let is_taken = envelope
+                .error
+                .is_some_and(|error| self.take_error_without_id(error, related_number));
+            if !is_taken {
                 // An error about an unreadable message belongs to no request, but the client should get it.
                 self.client.deliver_notification(self, line, envelope, None);
             }

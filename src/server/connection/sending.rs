@@ -75,6 +75,8 @@ impl Connection {
             if may_need_line && call.line.is_none() {
                 call.line = Some(line.into());
             }
+            // A call that is sent again may have the check of former code.
+            call.result_check = None;
             if is_tool && !pending.result_checks.is_empty() {
                 let own_name = call.rename.as_ref().map(OwnedJson::as_raw);
                 let name = own_name.or(envelope.params.name).and_then(RawJson::text);

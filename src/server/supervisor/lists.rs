@@ -324,6 +324,7 @@ fn send_level(connection: &Connection, handshake: &Handshake, settings: &ClientS
         let params = format!(r#"{{"level":{level}}}"#);
         // The response is ignored: an error has no consequence here.
         let _ = connection.send_own("logging/setLevel", Some(&params), oneshot::channel().0);
+        connection.change_identity(|identity| identity.log_level = Some(level.clone()));
     }
 }
 

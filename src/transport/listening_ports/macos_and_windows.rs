@@ -29,13 +29,16 @@ pub(super) fn sockets_of(processes: &HashSet<u32>) -> Option<SocketsByProcess> {
 /// Returns false if the owners of sockets are hidden, as under Wine: a list without a socket of this process is no list.
 fn tells_owners() -> bool {
     static TELLS: OnceLock<bool> = OnceLock::new();
-    *TELLS.get_or_init(|| {
-        let own = TcpListener::bind((Ipv4Addr::LOCALHOST, 0));
-        let address = own.as_ref().ok().and_then(|own| own.local_addr().ok());
-        let all = all_sockets(&HashSet::from([std::process::id()])).unwrap_or_default();
-        let mut sockets = all.values().flatten();
-        sockets.any(|socket| Some(*socket) == address)
-    })
+    let known = TELLS.get().copied().or_else(own_socket_is_listed);
+    known.is_some_and(|it| *TELLS.get_or_init(|| it))
+}
+
+/// Returns true if a socket of this process is in the list; `None` if there is no socket or no list.
+fn own_socket_is_listed() -> Option<bool> {
+    let own = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).ok()?;
+    let address = own.local_addr().ok()?;
+    let all = all_sockets(&HashSet::from([std::process::id()]))?;
+    Some(all.values().flatten().any(|socket| *socket == address))
 }
 
 fn all_sockets(processes: &HashSet<u32>) -> Option<SocketsByProcess> {

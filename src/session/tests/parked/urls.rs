@@ -6,6 +6,11 @@ use super::*;
 /// the client may repeat it.
 fn required(stage: &Stage, connection: &Arc<Connection>, id: &str) -> String {
     let number = member(&stage.sent_to("a"), "id");
+    required_by(stage, connection, &number, id)
+}
+
+/// The same for the call with this number.
+fn required_by(stage: &Stage, connection: &Arc<Connection>, number: &str, id: &str) -> String {
     let url = format!(r#"{{"mode":"url","message":"é\ud83d","url":"u","elicitationId":"{id}"}}"#);
     let data = format!(r#"{{"elicitations":[{url}]}}"#);
     let error = format!(r#"{{"code":-32042,"message":"log in","data":{data}}}"#);
@@ -69,6 +74,29 @@ async fn a_call_is_sent_again_once_the_user_has_opened_its_urls() {
     assert_eq!(stage.sent_to("a").len(), 1);
     stage.receive(&call("6", &again(&state, ACCEPTED)));
     is_invalid_state(&stage.lines());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_that_was_repeated_with_input_may_require_urls() {
+    let stage = Stage::new(&["a"], true, Set::Dev);
+    let connection = stage.connect("a");
+    stage.receive(&call("1", ""));
+    let number = member(&stage.sent_to("a"), "id");
+    connection.receive(&ask("7"), None).unwrap();
+    collected().await;
+    let (_, state) = asked(&stage.lines());
+    stage.receive(&call("2", &again(&state, r#"{"1":{"roots":[]}}"#)));
+    assert_eq!(stage.sent_to("a").len(), 1);
+    let state = required_by(&stage, &connection, &number, "e");
+    complete(&connection, "e");
+    stage.receive(&call("3", &again(&state, ACCEPTED)));
+    wait(1).await;
+    // The state of the first repetition is used up.
+    let sent = stage.sent_to("a");
+    assert!(
+        sent.len() == 1 && !sent[0].contains("requestState"),
+        "{sent:?}"
+    );
 }
 
 #[tokio::test(start_paused = true)]
