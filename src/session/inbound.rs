@@ -156,9 +156,11 @@ impl Session {
             }
             (_, Era::Modern) => self.register_modern_client(envelope),
             (_, Era::Legacy) => {
-                let (is_introduced, is_answered) = {
-                    let state = self.state();
-                    (state.hello_number > 0, state.early_messages.is_answered())
+                let (is_introduced, is_answered, is_held) = {
+                    let mut state = self.state();
+                    let is_introduced = state.hello_number > 0;
+                    let is_held = is_introduced && state.early_requests.hold(id, line);
+                    (is_introduced, state.early_messages.is_answered(), is_held)
                 };
                 if !is_introduced {
                     let message = "the first message must be `initialize`, or name its revision in `params._meta`";
@@ -168,7 +170,7 @@ impl Session {
                 if is_answered {
                     self.finish_handshake();
                 }
-                if self.state().early_requests.hold(id, line) {
+                if is_held {
                     return;
                 }
             }

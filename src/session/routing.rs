@@ -77,13 +77,14 @@ impl Session {
             Destination::AllServers => self.list_tasks(catalog, request),
             Destination::TaskOwner => self.forward_task(catalog, request),
             Destination::Session => {
-                let level = request.envelope.params.level;
-                match (request.method, log_level_error(level)) {
-                    (Method::SetLevel, Some(error)) => {
+                if request.method == Method::SetLevel {
+                    let level = request.envelope.params.level;
+                    if let Some(error) = log_level_error(level) {
                         return self.answer_error(request.id, &error);
                     }
-                    (Method::SetLevel, None) => self.fleet.set_level(level),
-                    _ => self.store_settings(None, request),
+                    self.fleet.set_level(level);
+                } else {
+                    self.store_settings(None, request);
                 }
                 self.answer_result(request.id, "{}");
             }
