@@ -65,8 +65,8 @@ fn a_build_that_fails_answers_calls_while_the_old_code_lives() {
     watched.until("reloaded", 1);
     assert_eq!(watched.mark(), "v2");
     eventually(DEADLINE, || !is_alive(&watched, first));
-    assert_eq!(watched.events("broken").len(), 1, "{}", watched.log());
-    assert_eq!(watched.events("spawned").len(), 2, "{}", watched.log());
+    watched.exactly("broken", 1);
+    watched.exactly("spawned", 2);
 }
 
 #[test]
@@ -137,8 +137,8 @@ fn a_newer_save_cancels_the_build() {
     watched.until("reloaded", 1);
     assert_eq!(watched.mark(), "v2");
     eventually(DEADLINE, || sleeping() == 0);
-    assert_eq!(watched.events("building").len(), 3, "{}", watched.log());
-    assert_eq!(watched.events("reloaded").len(), 1, "{}", watched.log());
+    watched.exactly("building", 3);
+    watched.exactly("reloaded", 1);
     assert_eq!(watched.events("broken").len(), 0, "{}", watched.log());
 }
 
@@ -355,8 +355,8 @@ fn stop_first_builds_what_is_saved_while_the_old_code_ends() {
     watched.project.write(SOURCE, &stubborn("v2"));
     watched.until("reloaded", 1);
     assert_eq!(watched.mark(), "v2");
-    assert_eq!(watched.events("building").len(), 3, "{}", watched.log());
-    assert_eq!(watched.events("spawned").len(), 2, "{}", watched.log());
+    watched.exactly("building", 3);
+    watched.exactly("spawned", 2);
 }
 
 #[test]

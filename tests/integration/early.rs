@@ -39,7 +39,7 @@ fn a_whole_save_is_started_at_once_and_live_when_it_is_over() {
             watched.project.save(SOURCE, &marked(mark));
         }
         until_started(&watched, at + 2);
-        assert_eq!(watched.events("reloaded").len(), at, "{}", watched.log());
+        watched.exactly("reloaded", at);
         assert_eq!(watched.mark(), mark);
         watched.until("reloaded", at + 1);
         assert_eq!(starts(&watched), at + 2);
@@ -54,7 +54,7 @@ fn a_further_write_starts_anew_and_only_the_last_is_live() {
     watched.write("v2");
     assert_eq!(watched.mark(), "v2");
     assert_eq!(starts(&watched), 3);
-    assert_eq!(watched.events("reloaded").len(), 1, "{}", watched.log());
+    watched.exactly("reloaded", 1);
 }
 
 #[test]
@@ -81,6 +81,6 @@ fn builds_wait_for_the_end_of_the_save() {
         watched.write("v2");
         assert_eq!(watched.mark(), "v2");
         assert_eq!(starts(&watched), 2, "{}", watched.log());
-        assert_eq!(watched.events("changed").len(), 1, "{}", watched.log());
+        watched.exactly("changed", 1);
     }
 }

@@ -250,7 +250,7 @@ fn after_a_crash_the_next_process_answers() {
     stage.site.log.until("exited", 2);
     let page = stage.get("/");
     assert_eq!(page.status(), 200, "{}", page.body);
-    assert_eq!(stage.site.log.events("exited").len(), 2);
+    stage.site.log.exactly("exited", 2);
 }
 
 #[test]
@@ -268,7 +268,7 @@ fn a_request_without_effects_goes_to_the_process_after_a_crash() {
         let answered = stage.ask(method, &file, &[], body);
         assert_eq!(answered.status(), 200, "{}", answered.body);
     }
-    assert_eq!(stage.site.log.events("exited").len(), 4);
+    stage.site.log.exactly("exited", 4);
 }
 
 #[test]

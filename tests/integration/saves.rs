@@ -152,9 +152,9 @@ fn formatted_while_the_server_starts() {
     watched.project.save(SOURCE, &slow("formatted"));
     watched.until("reloaded", 1);
     assert_eq!(watched.mark(), "formatted");
-    assert_eq!(watched.events("changed").len(), 2, "{}", watched.log());
-    assert_eq!(watched.events("spawned").len(), 3, "{}", watched.log());
-    assert_eq!(watched.events("reloaded").len(), 1, "{}", watched.log());
+    watched.exactly("changed", 2);
+    watched.exactly("spawned", 3);
+    watched.exactly("reloaded", 1);
 }
 
 #[test]

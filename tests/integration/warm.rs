@@ -280,7 +280,7 @@ impl Warmed {
         for mark in ["v1", "v2"] {
             self.cold_save(mark, &reason);
         }
-        assert_eq!(self.log.events("cold").len(), 1, "{}", self.log.text());
+        self.log.exactly("cold", 1);
         assert_eq!(self.log.events("standby"), [] as [Value; 0]);
     }
 }

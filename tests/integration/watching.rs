@@ -290,12 +290,7 @@ fn the_limit_of_watches_may_be_reached_later() {
     };
     crate::harness::eventually(crate::harness::DEADLINE, all_seen);
     crate::harness::eventually(crate::harness::DEADLINE, || watched.mark() == "late");
-    assert_eq!(
-        watched.events("watch_warning").len(),
-        1,
-        "{}",
-        watched.log()
-    );
+    watched.exactly("watch_warning", 1);
 }
 
 /// Forty directories watched by a proxy with a low limit of inotify handles: a user namespace of its own has limits of
@@ -337,10 +332,5 @@ fn still_reloads(watched: &Watched, what: &str) {
     watched.project.write("src/d39/a.json", "2");
     watched.project.write("src/new/b.json", "2");
     watched.one_reload(&["src/d39/a.json", "src/new/b.json"]);
-    assert_eq!(
-        watched.events("watch_warning").len(),
-        1,
-        "{}",
-        watched.log()
-    );
+    watched.exactly("watch_warning", 1);
 }

@@ -151,12 +151,7 @@ fn every_edit(form: Form) {
     });
     assert_eq!(fleet.mark(STEADY), first);
     assert_eq!(fleet.events_of("spawned", STEADY), 1);
-    assert_eq!(
-        fleet.log.events("config_fault").len(),
-        1,
-        "{}",
-        fleet.log.text()
-    );
+    fleet.log.exactly("config_fault", 1);
 }
 
 #[test]

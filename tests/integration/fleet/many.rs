@@ -58,7 +58,7 @@ fn one_save_restarts_exactly_one_server() {
             assert_eq!(now, &(mark.clone(), *pid), "{name}");
         }
     }
-    assert_eq!(fleet.log.events("reloaded").len(), 1);
+    fleet.log.exactly("reloaded", 1);
     fleet.spawned(COUNT + 1);
     assert_eq!(fleet.told(), told + 1);
 }
@@ -109,7 +109,7 @@ fn a_file_of_several_servers_reloads_all_of_them_at_once() {
         assert!(took < Duration::from_secs(20), "{took:?}");
     });
     assert_eq!(pids, ["a", "b", "c", "d"].map(|name| fleet.mark(name)));
-    assert_eq!(fleet.log.events("reloaded").len(), 4);
+    fleet.log.exactly("reloaded", 4);
 }
 
 #[test]

@@ -100,6 +100,12 @@ impl Watched {
         self.log.until(name, count)
     }
 
+    /// Checks that there are `count` events of this name.
+    #[track_caller]
+    pub(crate) fn exactly(&self, name: &str, count: usize) {
+        self.log.exactly(name, count);
+    }
+
     /// Checks that since the last check exactly one save was noticed, of exactly these files, and led to one reload.
     #[track_caller]
     pub(crate) fn one_reload(&self, files: &[&str]) {
@@ -138,9 +144,9 @@ impl Watched {
         }
         assert_eq!(changed, wanted, "{}", self.log.text());
         let total = expected + 1;
-        assert_eq!(self.events("reloaded").len(), total, "{}", self.log.text());
+        self.exactly("reloaded", total);
         let starts = self.events("changed").len() + 1;
-        assert_eq!(self.events("spawned").len(), starts, "{}", self.log());
+        self.exactly("spawned", starts);
         eventually(DEADLINE, || self.peer.notifications(LIST_CHANGED) >= total);
         self.peer.ask("ping", &json!({})).result();
         assert_eq!(self.peer.notifications(LIST_CHANGED), total);
@@ -226,6 +232,14 @@ impl Log {
             );
             std::thread::sleep(std::time::Duration::from_millis(5));
         }
+    }
+
+    /// Checks that there are `count` events of this name. Waits for them, since an event may be written after the
+    /// message of which it tells.
+    #[track_caller]
+    pub(crate) fn exactly(&self, name: &str, count: usize) {
+        let found = self.until(name, count).len();
+        assert_eq!(found, count, "events `{name}`:\n{}", self.text());
     }
 }
 

@@ -29,7 +29,7 @@ fn keeps_its_state(watched: &Watched, source: &str) {
     project.save(source, &format!("{}\n", project.read(source)));
     watched.until("reloaded", 1);
     assert_eq!(watched.mark(), "call 1");
-    assert_eq!(watched.events("changed").len(), 1, "{}", watched.log());
+    watched.exactly("changed", 1);
 }
 
 #[test]
@@ -244,5 +244,5 @@ fn a_file_that_python_reads_during_a_call_is_no_source() {
     let text = watched.project.read("app/server.py");
     watched.project.save("app/server.py", &format!("{text}\n"));
     watched.until("reloaded", 1);
-    assert_eq!(watched.events("changed").len(), 1, "{}", watched.log());
+    watched.exactly("changed", 1);
 }

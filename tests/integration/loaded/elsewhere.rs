@@ -42,7 +42,7 @@ fn an_editable_sibling_in_python() {
         project.write("app/server.py", &in_python(&head, "MARK"));
         let watched = started(project, &["python3", "server.py"]);
         saves_count(&watched, &["lib/shared/deep.py"]);
-        assert_eq!(watched.events("changed").len(), 2, "{}", watched.log());
+        watched.exactly("changed", 2);
         assert!(
             globs(&watched)
                 .iter()

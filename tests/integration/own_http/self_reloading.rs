@@ -101,7 +101,7 @@ impl Served {
     #[track_caller]
     fn was_kept(&self, watcher: &str) {
         let log = self.log.text();
-        assert_eq!(self.log.events("spawned").len(), 1, "{log}");
+        self.log.exactly("spawned", 1);
         let told = format!("reloads itself, by `{watcher}`");
         assert_eq!(log.matches(&told).count(), 1, "{log}");
         assert!(self.log.events("exited").is_empty(), "{log}");
@@ -147,7 +147,7 @@ fn calls_after_a_save_are_answered_by_the_saved_code() {
         served.was_kept("uvicorn --reload");
         let answer = served.peer.call("reload_mcp_server", &json!({})).result();
         assert_eq!(answer["structuredContent"]["success"], true, "{answer}");
-        assert_eq!(served.log.events("spawned").len(), 2);
+        served.log.exactly("spawned", 2);
         assert_eq!(served.mark(), "v3");
     }
 }
@@ -233,7 +233,7 @@ fn a_reload_that_begins_late_mends_a_broken_save() {
     // The watcher looks at the file only when the proxy has given up on it.
     served.project.edit("server.py", "\"v0", "\"v1\"");
     eventually(DEADLINE, || served.mark() == "v1");
-    assert_eq!(served.log.events("spawned").len(), 1);
+    served.log.exactly("spawned", 1);
 }
 
 #[test]

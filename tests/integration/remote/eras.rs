@@ -21,7 +21,7 @@ fn a_modern_client_meets_a_legacy_server_by_its_handshake() {
             stage.peer.modern("tools/call", params).tool_text(),
             "echo: a"
         );
-        assert_eq!(stage.log.events("ready")[0]["era"], "legacy");
+        assert_eq!(stage.log.until("ready", 1)[0]["era"], "legacy");
         assert_eq!(server.asked_for("initialize").len(), 1);
     }
 }
@@ -37,7 +37,7 @@ fn a_legacy_client_meets_a_modern_server_by_its_refusal() {
     });
     let stage = Stage::legacy(&server);
     assert_eq!(stage.echo("a").tool_text(), "echo: a");
-    assert_eq!(stage.log.events("ready")[0]["era"], "modern");
+    assert_eq!(stage.log.until("ready", 1)[0]["era"], "modern");
     // An error without an id is the response to the request of this POST.
     let server = HttpServer::start(|asked, answering| match asked.method().as_str() {
         "initialize" => {

@@ -128,7 +128,7 @@ fn answers_by_status_alone_say_whether_a_call_may_have_been_carried_out() {
         "{error}"
     );
     assert_eq!(server.asked_for("tools/call").len(), 7);
-    assert_eq!(stage.log.events("connecting").len(), 1);
+    stage.log.exactly("connecting", 1);
 }
 
 #[test]

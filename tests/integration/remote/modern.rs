@@ -164,11 +164,7 @@ fn a_listen_stream_that_is_cut_is_opened_anew_and_what_changed_is_told() {
         said[0].message()["params"]["notifications"]["toolsListChanged"],
         true
     );
-    assert_eq!(
-        stage.log.events("connecting").len(),
-        1,
-        "it is the same generation"
-    );
+    stage.log.exactly("connecting", 1);
 }
 
 #[test]

@@ -191,7 +191,7 @@ fn uses_everything(on: ServerOn, modern: bool, era: &str) {
     } else {
         stage.met_by_legacy()
     };
-    assert_eq!(stage.log.events("ready")[0]["era"], era, "{on:?}");
+    assert_eq!(stage.log.until("ready", 1)[0]["era"], era, "{on:?}");
     let client = Client {
         peer: &stage.peer,
         modern,

@@ -97,7 +97,7 @@ fn a_modern_server_is_told_on_its_stream() {
         _ => deaf(asked, answering),
     });
     let stage = Stage::legacy(&server);
-    assert_eq!(stage.log.events("ready")[0]["era"], "modern");
+    assert_eq!(stage.log.until("ready", 1)[0]["era"], "modern");
     server.until("subscriptions/listen", 1);
     stream.lock().unwrap().take();
     stage

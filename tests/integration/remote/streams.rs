@@ -119,7 +119,7 @@ fn a_broken_stream_ends_its_own_call_and_no_other() {
     assert_eq!(stage.peer.await_response(slow).tool_text(), "echo: slow");
     assert_eq!(server.asked_for("prompts/get").len(), 2);
     assert_eq!(server.asked_for("tools/call").len(), 2);
-    assert_eq!(stage.log.events("connecting").len(), 1);
+    stage.log.exactly("connecting", 1);
 }
 
 /// A server whose own stream is cut twice, after an event that has this id; meanwhile it has come to have a tool more.
@@ -163,7 +163,7 @@ fn the_servers_own_stream_is_followed_and_opened_anew() {
             stage.peer.expect_notification(LIST_CHANGED);
             assert_eq!(stage.names(), ["echo", "more"]);
         }
-        assert_eq!(stage.log.events("connecting").len(), 1);
+        stage.log.exactly("connecting", 1);
     }
 }
 

@@ -79,7 +79,7 @@ fn a_tool_that_is_listed_twice_is_offered_once() {
     assert_eq!(told[0]["name"], "a");
     watched.project.edit("server.py", "'second'", "'third'");
     watched.until("reloaded", 1);
-    assert_eq!(watched.events("listed_twice").len(), 1, "told once");
+    watched.exactly("listed_twice", 1);
 }
 
 #[test]
@@ -129,7 +129,7 @@ fn tools_that_are_not_declared_are_offered_and_told() {
         &format!("from serve import serve\n# \n{code}\n"),
     );
     watched.until("reloaded", 1);
-    assert_eq!(watched.events("list_undeclared").len(), 1);
+    watched.exactly("list_undeclared", 1);
 
     // A server that exits at a method that it does not know.
     let fatal = "import sys\nserve({'prompts': {}}, lambda method: {'prompts': []} if method == 'prompts/list' else sys.exit(3))";

@@ -25,8 +25,7 @@ fn slow(seconds: u32) -> Warmed {
 fn save_past_standby(warmed: &Warmed, mark: &str) {
     let standbys = warmed.log.events("standby").len();
     warmed.cold_save(mark, "");
-    let log = warmed.log.text();
-    assert_eq!(warmed.log.events("standby").len(), standbys, "{log}");
+    warmed.log.exactly("standby", standbys);
 }
 
 #[test]

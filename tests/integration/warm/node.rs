@@ -310,7 +310,7 @@ fn packages_that_write_or_fail_or_end_or_start_threads() {
             warmed.cold_save(mark, "");
         }
         warmed.cold_save("v3", "");
-        assert_eq!(warmed.log.events("cold").len(), 2, "{}", warmed.log.text());
+        warmed.log.exactly("cold", 2);
     }
 }
 

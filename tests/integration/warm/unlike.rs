@@ -42,7 +42,7 @@ fn stays_cold(warmed: &Warmed, reason: &str) {
         warmed.cold_save(mark, "");
     }
     warmed.cold_save("v3", "");
-    assert_eq!(warmed.log.events("cold").len(), 2, "{}", warmed.log.text());
+    warmed.log.exactly("cold", 2);
 }
 
 #[test]
