@@ -21,25 +21,24 @@ mod parked;
 mod requests_to_client;
 mod route;
 mod routing;
+mod running_calls;
 mod subscriptions;
 #[cfg(test)]
 mod tests;
 mod tools;
 mod unknown_names;
 
-use std::collections::HashMap;
 use std::hash::RandomState;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, Weak};
 use std::time::Duration;
 
-use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::bridge;
 use crate::event::{Event, EventSender};
 use crate::fleet::Fleet;
-use crate::jsonrpc::{Envelope, ErrorObject, Members, RawId, Reply, RequestId};
+use crate::jsonrpc::{Envelope, ErrorObject, Members, RawId, Reply};
 use crate::lock::locked;
 use crate::mcp::{Era, union};
 use crate::meta_tools::OfferedMetaTools;
@@ -52,6 +51,7 @@ use early_requests::EarlyRequests;
 pub(crate) use factory::SessionFactory;
 use parked::{EarlyRoots, ParkedCalls};
 use requests_to_client::RequestsToClient;
+use running_calls::RunningCalls;
 use subscriptions::Subscriptions;
 
 /// Maximum size in bytes of the capabilities of a shared session, beyond which no extension is added to them.
@@ -97,8 +97,7 @@ struct SessionState {
     /// True if a response was sent before every server could be asked.
     is_answered_early: bool,
     subscriptions: Subscriptions,
-    /// Running calls of meta-tools, by their ids.
-    running_calls: HashMap<RequestId, CancellationToken>,
+    running_calls: RunningCalls,
     /// Requests that the client has not answered.
     requests_to_client: RequestsToClient,
     /// Requests that the client must repeat with the input that their servers request.
@@ -186,11 +185,9 @@ impl Session {
 
     /// Stops its servers and cancels the running meta-tools; resolves when all have ended.
     pub(crate) async fn end(&self) {
-        for (_, running) in self.state().running_calls.drain() {
-            running.cancel();
-        }
+        self.refuse_early_requests();
+        self.state().running_calls.cancel_all();
         self.close_listens();
-        self.end_early_requests();
         tokio::join!(self.fleet.stop(), async {
             let _ = tokio::time::timeout(CLEANUP_TIMEOUT, self.meta_tools.idle()).await;
         });

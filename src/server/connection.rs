@@ -303,6 +303,8 @@ impl Connection {
                 return false;
             };
             call.line = None;
+            // Nobody would repeat the request with the input.
+            call.input = None;
             // Only a client on a pipe can still receive a late response.
             if call.sink.pipe().is_some() {
                 pending.keep_cancelled(number, call);

@@ -1,5 +1,7 @@
 //! Queue for requests while no generation can answer them.
 
+mod cancelled;
+
 use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
@@ -15,6 +17,7 @@ use crate::event::Failure;
 use crate::jsonrpc::{Envelope, RawId};
 use crate::lock::locked;
 use crate::transport::stream::Cork;
+use cancelled::CancelledRequests;
 
 /// Size in bytes of the queued lines above which further lines are rejected.
 const MAX_HELD_BYTES: usize = 64 * 1024 * 1024;
@@ -61,6 +64,7 @@ struct GateInner {
     /// Maximum wait of a request.
     max_wait: Duration,
     queue: HeldQueue,
+    cancelled: CancelledRequests,
     former_tasks: FormerTasks,
 }
 
@@ -143,6 +147,7 @@ impl Gate {
                 held_since: None,
                 max_wait,
                 queue: HeldQueue::default(),
+                cancelled: CancelledRequests::default(),
                 former_tasks: FormerTasks::default(),
             }),
             status: watch::Sender::new(GateStatus::Held),
@@ -213,7 +218,9 @@ impl Gate {
     #[must_use = "the supervisor must be asked"]
     pub(crate) fn submit(&self, call: Call, line: &str, envelope: &Envelope<'_>) -> bool {
         self.collect_saves();
-        let inner = self.lock();
+        let mut inner = self.lock();
+        // A client may use the id again.
+        inner.cancelled.take(&call);
         let active = match &inner.mode {
             GateMode::Open(connection) => Some(&**connection),
             _ => None,

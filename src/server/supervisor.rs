@@ -362,14 +362,16 @@ impl Supervisor {
         None
     }
 
-    fn on_cancel(&self, sink: &Arc<dyn ResponseSink>, id: RawId<'_>, params: &str) {
+    fn on_cancel(&mut self, sink: &Arc<dyn ResponseSink>, id: RawId<'_>, params: &str) {
         // The call may have returned to the gate from a generation that crashed.
-        if self.shared.gate.cancel(sink, id) {
+        let is_found = self.shared.gate.cancel(sink, id)
+            || self.connections().any(|it| it.cancel(sink, id, params));
+        if is_found {
             return;
         }
-        let _ = self
-            .connections()
-            .any(|connection| connection.cancel(sink, id, params));
+        let is_other = |call: &Call| call.id != id || !Arc::ptr_eq(&call.sink, sink);
+        self.mismatched.retain(is_other);
+        self.shared.gate.cancel_returning(sink, id);
     }
 
     /// Replaces the definition. Reloads the server if the change affects how it runs.

@@ -76,6 +76,11 @@ impl ServerHandle {
         self.shared.gate.open(connection);
     }
 
+    /// Holds requests from now on.
+    pub(crate) fn hold_gate(&self) {
+        self.shared.gate.hold("a test");
+    }
+
     /// Refuses requests from now on.
     pub(crate) fn close_gate(&self) {
         self.shared.gate.close();

@@ -2,8 +2,11 @@
 //! response, so that it is the first one, and after the servers have introduced themselves.
 
 use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use crate::jsonrpc::{RawId, RequestId};
+use super::Session;
+use crate::jsonrpc::{Envelope, ErrorObject, INTERNAL_ERROR, RawId, RequestId};
+use crate::mcp::Era;
 
 /// Maximum size in bytes of the lines held back; later requests are handled at once.
 const MAX_HELD_BYTES: usize = 1024 * 1024;
@@ -16,6 +19,8 @@ pub(super) struct EarlyRequests {
     /// Ids and lines.
     held: VecDeque<(RequestId, String)>,
     held_bytes: usize,
+    /// True while a thread handles the requests held back.
+    is_releasing: bool,
 }
 
 impl EarlyRequests {
@@ -24,20 +29,25 @@ impl EarlyRequests {
         self.unanswered += 1;
     }
 
-    /// Records that an `initialize` was answered. The caller must handle the requests held back, see [`Self::next`].
-    pub(super) fn initialize_answered(&mut self) {
+    /// Records that an `initialize` was answered. Returns true if the caller must handle the requests held back, see
+    /// [`Self::next`].
+    pub(super) fn initialize_answered(&mut self) -> bool {
         self.unanswered = self.unanswered.saturating_sub(1);
+        let is_first = self.unanswered == 0 && !self.is_releasing;
+        self.is_releasing |= is_first;
+        is_first
     }
 
-    /// Records that the session ends: no response to `initialize` is awaited any more.
-    pub(super) fn end(&mut self) {
-        self.unanswered = 0;
+    /// Removes and returns the ids of all requests held back.
+    pub(super) fn take_all(&mut self) -> Vec<RequestId> {
+        self.held_bytes = 0;
+        self.held.drain(..).map(|(id, _)| id).collect()
     }
 
-    /// Holds the request `id` back if `initialize` is not answered, or earlier requests are held. Returns false if the
-    /// caller must handle it at once.
+    /// Holds the request `id` back if `initialize` is not answered, or earlier requests are not handled yet. Returns
+    /// false if the caller must handle it at once.
     pub(super) fn hold(&mut self, id: RawId<'_>, line: &str) -> bool {
-        let is_early = self.unanswered > 0 || !self.held.is_empty();
+        let is_early = self.unanswered > 0 || self.is_releasing;
         let holds = is_early && self.held_bytes + line.len() <= MAX_HELD_BYTES;
         if holds {
             self.held_bytes += line.len();
@@ -54,14 +64,55 @@ impl EarlyRequests {
         self.held.len() < before
     }
 
-    /// Returns the next request to handle, once every `initialize` is answered.
+    /// Returns the next request to handle. None if none is left, or the client has sent `initialize` again. Requests
+    /// that arrive between two calls are held back too, so that they do not overtake the others.
     pub(super) fn next(&mut self) -> Option<(RequestId, String)> {
-        if self.unanswered > 0 {
+        let next = (self.unanswered == 0).then(|| self.held.pop_front());
+        let Some(Some((id, line))) = next else {
+            self.is_releasing = false;
             return None;
-        }
-        let (id, line) = self.held.pop_front()?;
+        };
         self.held_bytes = self.held_bytes.saturating_sub(line.len());
         Some((id, line))
+    }
+}
+
+impl Session {
+    /// Records that `initialize` was answered, and handles the requests that the client sent meanwhile.
+    pub(super) fn finish_initialize(&self) {
+        let mut state = self.state();
+        state.early_messages.initialize_answered();
+        let must_handle = state.early_requests.initialize_answered();
+        drop(state);
+        if !must_handle {
+            return;
+        }
+        // Not `while let`: its condition would hold the lock.
+        loop {
+            let Some((id, line)) = self.state().early_requests.next() else {
+                return;
+            };
+            let id = id.as_raw();
+            let handle = || {
+                if let Ok(envelope) = Envelope::parse(&line) {
+                    self.handle_request(&line, &envelope, id, Era::Legacy);
+                }
+            };
+            // The other requests must not wait for ever.
+            if catch_unwind(AssertUnwindSafe(handle)).is_err() {
+                self.refuse_panicked(id);
+            }
+        }
+    }
+
+    /// Refuses the requests that wait for the response to `initialize`, since the session ends.
+    pub(super) fn refuse_early_requests(&self) {
+        let ids = self.state().early_requests.take_all();
+        let message =
+            "the session ended before the response to `initialize`; the request was not sent";
+        for id in ids {
+            self.answer_error(id.as_raw(), &ErrorObject::new(INTERNAL_ERROR, message));
+        }
     }
 }
 
@@ -80,20 +131,34 @@ mod tests {
         early.begin();
         early.begin();
         assert!(early.hold("1".into(), "a") && early.hold("2".into(), "b"));
-        early.initialize_answered();
-        assert_eq!(next(&mut early), None);
-        early.initialize_answered();
+        assert!(!early.initialize_answered());
+        assert!(early.initialize_answered());
         assert_eq!(next(&mut early).as_deref(), Some("1"));
-        // It does not overtake the one that is still held.
-        assert!(early.hold("3".into(), "c"));
         assert!(early.cancel("2".into()) && !early.cancel("1".into()));
+        // It overtakes neither the ones that are held nor the one that is being handled.
+        assert!(early.hold("3".into(), "c"));
         assert_eq!(next(&mut early).as_deref(), Some("3"));
-        assert_eq!(next(&mut early), None);
-        assert!(!early.hold("4".into(), "d"));
+        assert!(early.hold("4".into(), "d"));
+        // One thread alone handles them.
         early.begin();
-        assert!(early.hold("5".into(), "e"));
-        early.end();
-        assert_eq!(next(&mut early).as_deref(), Some("5"));
+        assert!(!early.initialize_answered());
+        assert_eq!(next(&mut early).as_deref(), Some("4"));
+        assert_eq!(next(&mut early), None);
+        assert!(!early.hold("5".into(), "e"));
+    }
+
+    #[test]
+    fn another_initialize_holds_the_rest() {
+        let mut early = EarlyRequests::default();
+        early.begin();
+        assert!(early.hold("1".into(), "a") && early.hold("2".into(), "b"));
+        assert!(early.initialize_answered());
+        assert_eq!(next(&mut early).as_deref(), Some("1"));
+        early.begin();
+        assert_eq!(next(&mut early), None);
+        assert!(early.initialize_answered());
+        assert_eq!(early.take_all(), [RequestId::from("2")]);
+        assert_eq!(next(&mut early), None);
     }
 
     #[test]
@@ -104,7 +169,7 @@ mod tests {
         assert!(early.hold("1".into(), &half) && early.hold("2".into(), &half));
         assert!(!early.hold("3".into(), "x"));
         assert!(early.cancel("2".into()) && early.hold("2".into(), &half));
-        early.initialize_answered();
+        assert!(early.initialize_answered());
         assert_eq!(next(&mut early).as_deref(), Some("1"));
         assert!(early.hold("3".into(), "x"));
     }

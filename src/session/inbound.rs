@@ -179,7 +179,13 @@ impl Session {
     }
 
     /// Handles a request of an introduced client.
-    fn handle_request(&self, line: &str, envelope: &Envelope<'_>, id: RawId<'_>, era: Era) {
+    pub(super) fn handle_request(
+        &self,
+        line: &str,
+        envelope: &Envelope<'_>,
+        id: RawId<'_>,
+        era: Era,
+    ) {
         let method = envelope.method.as_deref().unwrap_or_default();
         let request = Request::new(line, envelope, id, era);
         match method {
@@ -225,39 +231,9 @@ impl Session {
         if self.state().early_requests.cancel(id) {
             return;
         }
-        let running = self.state().running_calls.remove(id.as_str());
-        if let Some(running) = running {
-            running.cancel();
-        } else if !self.end_listen(id) {
+        let is_running = self.state().running_calls.cancel(id);
+        if !is_running && !self.end_listen(id) {
             self.fleet.cancel(&self.as_sink(), id, params);
-        }
-    }
-
-    /// Records that `initialize` was answered, and handles the requests that the client sent meanwhile.
-    pub(super) fn finish_initialize(&self) {
-        let mut state = self.state();
-        state.early_messages.initialize_answered();
-        state.early_requests.initialize_answered();
-        drop(state);
-        self.handle_early_requests();
-    }
-
-    /// Passes the requests that wait for the response to `initialize` on, since the session ends: they are answered as
-    /// all requests to servers that are stopped.
-    pub(super) fn end_early_requests(&self) {
-        self.state().early_requests.end();
-        self.handle_early_requests();
-    }
-
-    fn handle_early_requests(&self) {
-        // Not `while let`: its condition would hold the lock.
-        loop {
-            let Some((id, line)) = self.state().early_requests.next() else {
-                return;
-            };
-            if let Ok(envelope) = Envelope::parse(&line) {
-                self.handle_request(&line, &envelope, id.as_raw(), Era::Legacy);
-            }
         }
     }
 

@@ -10,6 +10,7 @@ use crate::server::{Handshake, ResponseSink as _, ServerHandle};
 
 use super::Session;
 use super::route::Request;
+use super::running_calls::has_finished;
 
 impl Session {
     /// Answers `initialize` as soon as the servers have answered their introduction.
@@ -18,11 +19,16 @@ impl Session {
         let hello_number = self.register_legacy_client(&params);
         let (session, id) = (self.strong_self(), RequestId::from(id));
         self.tasks.spawn(async move {
-            let handshakes = session.handshakes(hello_number).await;
-            let params = Members::of(&params);
-            let requested = params.text("protocolVersion").unwrap_or_default();
-            let result = session.initialize_result(&handshakes, &requested);
-            session.answer_result(id.as_raw(), &result);
+            let work = async {
+                let handshakes = session.handshakes(hello_number).await;
+                let params = Members::of(&params);
+                let requested = params.text("protocolVersion").unwrap_or_default();
+                let result = session.initialize_result(&handshakes, &requested);
+                session.answer_result(id.as_raw(), &result);
+            };
+            if !has_finished(work).await {
+                session.refuse_panicked(id.as_raw());
+            }
             session.finish_initialize();
         });
     }

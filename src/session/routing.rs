@@ -1,28 +1,18 @@
 //! Sends requests to their destinations.
 
-use std::future::poll_fn;
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::pin;
 use std::sync::Arc;
-use std::task::Poll;
-
-use tokio_util::sync::CancellationToken;
 
 use super::Session;
 use super::route::{Destination, Request, route};
 use super::unknown_names::left_out;
 use crate::fleet::Catalog;
 use crate::jsonrpc::{
-    Envelope, ErrorObject, INTERNAL_ERROR, INVALID_PARAMS, Members, OwnedJson, RawId, RawJson,
-    Reply, RequestId, ambiguity, is_plain_name,
+    Envelope, ErrorObject, INTERNAL_ERROR, INVALID_PARAMS, Members, OwnedJson, RawJson, Reply,
+    ambiguity, is_plain_name,
 };
 use crate::mcp::{Era, Method, log_level_error, severity, tasks};
 use crate::server::{Call, CallProgress, ResponseSink, ServerHandle};
 use crate::transport::stream::MAX_UNREAD;
-
-/// Error for a request whose handling panicked.
-const PANICKED: &str = "mcp-proxy panicked while it handled the request; please report this with the panic message on \
-    its stderr";
 
 impl Session {
     /// Sends a request to its destination. A request for an entry that no server lists waits for the servers that may
@@ -97,42 +87,6 @@ impl Session {
             return self.answer_error(request.id, &left_out(name, &server.spec().name));
         }
         self.submit(server, None, request);
-    }
-
-    /// Runs `work`, which the client may cancel under `id` and which answers the request. If it panics, answers with an
-    /// error instead.
-    pub(super) fn run(&self, id: RawId<'_>, work: impl Future<Output = ()> + Send + 'static) {
-        let (session, id) = (self.strong_self(), RequestId::from(id));
-        let token = CancellationToken::new();
-        self.state().running_calls.insert(id.clone(), token.clone());
-        self.tasks.spawn(async move {
-            if token.run_until_cancelled(has_finished(work)).await == Some(false) {
-                let error = ErrorObject::new(INTERNAL_ERROR, PANICKED);
-                session.answer_error(id.as_raw(), &error);
-            }
-            session.state().running_calls.remove(&id);
-        });
-    }
-
-    /// Runs `work`, which the client may cancel, and then `finish` with its output and the request.
-    pub(super) fn run_then<T: Send + 'static>(
-        &self,
-        request: Request<'_>,
-        work: impl Future<Output = T> + Send + 'static,
-        finish: impl FnOnce(&Self, T, Request<'_>) + Send + 'static,
-    ) {
-        let (line, id) = (request.line.to_owned(), RequestId::from(request.id));
-        let (session, era) = (self.strong_self(), request.era);
-        self.run(request.id, async move {
-            let output = work.await;
-            if let Ok(envelope) = Envelope::parse(&line) {
-                finish(
-                    &session,
-                    output,
-                    Request::new(&line, &envelope, id.as_raw(), era),
-                );
-            }
-        });
     }
 
     /// Sends a request about a task to the server that the task id names.
@@ -257,16 +211,6 @@ impl Session {
             server.change_settings(|settings| settings.level = Some(level.into()));
         }
     }
-}
-
-/// Runs `work` to its end; returns false if it panics.
-async fn has_finished(work: impl Future<Output = ()>) -> bool {
-    let mut work = pin!(work);
-    poll_fn(|context| {
-        let polled = catch_unwind(AssertUnwindSafe(|| work.as_mut().poll(context)));
-        polled.map_or(Poll::Ready(false), |poll| poll.map(|()| true))
-    })
-    .await
 }
 
 /// Returns the task whose result a request asks for.

@@ -3,6 +3,7 @@
 
 #[cfg(unix)]
 mod asked;
+mod cancelling;
 #[cfg(unix)]
 mod parked;
 mod receiving;
@@ -119,6 +120,7 @@ impl Stage {
         // The response comes only once the test waits.
         let mut state = self.session.state();
         state.early_requests.initialize_answered();
+        assert!(state.early_requests.next().is_none());
     }
 
     pub(super) fn receive(&self, line: &str) {

@@ -279,6 +279,8 @@ impl PendingRequests {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::Ordering;
+
     use super::super::super::test_client::{call, client};
     use super::*;
     use crate::jsonrpc::{OwnedJson, RequestId};
@@ -316,6 +318,32 @@ mod tests {
         assert_eq!(goes_on.id, RequestId::from("2"));
         assert_eq!(goes_on.line.as_deref(), Some(line));
         assert!(goes_on.rename.is_some() && !goes_on.may_retry);
+    }
+
+    /// Nobody would repeat the call after that.
+    #[tokio::test]
+    async fn the_client_of_a_cancelled_call_is_not_asked_for_urls() {
+        let (client, _reader) = client();
+        let connection = Connection::to(client.outbox.clone(), "a", client.clone());
+        let line = r#"{"id":1,"method":"tools/call","params":{"_meta":{"io.modelcontextprotocol/clientCapabilities":{"elicitation":{"url":{}}}}}}"#;
+        let error = r#"{"code":-32042,"message":"m","data":{"elicitations":[{"mode":"url","message":"m","url":"u","elicitationId":"e"}]}}"#;
+        for (number, answers) in [(1, 0), (2, 1)] {
+            let call = Call {
+                era: Era::Modern,
+                method: Method::CallTool,
+                input: Some(Box::new(InputGrant::of(line, 0))),
+                ..call(client.clone(), "1")
+            };
+            let envelope = Envelope::parse(line).unwrap();
+            assert!(connection.call(call, line, &envelope).is_ok());
+            if answers == 1 {
+                let sink: Arc<dyn ResponseSink> = client.clone();
+                assert!(connection.cancel(&sink, RawId::from("1"), "{}"));
+            }
+            let response = format!(r#"{{"id":{number},"error":{error}}}"#);
+            connection.receive(&response, None).unwrap();
+            assert_eq!(client.answers.load(Ordering::Relaxed), answers);
+        }
     }
 
     /// The next generation gets requests of methods that have no effects again.

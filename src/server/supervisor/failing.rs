@@ -237,8 +237,10 @@ impl Supervisor {
         }
     }
 
+    /// Sends a call again that a generation has not answered, unless its client has cancelled it meanwhile.
     fn submit(&mut self, call: Call, line: &str) {
-        if let Ok(envelope) = Envelope::parse(line)
+        if !self.shared.gate.is_cancelled(&call)
+            && let Ok(envelope) = Envelope::parse(line)
             && self.shared.gate.submit(call, line, &envelope)
         {
             self.step(Input::Called);

@@ -245,6 +245,56 @@ async fn a_call_that_came_back_from_a_crash_is_cancelled() {
 }
 
 #[tokio::test]
+async fn a_call_that_is_on_its_way_back_is_cancelled() {
+    for is_cancelled in [true, false] {
+        let mut stage = TestSupervisor::new();
+        let connection = stage.go_live();
+        let cancel = || Command::Cancel {
+            sink: stage.client.clone(),
+            id: "7".into(),
+            params: "{}".into(),
+        };
+        let (first, second) = (cancel(), cancel());
+        // The client uses the id of a request again that was answered.
+        stage.supervisor.on_command(first).await;
+        stage.read("7");
+        let exit = GenerationExit {
+            how: "exited".into(),
+            status: None,
+            runs_on: false,
+            stderr: vec![],
+            calls: connection.close(),
+        };
+        assert_eq!(exit.calls.len(), 1);
+        if is_cancelled {
+            stage.supervisor.on_command(second).await;
+        }
+        let ended = Report::Ended { number: 1, exit };
+        stage.supervisor.on_report(ended);
+        assert_ne!(stage.supervisor.shared.gate.holds_any(), is_cancelled);
+    }
+}
+
+#[tokio::test]
+async fn a_call_that_waits_for_the_tools_is_cancelled() {
+    let mut stage = TestSupervisor::new();
+    stage.go_live();
+    stage.supervisor.relisting.insert(ListKind::Tools);
+    let call = Box::new(call(stage.client.clone(), "7"));
+    stage
+        .supervisor
+        .on_report(Report::Mismatched { number: 1, call });
+    assert_eq!(stage.supervisor.mismatched.len(), 1);
+    let cancel = Command::Cancel {
+        sink: stage.client.clone(),
+        id: "7".into(),
+        params: "{}".into(),
+    };
+    stage.supervisor.on_command(cancel).await;
+    assert!(stage.supervisor.mismatched.is_empty());
+}
+
+#[tokio::test]
 async fn a_stop_lets_the_active_generation_finish_its_requests() {
     let mut stage = TestSupervisor::new();
     let connection = stage.go_live();
