@@ -82,7 +82,7 @@ pub(crate) enum InputError {
     #[error(
         "`{0}` requested input by `{1}` while it answers requests of several clients, and does not say to which of \
          them that belongs; it may not ask the wrong client. Repeat the request when those of the other clients have \
-         ended: one whose client does not return ends after 10 minutes"
+         ended: one that has waited for its client's input for a minute ends when another client needs its place"
     )]
     Ambiguous(String, String),
     #[error(
@@ -91,6 +91,11 @@ pub(crate) enum InputError {
     TooManyWaiting(String),
     #[error("`{0}` requested input from the client, but the client has disconnected")]
     ClientGone(String),
+    #[error(
+        "`{0}` requested the roots outside of a request and responds to nothing meanwhile: a client of revision 2026-07-28 \
+         gives them only during its next call, after which `{0}` is notified of changed roots"
+    )]
+    RootsAwaited(String),
     #[error("`{0}` requested input for a request that has ended meanwhile")]
     RequestEnded(String),
 }
@@ -224,6 +229,11 @@ impl InputRequest {
         }
         params.set("elicitationId", quoted(&new_id()));
         Some(Cow::Owned(params.to_string()))
+    }
+
+    /// Returns true if the request is for the client's roots.
+    pub(crate) fn is_for_roots(&self) -> bool {
+        self.method == "roots/list"
     }
 
     /// Returns true if the client shows a URL to its user.

@@ -14,6 +14,17 @@ pub(super) struct InputRequests {
     open: Vec<OpenInputRequest>,
 }
 
+/// Requests that a client has answered.
+#[derive(Debug, Default)]
+pub(super) struct AnsweredInputs {
+    /// Ids of the requests, and the raw results.
+    pub(super) results: Vec<(RequestId, String)>,
+    /// The client's roots, if they are among the results.
+    pub(super) roots: Option<String>,
+    /// True if requests are left for the same call.
+    pub(super) has_more: bool,
+}
+
 #[derive(Debug)]
 struct OpenInputRequest {
     /// Server's own id.
@@ -74,25 +85,26 @@ impl InputRequests {
     }
 
     /// Removes the requests that have a response in `responses`, which the client sent with the repetition of its
-    /// request `call`; returns their ids and raw results, and true if requests are left for that call.
-    pub(super) fn take_answered(
-        &mut self,
-        call: u64,
-        responses: &Members<'_>,
-    ) -> (Vec<(RequestId, String)>, bool) {
-        let (mut answered, mut has_more) = (Vec::new(), false);
+    /// request `call`.
+    pub(super) fn take_answered(&mut self, call: u64, responses: &Members<'_>) -> AnsweredInputs {
+        let mut answered = AnsweredInputs::default();
         self.open.retain_mut(|open| {
             if *open.call.get_or_insert(call) != call {
                 return true;
             }
             let Some(response) = open.request.response(responses) else {
-                has_more = true;
+                answered.has_more = true;
                 return true;
             };
-            answered.push((open.id.clone(), response.to_owned()));
+            if open.request.is_for_roots() {
+                answered.roots = Some(response.to_owned());
+            }
+            answered
+                .results
+                .push((open.id.clone(), response.to_owned()));
             false
         });
-        (answered, has_more)
+        answered
     }
 
     /// Removes the requests that get no input because the client's request `call` has ended, among them those of no
@@ -137,13 +149,15 @@ mod tests {
             add(&mut requests, id, call).unwrap();
         }
         let responses = Members::of(r#"{"3":{"a":1E5},"2":{},"1":null,"x":{}}"#);
-        let (answered, has_more) = requests.take_answered(1, &responses);
-        assert_eq!(answered, [("8".into(), r#"{"a":1E5}"#.to_owned())]);
+        let answered = requests.take_answered(1, &responses);
+        let roots = r#"{"a":1E5}"#;
+        assert_eq!(answered.results, [("8".into(), roots.to_owned())]);
+        assert_eq!(answered.roots.as_deref(), Some(roots));
         // One without a response, and one that belongs to the call that is repeated next.
-        assert!(has_more);
+        assert!(answered.has_more);
         assert_eq!(ids(&requests.end_call(1, true)), ["7", "9"]);
-        let (answered, has_more) = requests.take_answered(2, &Members::of(r#"{"2":{}}"#));
-        assert_eq!((answered.len(), has_more), (1, false));
+        let answered = requests.take_answered(2, &Members::of(r#"{"2":{}}"#));
+        assert_eq!((answered.results.len(), answered.has_more), (1, false));
         assert!(requests.is_empty());
     }
 

@@ -99,9 +99,11 @@ impl PendingRequests {
         self.newest
     }
 
-    /// Returns the number of the oldest request.
+    /// Returns the number of the oldest request whose sender waits for the response.
     pub(super) fn oldest(&self) -> Option<u64> {
-        self.requests.keys().min().copied()
+        let requests = self.requests.iter();
+        let open = requests.filter(|(_, it)| !matches!(it, PendingRequest::Cancelled(_)));
+        open.map(|(number, _)| *number).min()
     }
 
     /// Records a cancelled request; drops the oldest one if there are too many.

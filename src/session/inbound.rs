@@ -215,6 +215,9 @@ impl Session {
             "notifications/progress"
                 if self.forward_progress(line) || self.fleet.catalog().sole().is_none() => {}
             _ => {
+                if method == "notifications/roots/list_changed" {
+                    self.state().early_roots.forget();
+                }
                 for server in &self.fleet.catalog().servers {
                     server.notify(line);
                 }

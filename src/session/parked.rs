@@ -2,6 +2,7 @@
 //! and the state that came with the request for it: calls that a legacy server keeps open, parked, and calls that are
 //! sent after the input.
 
+mod abandoned;
 mod again;
 mod early_roots;
 mod kept_response;
@@ -13,7 +14,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::Notify;
-use tokio_util::sync::{CancellationToken, DropGuard};
+use tokio_util::sync::DropGuard;
 
 pub(super) use self::early_roots::EarlyRoots;
 use self::kept_response::KeptResponse;
@@ -26,8 +27,6 @@ use crate::server::{CallProgress, Connection, InputGrant, ResponseSink};
 
 /// Time for further requests of a server to join the first one.
 const COLLECTING_TIME: Duration = Duration::from_millis(20);
-/// Time limit for the client to repeat its request.
-const INPUT_TIMEOUT: Duration = Duration::from_secs(10 * 60);
 /// Maximum number of requests of one client that wait for their repetition.
 const MAX_OF_CLIENT: usize = 64;
 /// Maximum number of requests of one session that wait for their repetition.
@@ -54,6 +53,8 @@ pub(super) struct ParkedCalls {
 struct ParkedCall {
     digests: Digests,
     next: NextStep,
+    /// True once it ends as soon as another client needs its place at the server.
+    gives_way: bool,
     /// Ends the wait for the client.
     _timeout: DropGuard,
 }
@@ -72,8 +73,8 @@ enum NextStep {
     GoOn(OpenCall),
     /// The request is sent again if the user has accepted the URLs.
     AfterUrls(UrlsOfCall),
-    /// Servers get the roots, and then the request is sent for the first time.
-    AfterRoots(RootsBeforeCall),
+    /// Servers get the roots, and then this line of the client is sent for the first time.
+    AfterRoots(Box<str>),
 }
 
 /// Call that is open at its server.
@@ -100,14 +101,6 @@ struct UrlsOfCall {
     urls: RequiredUrls,
     /// Raw error that the client gets if the user does not accept them.
     error: String,
-}
-
-/// Roots that a server has requested before a call.
-#[derive(Debug)]
-struct RootsBeforeCall {
-    server: Arc<str>,
-    /// The client's line of the call.
-    line: Box<str>,
 }
 
 /// Result of the search for the request that another one repeats.
@@ -171,9 +164,7 @@ impl ParkedCalls {
         self.calls
             .values_mut()
             .filter_map(move |call| match &mut call.next {
-                NextStep::GoOn(call) if std::ptr::eq(&raw const *call.connection, from) => {
-                    Some(call)
-                }
+                NextStep::GoOn(call) if call.is_at(from) => Some(call),
                 _ => None,
             })
     }
@@ -196,6 +187,11 @@ impl ParkedCall {
 }
 
 impl OpenCall {
+    /// Returns true if the call is open at the server behind `connection`.
+    fn is_at(&self, connection: &Connection) -> bool {
+        std::ptr::eq(&raw const *self.connection, connection)
+    }
+
     /// Keeps a log message, if the client wants messages of this severity; drops the oldest ones if there are too many.
     fn keep_log(&mut self, line: &str, severity: u8) {
         if self.min_severity.is_none_or(|min| severity < min) {
@@ -252,7 +248,12 @@ impl Session {
             Err(InputError::NoRequest(_, method)) if method == "roots/list" && !self.is_shared => {
                 self.take_roots_request(from, id);
             }
-            Err(error) => from.refuse(id, &error.object()),
+            Err(error) => {
+                if matches!(error, InputError::Ambiguous(..)) {
+                    self.give_up_abandoned(from);
+                }
+                from.refuse(id, &error.object());
+            }
         }
     }
 
@@ -302,26 +303,10 @@ impl Session {
         let call = ParkedCall {
             digests,
             next,
+            gives_way: false,
             _timeout: self.begin_input_timeout(state.to_owned()),
         };
         calls.calls.insert(state.to_owned(), call);
-    }
-
-    /// Gives up the request with this `state` after the time limit, unless the returned guard is dropped before.
-    fn begin_input_timeout(&self, state: String) -> DropGuard {
-        let (session, ended) = (self.weak_self.clone(), CancellationToken::new());
-        let guard = ended.clone().drop_guard();
-        self.tasks
-            .spawn(ended.run_until_cancelled_owned(async move {
-                tokio::time::sleep(INPUT_TIMEOUT).await;
-                if let Some(session) = session.upgrade() {
-                    let expired = session.state().parked_calls.calls.remove(&state);
-                    if let Some(call) = expired {
-                        call.cancel("the client did not send the requested input in time");
-                    }
-                }
-            }));
-        guard
     }
 
     /// Continues the call that a request repeats. Returns false if it repeats none.
@@ -348,7 +333,7 @@ impl Session {
         match next {
             NextStep::GoOn(call) => self.go_on(call, request, &responses),
             NextStep::AfterUrls(urls) => self.send_after_urls(urls, request, &responses),
-            NextStep::AfterRoots(roots) => self.send_after_roots(&roots, request, &responses),
+            NextStep::AfterRoots(line) => self.send_after_roots(&line, request, &responses),
         }
         true
     }
@@ -370,8 +355,14 @@ impl Session {
             }
         }
         match open.connection.adopt(open.number, call, responses) {
-            Ok(true) => self.park_later(open.connection, open.number),
-            Ok(false) => {}
+            Ok(adopted) => {
+                if let Some(roots) = adopted.roots.filter(|_| !self.is_shared) {
+                    self.take_roots(&roots);
+                }
+                if adopted.has_more {
+                    self.park_later(open.connection, open.number);
+                }
+            }
             Err(call) => open.response.claim(call),
         }
     }
@@ -411,5 +402,6 @@ impl Session {
         for call in calls.into_values() {
             call.cancel("the client has disconnected");
         }
+        self.refuse_early_roots(InputError::ClientGone);
     }
 }

@@ -21,6 +21,15 @@ pub(crate) struct ParkedRound {
     server_info: Option<String>,
 }
 
+/// Parked call that its client has continued.
+#[derive(Debug)]
+pub(crate) struct AdoptedCall {
+    /// True if it must be parked again because requests are left.
+    pub(crate) has_more: bool,
+    /// The client's roots, if the server has requested them.
+    pub(crate) roots: Option<String>,
+}
+
 impl ParkedRound {
     /// Returns the client's line of the call.
     pub(crate) fn line(&self) -> &str {
@@ -170,23 +179,22 @@ impl Connection {
     }
 
     /// Continues the parked call `number` as `call`, the client's repetition of it, and answers the server's requests
-    /// from `responses`. Returns true if the call must be parked again because requests are left; returns `call` if the
-    /// parked one has ended.
+    /// from `responses`. Returns `call` if the parked one has ended.
     pub(crate) fn adopt(
         &self,
         number: u64,
         mut call: Call,
         responses: &Members<'_>,
-    ) -> Result<bool, Call> {
-        let (answered, has_more) = {
+    ) -> Result<AdoptedCall, Call> {
+        let answered = {
             let mut pending = locked(&self.pending);
             let pending = &mut *pending;
             let Some(PendingRequest::Client(parked)) = pending.requests.get_mut(&number) else {
                 return Err(call);
             };
-            let (answered, has_more) = pending.input_requests.take_answered(number, responses);
+            let answered = pending.input_requests.take_answered(number, responses);
             if let Some(input) = &mut call.input {
-                input.phase = if has_more {
+                input.phase = if answered.has_more {
                     InputPhase::Collecting
                 } else {
                     InputPhase::Idle
@@ -195,12 +203,15 @@ impl Connection {
             (call.rename, call.line) = (parked.rename.take(), parked.line.take());
             call.result_check = parked.result_check.take();
             *parked = call;
-            (answered, has_more)
+            answered
         };
-        for (id, result) in answered {
+        for (id, result) in answered.results {
             self.write(&result_response(id.as_raw(), &result));
         }
-        Ok(has_more)
+        Ok(AdoptedCall {
+            has_more: answered.has_more,
+            roots: answered.roots,
+        })
     }
 
     /// Refuses all requests of the server for input during the call `number`.
@@ -219,6 +230,17 @@ impl Connection {
     /// Removes the request `id` for input, which the server has withdrawn.
     pub(crate) fn withdraw_input_request(&self, id: RawId<'_>) {
         locked(&self.pending).input_requests.withdraw(id.as_str());
+    }
+
+    /// Returns the digests of the clients that have calls in flight here that are not parked, each once.
+    pub(crate) fn clients_not_asked(&self) -> Vec<u64> {
+        let pending = locked(&self.pending);
+        let calls = pending.calls_with_input().map(|(_, input)| input);
+        let not_asked = calls.filter(|input| input.phase != InputPhase::Parked);
+        let mut clients: Vec<_> = not_asked.map(|input| input.client).collect();
+        clients.sort_unstable();
+        clients.dedup();
+        clients
     }
 
     /// Returns the number of parked calls.
@@ -313,7 +335,7 @@ mod tests {
         assert!(connection.park(number, client.clone()).is_some());
         let responses = Members::of(r#"{"1":{"roots":[]}}"#);
         let adopted = connection.adopt(number, create("2"), &responses);
-        assert!(adopted.is_ok_and(|has_more| !has_more));
+        assert!(adopted.is_ok_and(|it| !it.has_more && it.roots.is_some()));
         let [goes_on]: [Call; 1] = connection.close().try_into().unwrap();
         assert_eq!(goes_on.id, RequestId::from("2"));
         assert_eq!(goes_on.line.as_deref(), Some(line));

@@ -19,11 +19,21 @@ impl Connection {
         self.live.store(true, Ordering::Relaxed);
     }
 
+    /// Returns true if the generation is live.
+    pub(crate) fn is_live(&self) -> bool {
+        self.live.load(Ordering::Relaxed)
+    }
+
+    /// Returns the number of the oldest request that the server has not answered.
+    pub(crate) fn oldest_request(&self) -> Option<u64> {
+        locked(&self.pending).oldest()
+    }
+
     /// Waits until the client has read most of its backlog: a slow client slows its server down, as without a proxy. It
     /// must not keep new code from proving itself, so a candidate waits only beyond [`UNREAD`].
     pub(crate) async fn client_reads(&self) {
         match self.client.pipe() {
-            Some(pipe) if self.live.load(Ordering::Relaxed) => pipe.ready().await,
+            Some(pipe) if self.is_live() => pipe.ready().await,
             Some(pipe) => pipe.ready_beyond(UNREAD).await,
             None => {}
         }

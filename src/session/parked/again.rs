@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::super::Session;
 use super::super::route::Request;
-use super::{NextStep, UrlsOfCall};
+use super::{NextStep, ParkedCalls, UrlsOfCall};
 use crate::bridge::{self, RequiredUrls};
 use crate::jsonrpc::{Envelope, Members, Reply};
 use crate::server::{Connection, ParkedRound, ResponseSink};
@@ -17,6 +17,20 @@ const MAX_COMPLETED: usize = 64;
 const MAX_URL_ID: usize = 1024;
 /// Time for the server to report that the user is done, before the request is sent again without that.
 const COMPLETION_TIME: Duration = Duration::from_secs(10);
+
+impl ParkedCalls {
+    /// Forgets the completed URLs of `server` with these `ids`; returns false if not all of them are completed.
+    fn take_completed(&mut self, server: &str, ids: &[String]) -> bool {
+        let urls = &mut self.completed_urls;
+        let is_of = |(of, done): &(Arc<str>, String), id: &String| **of == *server && done == id;
+        let all = ids.iter().all(|id| urls.iter().any(|url| is_of(url, id)));
+        if all {
+            // A server may require the same URL again later.
+            urls.retain(|url| !ids.iter().any(|id| is_of(url, id)));
+        }
+        all
+    }
+}
 
 impl Session {
     /// Requests that the client's user opens `urls`. If the client cannot be asked, its request ends with `error`.
@@ -81,17 +95,12 @@ impl Session {
         }
     }
 
-    /// Waits until `server` has reported the URLs with these `ids` as completed.
+    /// Waits until `server` has reported the URLs with these `ids` as completed, and forgets that.
     async fn urls_completed(&self, server: &str, ids: &[String]) {
         let signal = self.state().parked_calls.url_completed.clone();
         loop {
             let completed = signal.notified();
-            let is_completed = |id: &String| {
-                let state = self.state();
-                let mut urls = state.parked_calls.completed_urls.iter();
-                urls.any(|(of, completed)| **of == *server && completed == id)
-            };
-            if ids.iter().all(is_completed) {
+            if self.state().parked_calls.take_completed(server, ids) {
                 return;
             }
             completed.await;

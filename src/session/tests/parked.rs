@@ -1,5 +1,6 @@
 //! Legacy servers that request input from modern clients.
 
+mod abandoned;
 mod attacks;
 mod early_roots;
 mod histories;
@@ -168,35 +169,6 @@ async fn a_state_is_valid_once_and_for_one_call_of_one_client() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_call_whose_client_does_not_return_is_cancelled() {
-    let stage = Stage::new(&["a"], true, Set::Dev);
-    let connection = stage.connect("a");
-    stage.receive(&call("1", ""));
-    let number = member(&stage.sent_to("a"), "id");
-    connection.receive(&ask("7"), None).unwrap();
-    collected().await;
-    let (_, state) = asked(&stage.lines());
-    tokio::time::sleep(std::time::Duration::from_secs(599)).await;
-    assert!(stage.sent_to("a").is_empty());
-    tokio::time::sleep(std::time::Duration::from_secs(2)).await;
-    let sent = stage.sent_to("a");
-    assert_eq!(sent.len(), 2, "{sent:?}");
-    assert_eq!(Members::of(&sent[0]).get("id"), Some("7"));
-    assert_eq!(
-        Members::of(&sent[0]).object("error").get("code"),
-        Some("-32603")
-    );
-    let params = Members::of(&sent[1]);
-    assert_eq!(params.object("params").get("requestId"), Some(&*number));
-    assert_eq!(connection.in_flight(), 0);
-    stage.receive(&call("2", &again(&state, r#"{"1":{}}"#)));
-    is_invalid_state(&stage.lines());
-    // The client may begin again.
-    stage.receive(&call("3", ""));
-    assert_eq!(stage.sent_to("a").len(), 1);
-}
-
-#[tokio::test(start_paused = true)]
 async fn a_response_that_arrives_before_its_client_returns_is_kept() {
     let stage = Stage::new(&["a"], true, Set::Dev);
     let connection = stage.connect("a");
@@ -332,29 +304,6 @@ async fn of_several_clients_only_a_certain_one_is_asked() {
     stage.receive(&call_of("2", "3", &again(&state, r#"{"1":{}}"#)));
     collected().await;
     assert_eq!(asked(&stage.lines()).0, ["2"]);
-}
-
-/// A client over HTTP that abandons its call is not seen to leave.
-#[tokio::test(start_paused = true)]
-async fn an_abandoned_call_does_not_keep_its_client_from_being_asked() {
-    let stage = Stage::shared(&["a"]);
-    let connection = stage.connect("a");
-    for (id, key) in [("1", "1"), ("2", "2"), ("3", "3")] {
-        stage.receive(&call_of("c", id, ""));
-        connection.receive(&ask(id), None).unwrap();
-        collected().await;
-        let lines = stage.lines();
-        assert_eq!((&*member(&lines, "id"), &*asked(&lines).0[0]), (id, key));
-    }
-    // The newest call is the most likely one to ask again.
-    stage.receive(&call_of("c", "4", ""));
-    connection.receive(&ask("4"), None).unwrap();
-    collected().await;
-    let (_, state) = asked(&stage.lines());
-    connection.receive(&ask("5"), None).unwrap();
-    stage.receive(&call_of("c", "5", &again(&state, r#"{"4":{}}"#)));
-    collected().await;
-    assert_eq!(asked(&stage.lines()).0, ["5"]);
 }
 
 #[tokio::test(start_paused = true)]
