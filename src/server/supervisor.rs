@@ -99,6 +99,8 @@ pub(crate) struct Supervisor {
     undeclared: HashSet<ListKind>,
     /// True if the user was told that the server needs the legacy era.
     is_era_reported: bool,
+    /// Newest generation of which the user was told that a client gives input that it does not know of.
+    input_noted: u64,
     /// Names reported as duplicates in a list.
     duplicates: HashSet<(ListKind, String)>,
     /// Faults of tools for clients, as reported.
@@ -148,6 +150,7 @@ impl Supervisor {
             cut: HashSet::new(),
             undeclared: HashSet::new(),
             is_era_reported: false,
+            input_noted: 0,
             duplicates: HashSet::new(),
             tool_faults: ReportedFaults::default(),
             former_tools: FormerTools::default(),
