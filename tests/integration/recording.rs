@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use crate::harness::http::{Legacy, Modern, Site};
 use crate::harness::{
     DEADLINE, Peer, Project, Proxy, Run, eventually, example, initialize_params, marked,
+    modern_meta,
 };
 
 const FILE: &str = "messages.ndjson";
@@ -307,6 +308,41 @@ fn a_recorded_session_is_replayed() {
     );
     replay(&["--update"], 0);
     replay(&[], 0);
+}
+
+/// The state of a request for input is valid in one run only.
+#[test]
+fn a_replayed_call_goes_on_with_the_input_of_its_client() {
+    let project = Project::new();
+    let dev = dev(&project);
+    let push = json!([[{"method": "roots/list"}], [{"method": "roots/list"}]]);
+    let tool = json!({"name": "t", "inputSchema": {"type": "object"}, "x-push": push});
+    let script = json!({"eras": ["legacy"], "tools": [tool]});
+    project.write("weather.json", &script.to_string());
+    let peer = dev.spawn();
+    let mut meta = modern_meta();
+    meta["io.modelcontextprotocol/clientCapabilities"]["roots"] = json!({});
+    peer.ask("server/discover", &json!({"_meta": meta}))
+        .result();
+    let mut params = json!({"name": "t", "arguments": {}, "_meta": meta});
+    for _ in 0..2 {
+        let result = peer.ask("tools/call", &params).result();
+        assert_eq!(result["resultType"], "input_required", "{result}");
+        let key = result["inputRequests"].as_object().unwrap().keys().next();
+        params["inputResponses"] = json!({key.unwrap(): {"roots": []}});
+        params["requestState"] = result["requestState"].clone();
+    }
+    let result = peer.ask("tools/call", &params).result();
+    assert_eq!(result["resultType"], "complete", "{result}");
+    peer.close_stdin();
+    peer.wait_exit();
+
+    let server = example("fake_server").display().to_string();
+    let words = ["replay", FILE, "--", &server, "weather.json"];
+    let table = Run::within(&project, &words).ended_with(0).stdout;
+    let varying = "same (1 part varies by itself)";
+    assert_eq!(table.matches(varying).count(), 2, "{table}");
+    assert!(table.ends_with("\n4 requests, 0 with another response\n"));
 }
 
 #[test]

@@ -1,13 +1,15 @@
 //! Plays a recorded client on the stdin of a proxy.
 
+use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
 use super::super::line_client::{LineClient, Unexpected};
 use super::recorded_session::{RecordedRequest, RecordedSession};
+use crate::bridge;
 use crate::jsonrpc::{
-    Envelope, ErrorObject, METHOD_NOT_FOUND, MessageKind, RawId, error_response, splice,
+    Envelope, ErrorObject, METHOD_NOT_FOUND, Members, MessageKind, RawId, error_response, splice,
 };
 
 /// Client that sends the messages of a recorded session.
@@ -16,6 +18,8 @@ struct Player<'a> {
     session: &'a RecordedSession,
     /// Number of responses, by the id of the request.
     responses: HashMap<String, usize>,
+    /// Raw states that came with requests for input, by the recorded ones: a state is valid in one run only.
+    states: HashMap<String, String>,
     /// Indexes of the server's requests that were answered.
     answered_questions: HashSet<usize>,
     /// Indexes of requests whose response did not arrive in time.
@@ -35,6 +39,7 @@ pub(super) fn play(
         client: LineClient::start(command)?,
         session,
         responses: HashMap::new(),
+        states: HashMap::new(),
         answered_questions: HashSet::new(),
         given_up: HashSet::new(),
         timeout,
@@ -50,7 +55,8 @@ impl Player<'_> {
             for index in &message.answered_before {
                 self.wait_for(*index)?;
             }
-            self.client.send_line(&message.line)?;
+            let line = self.with_new_state(&message.line);
+            self.client.send_line(&line)?;
         }
         for (index, request) in self.session.requests.iter().enumerate() {
             if request.response.is_some() {
@@ -86,6 +92,7 @@ impl Player<'_> {
         let id = envelope.id.unwrap_or(RawId::NULL);
         match envelope.kind() {
             MessageKind::Response => {
+                self.take_state(id.as_str(), &envelope);
                 *self.responses.entry(id.as_str().to_owned()).or_default() += 1;
                 Ok(())
             }
@@ -95,6 +102,32 @@ impl Player<'_> {
                 self.client.send_line(&answer)
             }
             MessageKind::Notification => Ok(()),
+        }
+    }
+
+    /// Remembers the state in the next response to the request `id`, if the recorded response has one too.
+    fn take_state(&mut self, id: &str, envelope: &Envelope<'_>) {
+        let earlier = self.responses.get(id).copied().unwrap_or_default();
+        let mut requests = self.session.requests.iter();
+        let request = requests.find(|it| it.id == id && it.earlier == earlier);
+        let recorded = request.and_then(|it| it.response.as_ref()?.line.as_deref());
+        let state = |result: &str| {
+            let result = Members::of(result);
+            result.get("requestState").map(ToOwned::to_owned)
+        };
+        if let Some(recorded) = recorded.and_then(|line| state(Envelope::parse(line).ok()?.result?))
+            && let Some(now) = envelope.result.and_then(state)
+        {
+            self.states.insert(recorded, now);
+        }
+    }
+
+    /// Returns a message of the client with the state of this run instead of the recorded one.
+    fn with_new_state<'a>(&self, line: &'a str) -> Cow<'a, str> {
+        let state = bridge::request_state(line);
+        match state.and_then(|state| Some((state, self.states.get(state)?))) {
+            Some((recorded, now)) => splice(line, &mut [(recorded, now)]).into(),
+            None => line.into(),
         }
     }
 

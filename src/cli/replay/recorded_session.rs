@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::value::RawValue;
 
+use crate::bridge;
 use crate::jsonrpc::{Envelope, MessageKind, RawId, RawJson};
 use crate::recorder::RecordedLine;
 
@@ -133,7 +134,8 @@ impl RecordedSession {
                     earlier,
                     subject,
                     sent_us: line.time_us,
-                    is_passed_on: false,
+                    // A call that its client repeats with input may be at its server already.
+                    is_passed_on: bridge::request_state(message).is_some(),
                     response: None,
                 });
             }
