@@ -19,8 +19,9 @@ use crate::server::{Connection, ResponseSink, ServerHandle};
 const MAX_REQUESTS: usize = 64;
 /// Time for a server to read its roots before it gets the call.
 const READING_TIME: Duration = Duration::from_millis(50);
-/// Time without a response after which a server is assumed to wait for its roots.
-const MAX_STALL: Duration = Duration::from_secs(5);
+/// Time without a response after which a server is assumed to wait for its roots. Shorter than that for which a client's
+/// first list waits for the start.
+const MAX_STALL: Duration = Duration::from_secs(3);
 
 /// The client's roots, and the generations of servers that have requested them outside of a call.
 #[derive(Debug, Default)]

@@ -103,7 +103,7 @@ async fn a_server_that_responds_to_nothing_without_roots_gets_them_later() {
     let list = connection.send_own("tools/list", None, tokio::sync::oneshot::channel().0);
     stage.sent_to("a");
     connection.receive(&ask("7"), None).unwrap();
-    tokio::time::sleep(Duration::from_millis(4_900)).await;
+    tokio::time::sleep(Duration::from_millis(2_900)).await;
     assert!(stage.sent_to("a").is_empty());
     tokio::time::sleep(Duration::from_millis(200)).await;
     let error = member(&stage.sent_to("a"), "error");
