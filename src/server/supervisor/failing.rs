@@ -203,8 +203,6 @@ impl Supervisor {
         match fate {
             Fate::Refused => error_replies::refused(&call, server, how),
             Fate::Unknown => self.retry(call, how, stderr),
-            // The former code has executed its first part.
-            Fate::Superseded if call.input_rounds > 0 => self.retry(call, how, stderr),
             Fate::Unsent | Fate::Superseded => match call.line.clone() {
                 Some(line)
                     if call.resends < MAX_RESENDS && self.machine.state() != State::Stopped =>

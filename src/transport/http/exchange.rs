@@ -36,7 +36,7 @@ pub(super) async fn run(
 ) {
     let mut permit = None;
     if !message.is_listen() {
-        permit = link.permit().await;
+        permit = link.permit(message).await;
         if permit.is_none() {
             let (fate, how) = (Fate::Superseded, "is busy".to_owned().into());
             return link.report(LinkEvent::Failed { number, fate, how }).await;

@@ -157,7 +157,8 @@ impl HttpLink {
         self.0.state.end_streams();
     }
 
-    /// Returns requests that the server has not received, because it is busy with others, as [`Fate::Superseded`].
+    /// Returns requests that the server does not receive because it is busy with others as [`Fate::Superseded`], also
+    /// later ones; except requests that continue work of its process.
     pub(crate) fn return_queue(&self) {
         self.0.state.return_queue();
     }

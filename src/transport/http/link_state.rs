@@ -1,5 +1,6 @@
 //! State of a link: its peer, its backlog, its tasks, and the channel of incoming messages.
 
+use std::future::pending;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
@@ -30,8 +31,8 @@ pub(super) struct LinkState {
     /// Wakes tasks that wait until most bytes are sent.
     drained: Notify,
     permits: Semaphore,
-    /// Wakes the requests that wait for a permit, so that they are returned.
-    queue_returned: Notify,
+    /// Cancelled once newer code answers the requests that wait for a permit.
+    superseded: CancellationToken,
     /// Reason why the link was lost; `None` while it works.
     lost: watch::Sender<Option<LinkError>>,
     /// Most recent error.
@@ -79,7 +80,7 @@ impl LinkState {
             backlog: AtomicUsize::new(0),
             drained: Notify::new(),
             permits: Semaphore::new(MAX_CONCURRENT),
-            queue_returned: Notify::new(),
+            superseded: CancellationToken::new(),
             lost: watch::Sender::new(None),
             last_error: Mutex::default(),
             refusal: Mutex::default(),
@@ -112,18 +113,25 @@ impl LinkState {
         }
     }
 
-    /// Waits until a request may be sent; returns `None` if it is to be sent over another link instead.
-    pub(super) async fn permit(&self) -> Option<SemaphorePermit<'_>> {
+    /// Waits until `request` may be sent; returns `None` if newer code is to answer it instead.
+    pub(super) async fn permit(&self, request: &OutgoingMessage) -> Option<SemaphorePermit<'_>> {
+        let returned = async {
+            self.superseded.cancelled().await;
+            if request.continues_work() {
+                pending::<()>().await;
+            }
+        };
         tokio::select! {
             biased;
             permit = self.permits.acquire() => permit.ok(),
-            () = self.queue_returned.notified() => None,
+            () = returned => None,
         }
     }
 
-    /// Returns the requests that wait for a permit, since newer code can answer them.
+    /// Returns the requests that wait for a permit, now or later, since newer code can answer them. Requests that only
+    /// this process can answer stay.
     pub(super) fn return_queue(&self) {
-        self.queue_returned.notify_waiters();
+        self.superseded.cancel();
     }
 
     /// Returns true if more than `own` requests await their answers.
@@ -256,5 +264,58 @@ impl LinkState {
         self.abort();
         self.tasks.close();
         self.tasks.wait().await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use reqwest::header::HeaderMap;
+    use tokio::time::timeout;
+
+    use super::super::HttpClients;
+    use super::*;
+
+    fn state() -> LinkState {
+        let remote = Remote {
+            url: "http://127.0.0.1:1/mcp".parse().unwrap(),
+            headers: HeaderMap::new(),
+            is_sse_2024: false,
+            shown: String::new(),
+        };
+        let clients = HttpClients::default().clients(&remote.url).unwrap();
+        LinkState::new(Peer::new(remote, clients), 1000, mpsc::channel(1).0)
+    }
+
+    fn request(params: &str) -> OutgoingMessage {
+        let line = format!(r#"{{"jsonrpc":"2.0","id":1,"method":"x","params":{{{params}}}}}"#);
+        OutgoingMessage::parse(line).unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_replaced_process_keeps_only_requests_that_continue_its_work() {
+        let state = state();
+        let all = state.permits.acquire_many(100).await.unwrap();
+        let plain = request(r#""name":"requestState","arguments":{"taskId":"1"}"#);
+        let waiting = timeout(Duration::ZERO, state.permit(&plain)).await;
+        assert!(waiting.is_err());
+        state.return_queue();
+        // Requests may come later than the reload.
+        assert!(state.permit(&plain).await.is_none());
+        let continuing = [
+            r#""taskId":"1""#,
+            r#""inputResponses":{}"#,
+            r#""requestState":"s""#,
+        ]
+        .map(request);
+        for request in &continuing {
+            let waiting = timeout(Duration::ZERO, state.permit(request)).await;
+            assert!(waiting.is_err(), "{request:?}");
+        }
+        drop(all);
+        for request in continuing.iter().chain([&plain]) {
+            assert!(state.permit(request).await.is_some(), "{request:?}");
+        }
     }
 }

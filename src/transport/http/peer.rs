@@ -78,6 +78,15 @@ impl OutgoingMessage {
         matches!(self.method.as_str(), "initialize" | "server/discover")
     }
 
+    /// Returns true if only the process that has begun a piece of work can continue it: the message is about a task, or
+    /// repeats a call with the input or the state that the process has requested.
+    pub(super) fn continues_work(&self) -> bool {
+        let message = Members::of(str::from_utf8(&self.line).unwrap_or_default());
+        let params = message.object("params");
+        let marks = ["taskId", "inputResponses", "requestState"];
+        marks.iter().any(|mark| params.get(mark).is_some())
+    }
+
     /// Returns the time limit for the answer. Handshakes and lists are requests of the proxy itself; any other request
     /// may be a client's, and only the client knows how long to wait.
     pub(super) fn time_limit(&self) -> Option<Duration> {
