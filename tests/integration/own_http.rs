@@ -20,16 +20,17 @@ use crate::real_clients::{AFTER, BEFORE};
 
 const OWN_PORT: &str = "http://127.0.0.1:{port}/mcp";
 /// Server whose answers show its code; its only argument is the port.
-const SERVER: &str = r#"import asyncio, sys
+const SERVER: &str = r#"import asyncio, os, sys
 from fastmcp import FastMCP
 mcp = FastMCP("own")
 @mcp.tool
 def mark() -> str:
     return "v0"
 @mcp.tool
-async def nap(seconds: float) -> str:
-    print("napping", flush=True)
-    await asyncio.sleep(seconds)
+async def wait(file: str) -> str:
+    print("waiting", flush=True)
+    while not os.path.exists(file):
+        await asyncio.sleep(0.02)
     return mark()
 mcp.run(transport="http", port=int(sys.argv[1]), show_banner=False)
 "#;
@@ -63,7 +64,8 @@ impl Served {
             url.rsplit([':', '/']).nth(1).unwrap()
         };
         let words = vec![python, "server.py".into(), port.into()];
-        let served = Self::start(project, words, url, &["--watch", "*.py"]);
+        let options = ["--watch", "*.py", "--drain-timeout", "5m"];
+        let served = Self::start(project, words, url, &options);
         served.peer.initialize(&initialize_params()).result();
         served
     }
@@ -71,6 +73,17 @@ impl Served {
     #[track_caller]
     fn mark(&self) -> String {
         self.peer.call("mark", &json!({})).tool_text()
+    }
+
+    /// Calls the tool that waits for `file`, and waits until `count` calls of it have reached the server.
+    #[track_caller]
+    fn begin_wait(&self, file: &str, count: usize) -> u64 {
+        let wait = json!({"name": "wait", "arguments": {"file": file}});
+        let waiting = self.peer.request("tools/call", &wait);
+        eventually(DEADLINE, || {
+            self.log.text().matches("\"waiting\"").count() == count
+        });
+        waiting
     }
 
     #[track_caller]
@@ -116,20 +129,16 @@ fn a_save_is_live_with_every_sdk() {
 fn calls_in_flight_are_answered_by_the_code_that_they_reached() {
     let served = Served::own(OWN_PORT);
     assert_eq!(served.mark(), "v0");
-    let mut napping = Vec::new();
+    let mut waiting = Vec::new();
     for round in 1..=4 {
-        let nap = json!({"name": "nap", "arguments": {"seconds": 3}});
-        napping.push(served.peer.request("tools/call", &nap));
         // A call that is still on its way would wait for the saved code.
-        eventually(DEADLINE, || {
-            served.log.text().matches("\"napping\"").count() == round
-        });
+        waiting.push(served.begin_wait("go", round));
         let (before, after) = (format!("\"v{}\"", round - 1), format!("\"v{round}\""));
         served.project.edit("server.py", &before, &after);
-        served.log.until("reloaded", round);
         assert_eq!(served.mark(), format!("v{round}"));
     }
-    for (round, id) in napping.into_iter().enumerate() {
+    served.project.write("go", "");
+    for (round, id) in waiting.into_iter().enumerate() {
         let text = served.peer.await_response(id).tool_text();
         assert_eq!(text, format!("v{round}"), "{}", served.log.text());
     }

@@ -22,8 +22,21 @@ if __name__ == "__main__":
 /// Gives the port of the environment to a server that takes it as an argument.
 const NODE: &str = "process.argv[2] = process.env.PORT;\nawait import('./ts_v1.mjs');\n";
 
+/// Tools of the servers below.
+const TOOLS: &str = r#"import { existsSync } from 'node:fs';
+import { setTimeout } from 'node:timers/promises';
+const mark = () => ({ content: [{ type: 'text', text: "v0" }] });
+function addTools(server) {
+    server.registerTool('mark', {}, mark);
+    server.registerTool('wait', {}, async () => {
+        console.log('waiting');
+        while (!existsSync('go')) await setTimeout(20);
+        return mark();
+    });
+}
+"#;
 /// Server on the TypeScript SDK v1 and express, with sessions.
-const EXPRESS: &str = r#"import { randomUUID } from 'node:crypto';
+const EXPRESS: &str = r"import { randomUUID } from 'node:crypto';
 import { McpServer } from '@modelcontextprotocol/sdk/server/mcp.js';
 import { StreamableHTTPServerTransport } from '@modelcontextprotocol/sdk/server/streamableHttp.js';
 import express from 'express';
@@ -34,7 +47,7 @@ async function begin() {
         onsessioninitialized: (id) => sessions.set(id, transport),
     });
     const server = new McpServer({ name: 'own', version: '1.0.0' });
-    server.registerTool('mark', {}, async () => ({ content: [{ type: 'text', text: "v0" }] }));
+    addTools(server);
     await server.connect(transport);
     return transport;
 }
@@ -45,31 +58,33 @@ app.all('/mcp', async (request, response) => {
     await (transport ? transport.handleRequest(request, response) : response.status(404).end());
 });
 app.listen(Number(process.env.PORT), '127.0.0.1');
-"#;
+";
 /// Server on the TypeScript SDK v2 and hono, at an unusual path.
-const HONO: &str = r#"import { serve } from '@hono/node-server';
+const HONO: &str = r"import { serve } from '@hono/node-server';
 import { McpServer, createMcpHandler } from '@modelcontextprotocol/server';
 import { Hono } from 'hono';
 const handler = createMcpHandler(() => {
     const server = new McpServer({ name: 'own', version: '1.0.0' });
-    server.registerTool('mark', {}, async () => ({ content: [{ type: 'text', text: "v0" }] }));
+    addTools(server);
     return server;
 });
 const app = new Hono();
 app.all('/api/mcp', (context) => handler.fetch(context.req.raw));
 serve({ fetch: app.fetch, port: Number(process.env.PORT), hostname: '127.0.0.1' });
-"#;
+";
+
+const WATCH: &[&str] = &["--watch", "*.*"];
 
 /// Starts a command of the topic, with its program found in `programs`.
 #[track_caller]
-fn start(project: Project, command: &str, url: &str, programs: &str) -> Served {
+fn start(project: Project, command: &str, url: &str, programs: &str, options: &[&str]) -> Served {
     let row = format!("`{command}`");
     assert!(TOPIC.contains(&row) && TOPIC.contains(url), "{row} {url}");
     let mut words: Vec<OsString> = command.split(' ').map(OsString::from).collect();
     if !programs.is_empty() {
         words[0] = peers().join(programs).join(&words[0]).into();
     }
-    let served = Served::start(project, words, url, &["--watch", "*.*"]);
+    let served = Served::start(project, words, url, options);
     served.peer.initialize(&initialize_params()).result();
     served
 }
@@ -86,7 +101,7 @@ fn servers_in_python() {
     ] {
         let project = Project::new();
         project.write("server.py", PYTHON);
-        let served = start(project, command, url, "python/.venv/bin");
+        let served = start(project, command, url, "python/.venv/bin", WATCH);
         assert_eq!(served.mark(), "v0", "{command}");
         served.project.edit("server.py", "\"v0\"", "\"v1\"");
         eventually(DEADLINE, || served.mark() == "v1");
@@ -98,13 +113,18 @@ fn servers_in_python() {
 fn servers_on_express_and_hono() {
     for source in [EXPRESS, HONO] {
         let project = Project::new();
-        project.write("server.mjs", source);
+        project.write("server.mjs", &format!("{TOOLS}{source}"));
         // Its packages are those that the test needs.
         ServerOn::TypeScriptV1.command(&project);
-        let served = start(project, "node server.mjs", "auto", "");
+        let served = start(project, "node server.mjs", "auto", "", WATCH);
         assert_eq!(served.mark(), "v0", "{source}");
+        // Ends on the code that it has reached, beside calls to the saved code.
+        let waiting = served.begin_wait("go", 1);
         served.project.edit("server.mjs", "\"v0\"", "\"v1\"");
-        eventually(DEADLINE, || served.mark() == "v1");
+        assert_eq!(served.mark(), "v1", "{source}");
+        served.project.write("go", "");
+        let waited = served.peer.await_response(waiting).tool_text();
+        assert_eq!(waited, "v0", "{source}");
         served.log.until("reloaded", 1);
     }
 }
@@ -118,7 +138,7 @@ fn servers_in_typescript() {
         let project = Project::new();
         project.write("server.mjs", NODE);
         ServerOn::TypeScriptV1.command(&project);
-        let served = start(project, command, "auto", programs);
+        let served = start(project, command, "auto", programs, WATCH);
         assert_eq!(served.description(), BEFORE, "{command}");
         served.project.edit("ts_v1.mjs", BEFORE, AFTER);
         served.log.until("reloaded", 1);

@@ -66,17 +66,6 @@ pub(super) fn call(served: &Served, tool: &str) -> Value {
     facts(&served.peer.call(tool, &json!({})))
 }
 
-/// Calls the tool that waits for `file`, and waits until `count` calls of it have reached the server.
-#[track_caller]
-fn begin_wait(served: &Served, file: &str, count: usize) -> u64 {
-    let wait = json!({"name": "wait", "arguments": {"file": file}});
-    let waiting = served.peer.request("tools/call", &wait);
-    eventually(DEADLINE, || {
-        served.log.text().matches("\"waiting\"").count() == count
-    });
-    waiting
-}
-
 #[test]
 fn a_lost_session_begins_anew_with_the_same_process() {
     for status in ["404", "400"] {
@@ -88,7 +77,7 @@ fn a_lost_session_begins_anew_with_the_same_process() {
         );
         let served = serve_by(project, words, OWN_PORT, &["--hold-timeout", "2m"]);
         let pid = call(&served, "mark")["pid"].clone();
-        let waiting = begin_wait(&served, "go", 1);
+        let waiting = served.begin_wait("go", 1);
         call(&served, "forget");
         let calls: Vec<u64> = (0..5)
             .map(|_| served.peer.request("tools/call", &json!({"name": "mark"})))
@@ -126,7 +115,7 @@ fn after_a_lost_session_a_save_stops_the_process_on_a_fixed_port() {
     let url = format!("http://127.0.0.1:{}/mcp", free_port());
     let served = serve(HOOK, &url, &["--hold-timeout", "2m"]);
     let before = call(&served, "mark");
-    let waiting = begin_wait(&served, "go", 1);
+    let waiting = served.begin_wait("go", 1);
     call(&served, "forget");
     assert_eq!(call(&served, "mark")["pid"], before["pid"]);
     // The first session still has a call in flight.
@@ -144,7 +133,7 @@ fn after_a_lost_session_a_save_stops_the_process_on_a_fixed_port() {
 #[test]
 fn a_crash_is_told_with_its_status_and_its_output() {
     let served = serve(HOOK, OWN_PORT, &["--hold-timeout", "2m"]);
-    let waiting = begin_wait(&served, "never", 1);
+    let waiting = served.begin_wait("never", 1);
     let crashed = served.peer.call("crash", &json!({})).tool_text();
     let waited = served.peer.await_response(waiting).tool_text();
     for text in [crashed, waited] {
@@ -165,7 +154,7 @@ fn a_call_beside_another_has_a_connection_of_its_own() {
     let served = serve(REUSE, OWN_PORT, &[]);
     for round in 1..=2 {
         let first = 3 * round - 2;
-        let waiting = [0, 1, 2].map(|it| begin_wait(&served, &format!("go{round}"), first + it));
+        let waiting = [0, 1, 2].map(|it| served.begin_wait(&format!("go{round}"), first + it));
         for executed in 1..=3 {
             let marked = call(&served, "mark");
             assert_eq!(marked["executed"], 6 * (round - 1) + 3 + executed);
@@ -182,7 +171,7 @@ fn calls_that_a_busy_server_has_not_received_go_to_the_saved_code() {
     let served = serve(HOOK, OWN_PORT, &[]);
     // No more calls are sent at a time.
     let waiting: Vec<u64> = (1..=100)
-        .map(|count| begin_wait(&served, "go", count))
+        .map(|count| served.begin_wait("go", count))
         .collect();
     let mark = json!({"name": "mark"});
     let marked = served.peer.request("tools/call", &mark);
