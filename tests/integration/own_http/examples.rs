@@ -5,7 +5,7 @@ use std::ffi::OsString;
 use serde_json::json;
 
 use super::{OWN_PORT, Served};
-use crate::harness::{DEADLINE, Project, ServerOn, eventually, initialize_params, peers};
+use crate::harness::{DEADLINE, Project, ServerOn, eventually, initialize_params, peers, symlink};
 use crate::real_clients::{AFTER, BEFORE};
 
 const TOPIC: &str = include_str!("../../../src/cli/topics/http.md");
@@ -73,6 +73,42 @@ app.all('/api/mcp', (context) => handler.fetch(context.req.raw));
 serve({ fetch: app.fetch, port: Number(process.env.PORT), hostname: '127.0.0.1' });
 ";
 
+/// Files of a project.
+type Files = &'static [(&'static str, &'static str)];
+
+/// Server on mcp-use.
+const MCP_USE: Files = &[
+    ("package.json", r#"{"type":"module"}"#),
+    (
+        "index.ts",
+        r#"import { MCPServer } from 'mcp-use';
+const server = new MCPServer({ name: 'own', version: '1.0.0' });
+server.tool({ name: 'mark' }, async () => ({ content: [{ type: 'text', text: "v0" }] }));
+export default server;
+"#,
+    ),
+];
+/// Server on xmcp; checking its types would take most of the time.
+const XMCP: Files = &[
+    ("package.json", r#"{"type":"module"}"#),
+    ("tsconfig.json", "{}"),
+    (
+        "xmcp.config.ts",
+        r"export default {
+    http: { port: Number(process.env.PORT) },
+    paths: { prompts: false, resources: false },
+    typescript: { skipTypeCheck: true },
+};
+",
+    ),
+    (
+        "src/tools/mark.ts",
+        r#"export const metadata = { name: 'mark', description: 'Returns the version.' };
+export default () => "v0";
+"#,
+    ),
+];
+
 const WATCH: &[&str] = &["--watch", "*.*"];
 
 /// Starts a command of the topic, with its program found in `programs`.
@@ -125,6 +161,35 @@ fn servers_on_express_and_hono() {
         served.project.write("go", "");
         let waited = served.peer.await_response(waiting).tool_text();
         assert_eq!(waited, "v0", "{source}");
+        served.log.until("reloaded", 1);
+    }
+}
+
+#[test]
+fn frameworks_that_reload_themselves() {
+    for (command, files) in [("mcp-use dev --no-open", MCP_USE), ("xmcp dev", XMCP)] {
+        let project = Project::new();
+        for (name, text) in files {
+            project.write(name, text);
+        }
+        let programs = "web/node_modules/.bin";
+        let modules = peers().join("web/node_modules");
+        symlink(modules, project.path("node_modules")).unwrap();
+        let (source, _) = files.last().unwrap();
+        let options = [
+            "--watch",
+            source,
+            "--start-timeout",
+            "2m",
+            "--env",
+            "MCP_USE_ANONYMIZED_TELEMETRY=false",
+            "--env",
+            "XMCP_TELEMETRY_DISABLED=true",
+        ];
+        let served = start(project, command, "auto", programs, &options);
+        assert_eq!(served.mark(), "v0", "{command}");
+        served.project.edit(source, "\"v0\"", "\"v1\"");
+        eventually(DEADLINE, || served.mark() == "v1");
         served.log.until("reloaded", 1);
     }
 }
