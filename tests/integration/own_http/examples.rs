@@ -5,7 +5,9 @@ use std::ffi::OsString;
 use serde_json::json;
 
 use super::{OWN_PORT, Served};
-use crate::harness::{DEADLINE, Project, ServerOn, eventually, initialize_params, peers, symlink};
+use crate::harness::{
+    DEADLINE, Project, ServerOn, eventually, example, initialize_params, peers, symlink,
+};
 use crate::real_clients::{AFTER, BEFORE};
 
 const TOPIC: &str = include_str!("../../../src/cli/topics/http.md");
@@ -192,6 +194,34 @@ fn frameworks_that_reload_themselves() {
         eventually(DEADLINE, || served.mark() == "v1");
         served.log.until("reloaded", 1);
     }
+}
+
+/// A compiler would take too long: in its place, `sed` changes the built program by the source.
+#[cfg(unix)]
+#[test]
+fn a_server_in_rust() {
+    let project = Project::new();
+    project.write("src/main.rs", "");
+    let program = example("rmcp_server");
+    // Like a compiler, it replaces the file of a running program.
+    let build = format!(
+        "mkdir -p target/debug && LC_ALL=C sed -f src/main.rs '{}' > target/new && chmod +x target/new && \
+         mv target/new target/debug/server",
+        program.display()
+    );
+    let command = "target/debug/server {port}";
+    assert!(TOPIC.contains("`--build 'cargo build'`"));
+    let options = ["--watch", "src/**", "--build", &build];
+    let served = start(project, command, OWN_PORT, "", &options);
+    assert_eq!(served.description(), BEFORE);
+    // A constant of the program keeps its length.
+    let after = AFTER.trim_end_matches('.');
+    let saved = format!("s/{}/{after}/\n", BEFORE.replace('.', "\\."));
+    served.project.save("src/main.rs", &saved);
+    served.log.until("reloaded", 1);
+    assert_eq!(served.description(), after);
+    let text = served.peer.call("echo", &json!({"text": "hi"})).tool_text();
+    assert_eq!(text, "echo: hi");
 }
 
 #[test]
