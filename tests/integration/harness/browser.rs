@@ -286,7 +286,7 @@ mod tests {
         browser.run(keys);
         browser.keys(ENTER);
         browser.keys(ESCAPE);
-        browser.wait("document.title === 'Enter Escape '");
+        browser.wait("document.title === 'EnterEscape'");
         assert!(browser.url().starts_with("data:text/html,"));
         browser.resize(380, 600);
         assert_eq!(browser.run("return innerWidth"), 380);
