@@ -1,5 +1,6 @@
 //! `--pass-through`: the site of a server that serves HTTP, behind the address of the proxy.
 
+mod browser;
 mod rules;
 mod streams;
 
