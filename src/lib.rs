@@ -128,7 +128,8 @@
 //!   state machine and the settle stage do no I/O and read no clock: time is an argument.
 //! * **Architecture Invariant:** a request that may have effects is written to at most one generation.
 //!   There is no retry of `tools/call` or of an unknown method, unless a remote server is known not to have processed
-//!   it. While it serves a client, the proxy itself makes only calls that the user names (`rehearse`).
+//!   it. While it serves a client, the proxy itself makes only calls that the user names, or whose tools have no effects by
+//!   their own declaration if the user wishes (`rehearse`).
 //! * **Architecture Invariant:** generations belong to one task, the supervisor. No other task starts or stops a
 //!   generation; other tasks send reports to the supervisor.
 //! * **Architecture Invariant:** `watcher` never touches a server, and `server` knows neither session nor fleet: it

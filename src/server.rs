@@ -28,6 +28,7 @@ mod loaded_files;
 mod package_watch;
 mod pending_requests;
 mod process;
+mod recent_calls;
 mod rehearsing;
 mod remote;
 mod replay;
@@ -73,6 +74,7 @@ use crate::lock::locked;
 use crate::mcp::{List, ListKind};
 use crate::warm::{LoadedFiles, StandbyCost, WarmReload};
 use gate::{Gate, GateStatus};
+use recent_calls::RecentCalls;
 use rehearsing::RememberedAnswers;
 pub(crate) use report::ProxyResources;
 use report::{Command, ReportSender, ServerContext, SupervisorMessage};
@@ -112,6 +114,8 @@ struct ServerShared {
     files_observer: Mutex<Option<Arc<dyn LoadedFilesObserver>>>,
     /// Files loaded by the last generation that went live.
     loaded_files: Mutex<LoadedFiles>,
+    /// Calls of clients that new code may rehearse.
+    recent_calls: Arc<Mutex<RecentCalls>>,
     /// Answers of the live code to the rehearsed calls.
     remembered_answers: Mutex<RememberedAnswers>,
     /// False while the first code is asked for these answers.
@@ -172,6 +176,7 @@ impl ServerShared {
             watched_files: Mutex::default(),
             files_observer: Mutex::default(),
             loaded_files: Mutex::default(),
+            recent_calls: Arc::default(),
             remembered_answers: Mutex::default(),
             answers_learned: watch::Sender::new(true),
             is_copy_reported: AtomicBool::new(false),

@@ -12,7 +12,7 @@ use super::selection::{NO_FILE, check_known};
 use super::{CliError, EXIT_INTERRUPTED, EXIT_OK, Global, config};
 use crate::app::{self, AppError, EndReason, ServeOptions};
 use crate::config::{
-    Config, ConfigContext, LoadedConfig, OnBadTool, OnBroken, OnRegression, RehearsedCall,
+    Config, ConfigContext, LoadedConfig, OnBadTool, OnBroken, OnRegression, RehearsalItem,
     ReloadMode, ServerSpec, StandbyMode, Timeouts, parse_duration,
 };
 use crate::error_chain::with_causes;
@@ -55,9 +55,13 @@ pub(crate) struct DevArgs {
     /// Call that new code answers before it goes live, such as 'forecast {"city": "Oslo"}'; repeatable
     ///
     /// Its answer is compared with that of the code before. The call runs at each save, so that it should have no
-    /// effects that you do not want.
-    #[arg(long, value_name = "CALL", value_parser = RehearsedCall::parse)]
-    pub(crate) rehearse: Vec<RehearsedCall>,
+    /// effects that you do not want. `recorded` stands for recent calls of the client to tools that declare
+    /// `readOnlyHint` or `idempotentHint`.
+    #[arg(long, value_name = "CALL", value_parser = RehearsalItem::parse)]
+    pub(crate) rehearse: Vec<RehearsalItem>,
+    /// Tool whose recorded calls may run at each save too, whatever it declares; repeatable
+    #[arg(long, value_name = "NAME")]
+    pub(crate) rehearse_tools: Vec<String>,
     /// Reaction to new code that answers such a call with an error, unlike the code before [default: report]
     #[arg(long, value_name = "WHAT", value_enum)]
     pub(crate) on_regression: Option<OnRegression>,
@@ -167,6 +171,9 @@ impl DevArgs {
         if !self.rehearse.is_empty() {
             spec.rehearse.clone_from(&self.rehearse);
         }
+        if !self.rehearse_tools.is_empty() {
+            spec.rehearse_tools.clone_from(&self.rehearse_tools);
+        }
         spec.on_regression = self.on_regression.unwrap_or(spec.on_regression);
         if self.no_warm {
             spec.warm = StandbyMode::Off;
@@ -273,6 +280,7 @@ impl DevArgs {
             (!self.watch.is_empty(), "--watch"),
             (self.build.is_some(), "--build"),
             (!self.rehearse.is_empty(), "--rehearse"),
+            (!self.rehearse_tools.is_empty(), "--rehearse-tools"),
             (self.server.name.is_some(), "--name"),
             (self.server.cwd.is_some(), "--cwd"),
             (!self.server.env.is_empty(), "--env"),

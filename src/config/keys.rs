@@ -25,6 +25,8 @@ pub(super) enum ValueKind {
     Size,
     Choice(&'static [&'static str]),
     Texts,
+    /// List of calls of tools, or a single one.
+    Calls,
     /// List of globs, or a single glob.
     Globs,
     /// Table of names and scalar values.
@@ -34,7 +36,9 @@ pub(super) enum ValueKind {
     Named(&'static [Key]),
 }
 
-use ValueKind::{Choice, Count, Duration, Flag, Globs, Map, Named, Section, Size, Text, Texts};
+use ValueKind::{
+    Calls, Choice, Count, Duration, Flag, Globs, Map, Named, Section, Size, Text, Texts,
+};
 
 const fn key(
     name: &'static str,
@@ -69,7 +73,7 @@ pub(super) fn is_plain(word: &str) -> bool {
     let is_plain = |kind| match kind {
         Flag | Count(..) | Duration | Size | Choice(_) | Globs => true,
         Text => matches!(word, "cwd" | "prefix"),
-        Texts | Map | Section(_) | Named(_) => false,
+        Texts | Calls | Map | Section(_) | Named(_) => false,
     };
     all().any(|key| key.name == word && is_plain(key.kind))
 }
@@ -127,7 +131,7 @@ pub(super) static INSTALL: [Key; 4] = [
 ];
 
 #[rustfmt::skip] // A table.
-pub(super) static SERVER: [Key; 24] = [
+pub(super) static SERVER: [Key; 25] = [
     key("command", Text, None,
         "The program; may contain ${VAR} and ${VAR:-default}, as args, env, env_file, cwd, url and headers may"),
     key("args", Texts, None, "Arguments of the program"),
@@ -148,8 +152,11 @@ pub(super) static SERVER: [Key; 24] = [
         "Answer to calls while the saved code does not run"),
     key("on_bad_tool", Choice(&["report", "leave-out"]), Some("\"report\""),
         "Treatment of a tool for which the connected client would drop all tools of the server"),
-    key("rehearse", Texts, None,
-        "Calls that new code answers before it goes live, as in `forecast {\"city\": \"Oslo\"}`; they run at each save"),
+    key("rehearse", Calls, None,
+        "Calls that new code answers before it goes live, as in `forecast {\"city\": \"Oslo\"}`; they run at each save. \
+         `recorded` stands for recent calls of clients to tools without effects"),
+    key("rehearse_tools", Texts, None,
+        "Tools whose calls by clients may run at each save too, whatever the tools declare"),
     key("on_regression", Choice(&["report", "hold"]), Some("\"report\""),
         "Whether an error in a rehearsed call that was answered before keeps the new code from going live"),
     key("rehearse_timeout", Duration, Some("\"1s\""), "Maximum delay of a reload by its rehearsed calls"),
@@ -250,7 +257,7 @@ fn described(key: &Key) -> Value {
         }
         Choice(choices) => json!({"enum": choices}),
         Texts => strings,
-        Globs => json!({"anyOf": [{"type": "string"}, strings]}),
+        Calls | Globs => json!({"anyOf": [{"type": "string"}, strings]}),
         Map => {
             json!({"type": "object", "additionalProperties": {"type": ["string", "number", "boolean"]}})
         }

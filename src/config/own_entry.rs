@@ -93,7 +93,9 @@ fn options(nodes: &[&Node], words: &[String], entry: &Node) -> Node {
             at: node.at.clone(),
         };
         let value = match key.kind {
-            ValueKind::Globs | ValueKind::Texts => Value::List(vec![text(value)]),
+            ValueKind::Globs | ValueKind::Texts | ValueKind::Calls => {
+                Value::List(vec![text(value)])
+            }
             ValueKind::Map => {
                 let (name, value) = value.split_once('=').unwrap_or((value, ""));
                 Value::Table(vec![(key_at(name), text(value))])

@@ -1,4 +1,4 @@
-//! Calls of tools as a person writes them.
+//! Calls of tools as a person writes them, for rehearsals.
 
 use std::fmt;
 
@@ -41,6 +41,28 @@ impl fmt::Display for RehearsedCall {
     }
 }
 
+/// Item of `rehearse`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum RehearsalItem {
+    /// Call that the user names.
+    Call(RehearsedCall),
+    /// Recent calls of clients.
+    Recorded,
+}
+
+/// Item that stands for recent calls of clients. A tool of this name is called with arguments: `recorded {}`.
+const RECORDED: &str = "recorded";
+
+impl RehearsalItem {
+    /// Parses `recorded` or a call.
+    pub(crate) fn parse(text: &str) -> Result<Self, String> {
+        match text.trim() {
+            RECORDED => Ok(Self::Recorded),
+            call => RehearsedCall::parse(call).map(Self::Call),
+        }
+    }
+}
+
 /// Parses the arguments of a tool; returns a raw JSON object on one line, or an error about `text`.
 pub(crate) fn parse_arguments(text: &str) -> Result<String, String> {
     match serde_json::from_str::<&RawValue>(text) {
@@ -73,6 +95,15 @@ mod tests {
             assert_eq!((&*call.tool, &*call.arguments), (tool, arguments), "{text}");
             assert_eq!(call.to_string(), shown);
         }
+    }
+
+    #[test]
+    fn one_word_stands_for_the_calls_of_clients() {
+        let parsed = |text| RehearsalItem::parse(text).unwrap();
+        assert_eq!(parsed(" recorded "), RehearsalItem::Recorded);
+        let call = |text| RehearsalItem::Call(RehearsedCall::parse(text).unwrap());
+        assert_eq!(parsed("recorded {}"), call("recorded"));
+        assert_eq!(parsed("records"), call("records"));
     }
 
     #[test]

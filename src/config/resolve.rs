@@ -21,7 +21,7 @@ use super::spec::{
     Timeouts, ToolFilter,
 };
 use super::{
-    Config, ConfigContext, HiddenValues, InstallPolicy, LoadedConfig, RehearsedCall, WatchSettings,
+    Config, ConfigContext, HiddenValues, InstallPolicy, LoadedConfig, RehearsalItem, WatchSettings,
 };
 
 /// Resolves all settings; leaves out faulty servers.
@@ -192,7 +192,7 @@ impl<'a> Resolver<'a> {
         let env = self.env();
         let cwd = self.cwd();
         let prefix = self.prefix();
-        let rehearse = self.rehearsed_calls();
+        let rehearse = self.rehearsal();
         Some(ServerSpec {
             name: self.name.value.clone(),
             remote,
@@ -223,6 +223,7 @@ impl<'a> Resolver<'a> {
                 _ => OnBadTool::Report,
             },
             rehearse,
+            rehearse_tools: section.list("rehearse_tools"),
             on_regression: match section.choice("on_regression") {
                 Some((&"hold", _)) => OnRegression::Hold,
                 _ => OnRegression::Report,
@@ -306,11 +307,11 @@ impl<'a> Resolver<'a> {
     }
 
     /// Returns the calls that new code answers before it goes live.
-    fn rehearsed_calls(&mut self) -> Vec<RehearsedCall> {
+    fn rehearsal(&mut self) -> Vec<RehearsalItem> {
         let written = self.section.texts("rehearse").map_or(&[][..], |(it, _)| it);
         let mut calls = Vec::new();
         for text in written {
-            match RehearsedCall::parse(&text.value) {
+            match RehearsalItem::parse(&text.value) {
                 Ok(call) => calls.push(call),
                 Err(error) => self.fault(Fault::new(&text.at, format!("`rehearse`: {error}"))),
             }

@@ -92,7 +92,7 @@ impl Section {
     getter!(
         texts,
         Texts,
-        ValueKind::Texts | ValueKind::Globs,
+        ValueKind::Texts | ValueKind::Calls | ValueKind::Globs,
         Vec<Located<String>>
     );
     getter!(
@@ -187,7 +187,9 @@ impl SectionReader<'_> {
             (ValueKind::Section(keys), _) => Setting::Section(self.section(key.name, node, keys)),
             (ValueKind::Named(keys), _) => Setting::Named(self.servers(node, keys)),
             (ValueKind::Map, _) => Setting::Map(self.map(key, node)?),
-            (ValueKind::Texts | ValueKind::Globs, _) => Setting::Texts(self.texts(key, node)?),
+            (ValueKind::Texts | ValueKind::Calls | ValueKind::Globs, _) => {
+                Setting::Texts(self.texts(key, node)?)
+            }
             (ValueKind::Text, Value::Text(text)) => Setting::Text(text.clone()),
             (ValueKind::Flag, Value::Flag(flag)) => Setting::Flag(*flag),
             (ValueKind::Count(least, most), Value::Number(number)) => {
@@ -254,7 +256,7 @@ impl SectionReader<'_> {
         let single = std::slice::from_ref(node);
         let items = match &node.value {
             Value::List(items) => items.as_slice(),
-            Value::Text(_) if globs => single,
+            Value::Text(_) if globs || matches!(key.kind, ValueKind::Calls) => single,
             _ => {
                 self.findings.wrong(key.name, node, "a list of strings");
                 return None;

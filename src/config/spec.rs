@@ -8,7 +8,7 @@ use std::time::Duration;
 use globset::{Glob, GlobSet, GlobSetBuilder};
 
 use super::secrets::shown_words;
-use super::{HiddenValues, ProcessAddress, RehearsedCall, Remote};
+use super::{HiddenValues, ProcessAddress, RehearsalItem, RehearsedCall, Remote};
 
 /// Configured MCP server: a command that speaks MCP on stdin and stdout or over HTTP, or an address.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,7 +44,9 @@ pub(crate) struct ServerSpec {
     /// Treatment of tools that would cost the client other tools.
     pub(crate) on_bad_tool: OnBadTool,
     /// Calls that new code answers before it goes live, in this order.
-    pub(crate) rehearse: Vec<RehearsedCall>,
+    pub(crate) rehearse: Vec<RehearsalItem>,
+    /// Tools whose calls by clients new code may repeat, whatever the tools declare.
+    pub(crate) rehearse_tools: Vec<String>,
     /// Reaction to an error in place of an earlier answer.
     pub(crate) on_regression: OnRegression,
     /// Maximum durations of starts, reloads and drains.
@@ -92,6 +94,7 @@ impl ServerSpec {
             on_broken: OnBroken::default(),
             on_bad_tool: OnBadTool::default(),
             rehearse: Vec::new(),
+            rehearse_tools: Vec::new(),
             on_regression: OnRegression::default(),
             timeouts: Timeouts::default(),
             autostart: true,
@@ -102,8 +105,23 @@ impl ServerSpec {
 }
 
 impl ServerSpec {
+    /// Returns the calls that new code answers, except recent ones of clients.
+    pub(crate) fn rehearsed_calls(&self) -> Vec<RehearsedCall> {
+        let items = self.rehearse.iter();
+        let calls = items.filter_map(|item| match item {
+            RehearsalItem::Call(call) => Some(call.clone()),
+            RehearsalItem::Recorded => None,
+        });
+        calls.collect()
+    }
+
+    /// Whether new code answers recent calls of clients.
+    pub(crate) fn rehearses_recorded(&self) -> bool {
+        self.rehearse.contains(&RehearsalItem::Recorded)
+    }
+
     /// Whether a change to `other` needs no restart. Disregards prefix, watch globs, `autostart`, timeouts, `on_broken`,
-    /// `rehearse`, `on_regression` and `warm`, which concern only the proxy.
+    /// `rehearse`, `rehearse_tools`, `on_regression` and `warm`, which concern only the proxy.
     pub(crate) fn runs_like(&self, other: &Self) -> bool {
         let mut other = other.clone();
         other.prefix.clone_from(&self.prefix);
@@ -111,6 +129,7 @@ impl ServerSpec {
         (other.autostart, other.timeouts) = (self.autostart, self.timeouts);
         (other.on_broken, other.warm) = (self.on_broken, self.warm);
         other.rehearse.clone_from(&self.rehearse);
+        other.rehearse_tools.clone_from(&self.rehearse_tools);
         other.on_regression = self.on_regression;
         *self == other
     }

@@ -89,7 +89,8 @@ reload = "stop-first"
 era = "legacy"
 on_broken = "serve-last-good"
 on_bad_tool = "leave-out"
-rehearse = ["t", 'u {"v": 1}']
+rehearse = ["t", 'u {"v": 1}', "recorded"]
+rehearse_tools = ["w"]
 on_regression = "hold"
 rehearse_timeout = "6s"
 prefix = ""
@@ -134,9 +135,10 @@ fn every_setting_reaches_what_is_in_force() {
         era: EraChoice::Legacy,
         on_broken: OnBroken::ServeLastGood,
         on_bad_tool: OnBadTool::LeaveOut,
-        rehearse: ["t", "u {\"v\": 1}"]
-            .map(|call| RehearsedCall::parse(call).unwrap())
+        rehearse: ["t", "u {\"v\": 1}", "recorded"]
+            .map(|call| RehearsalItem::parse(call).unwrap())
             .into(),
+        rehearse_tools: vec!["w".into()],
         on_regression: OnRegression::Hold,
         timeouts: Timeouts {
             rehearsal: Duration::from_secs(6),

@@ -32,6 +32,8 @@ pub(crate) struct RehearsedAnswer {
     pub(crate) took_before: Option<Duration>,
     /// True if the answer took clearly longer than before.
     pub(crate) is_slower: bool,
+    /// True for a recorded call of a client, false for one that the user names.
+    pub(crate) is_recorded: bool,
     /// Differences from the answer of the code before.
     pub(crate) differences: Vec<AnswerDifference>,
     /// Places that differ, but vary by themselves.
@@ -108,6 +110,7 @@ impl RehearsedAnswer {
             "took_ms": self.took.map(millis),
             "took_before_ms": self.took_before.map(millis),
             "slower": self.is_slower,
+            "recorded": self.is_recorded,
             "difference_count": self.differences.len(),
             "differences": differences,
             "varied": self.varied,
@@ -153,6 +156,7 @@ mod tests {
             took: None,
             took_before: None,
             is_slower: false,
+            is_recorded: true,
             differences: vec![difference],
             varied: vec![secret],
         };

@@ -84,6 +84,7 @@ fn rehearsal() -> RehearsalReport {
         took: Some(ms(12)),
         took_before: Some(ms(11)),
         is_slower: false,
+        is_recorded: true,
         differences: vec![
             difference("forecast.days[0].max", "21", "\"21\""),
             difference("forecast.x", "1", "2"),
@@ -96,6 +97,7 @@ fn rehearsal() -> RehearsalReport {
         took: Some(ms(300)),
         took_before: Some(ms(20)),
         is_slower: true,
+        is_recorded: false,
         differences: vec![difference("alerts", "a result", "error \"x\"")],
         varied: Vec::new(),
     };
@@ -221,7 +223,7 @@ fn reloads() -> Vec<(Event, String, &'static str)> {
         (Event::Reloaded { server: weather(), generation: 8, took: ms(84), diff: ToolDiff::default(), rehearsal: Some(rehearsal()) },
          "weather  reloaded in 84 ms (generation 8): rehearsed 3 calls, 1 fails: alerts a result → error \"x\", 1 differs: \
           forecast.days[0].max 21 → \"21\" (+1 more), 1 slower: alerts 20 ms → 300 ms, 1 unanswered within 1.0 s (1 value varies by itself)\n".into(),
-         r#""reloaded","generation":8,"took_ms":84,"diff":{"added":[],"removed":[],"changed":[],"contract":[],"left_out":[]},"rehearsal":{"calls":[{"call":"forecast {}","outcome":"differs","took_ms":12,"took_before_ms":11,"slower":false,"difference_count":2,"differences":[{"place":"forecast.days[0].max","before":"21","after":"\"21\""},{"place":"forecast.x","before":"1","after":"2"}],"varied":["forecast.now"]},{"call":"alerts","outcome":"fails","took_ms":300,"took_before_ms":20,"slower":true,"difference_count":1,"differences":[{"place":"alerts","before":"a result","after":"error \"x\""}],"varied":[]},{"call":"slow","outcome":"unanswered","took_ms":null,"took_before_ms":null,"slower":false,"difference_count":0,"differences":[],"varied":[]}],"limit_ms":1000}}"#),
+         r#""reloaded","generation":8,"took_ms":84,"diff":{"added":[],"removed":[],"changed":[],"contract":[],"left_out":[]},"rehearsal":{"calls":[{"call":"forecast {}","outcome":"differs","took_ms":12,"took_before_ms":11,"slower":false,"recorded":true,"difference_count":2,"differences":[{"place":"forecast.days[0].max","before":"21","after":"\"21\""},{"place":"forecast.x","before":"1","after":"2"}],"varied":["forecast.now"]},{"call":"alerts","outcome":"fails","took_ms":300,"took_before_ms":20,"slower":true,"recorded":false,"difference_count":1,"differences":[{"place":"alerts","before":"a result","after":"error \"x\""}],"varied":[]},{"call":"slow","outcome":"unanswered","took_ms":null,"took_before_ms":null,"slower":false,"recorded":false,"difference_count":0,"differences":[],"varied":[]}],"limit_ms":1000}}"#),
         (Event::RehearsalWarning { server: weather(), message: "the server has no tool `x`".into() },
          "weather  the server has no tool `x`\n".into(),
          r#""rehearsal_warning","message":"the server has no tool `x`"}"#),

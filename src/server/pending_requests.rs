@@ -1,6 +1,7 @@
 //! Pending requests of a generation and the receivers of their responses.
 
 use std::collections::{HashMap, VecDeque, hash_map};
+use std::sync::Arc;
 use std::time::Instant;
 
 use tokio::sync::oneshot;
@@ -9,6 +10,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use super::call::{Call, InputGrant, InputPhase};
 use super::former_tools::FormerTools;
 use super::input_requests::InputRequests;
+use super::recent_calls::{CallRecorder, RecordedCall};
 use super::result_checks::ResultChecks;
 use super::tasks::Tasks;
 use crate::jsonrpc::RequestId;
@@ -57,6 +59,10 @@ pub(super) struct PendingRequests {
     pub(super) former_tools: FormerTools,
     /// Checks of results of tools.
     pub(super) result_checks: ResultChecks,
+    /// Recorder of clients' calls, if new code rehearses them.
+    pub(super) call_recorder: Option<Arc<CallRecorder>>,
+    /// Those of the clients' calls in `requests` that new code may rehearse.
+    pub(super) recorded_calls: HashMap<u64, RecordedCall>,
     /// Tasks that the generation runs for clients.
     pub(super) tasks: Tasks,
     /// Server's own requests for input from modern clients.
@@ -182,6 +188,7 @@ impl PendingRequests {
     /// Counts a client's request, which was removed, as settled.
     fn settle_call(&mut self, number: u64) -> CallEnd {
         self.call_count -= 1;
+        self.recorded_calls.remove(&number);
         if self.call_count == 0 {
             self.idle_since = Some(Instant::now());
         }

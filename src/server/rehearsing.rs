@@ -1,11 +1,12 @@
-//! Rehearsal of a reload: a candidate answers the calls that the user names before it goes live, and its answers are
-//! compared with those of the code before.
+//! Rehearsal of a reload: a candidate answers the calls that the user names, and recent calls of clients if the user
+//! wishes, before it goes live. Its answers are compared with those of the code before.
 //!
 //! The answers of the live code are remembered: those that it gave as a candidate, or, of the first code, after its start.
 //! If an answer differs, the live code is asked once more, which shows the places that vary by themselves. Beside
 //! stop-first, no code is live by then, so that the first code is asked twice.
 
 mod learning;
+mod recent;
 
 use std::collections::HashMap;
 use std::mem::discriminant;
@@ -23,7 +24,7 @@ use crate::jsonrpc::quoted;
 use crate::lock::locked;
 use crate::mcp::List;
 use crate::rehearsal::{Answer, Comparison, Varying, compare, is_slower};
-pub(super) use learning::Learning;
+pub(super) use learning::{Learning, unknown_tool};
 
 /// Answers of the live code to rehearsed calls.
 #[derive(Debug, Default)]
@@ -40,8 +41,14 @@ enum LiveAnswer {
 }
 
 impl RememberedAnswers {
-    /// Adds the answers of the code that goes live. For a call that it did not answer, the earlier answer stays.
-    pub(super) fn add(&mut self, answers: HashMap<RehearsedCall, RememberedAnswer>) {
+    /// Adds the answers of the code that goes live. For one of the calls `named` by the user that it did not answer, the
+    /// earlier answer stays.
+    pub(super) fn add(
+        &mut self,
+        answers: HashMap<RehearsedCall, RememberedAnswer>,
+        named: &[RehearsedCall],
+    ) {
+        self.0.retain(|call, _| named.contains(call));
         let answers = answers.into_iter();
         self.0
             .extend(answers.map(|(call, answer)| (call, LiveAnswer::Known(answer))));
@@ -96,10 +103,23 @@ enum CallResponse {
     Lost,
 }
 
+/// Answer of a candidate that is to be compared.
+struct Judgement<'a> {
+    new: RememberedAnswer,
+    live: LiveAnswer,
+    deadline: Instant,
+    /// Candidate, for a recorded call: a difference must be confirmed by a second answer, that of the candidate if no code
+    /// is live. Nobody vouches for such a call to give the same answer twice.
+    confirmed_by: Option<&'a Connection>,
+}
+
 /// Rehearsal of one candidate.
 #[derive(Debug)]
 pub(super) struct Rehearsal {
+    /// Calls that the user names.
     pub(super) calls: Vec<RehearsedCall>,
+    /// Tools whose recorded calls may be repeated whatever they declare; `None` if no recorded call is rehearsed.
+    pub(super) repeatable_tools: Option<Vec<String>>,
     /// Time limit for all calls together.
     pub(super) limit: Duration,
     /// Connection of the live code, unless it was stopped before the candidate started.
@@ -169,6 +189,12 @@ impl Rehearsal {
         let mut learned = shared.answers_learned.subscribe();
         let _ = timeout_at(deadline.into(), learned.wait_for(|it| *it)).await;
         let unasked = std::iter::repeat_with(|| CallResponse::Late);
+        let judgement = |new, live| Judgement {
+            new,
+            live,
+            deadline,
+            confirmed_by: None,
+        };
         for (call, response) in self.calls.iter().zip(responses.into_iter().chain(unasked)) {
             let live = locked(&shared.remembered_answers).0.get(call).cloned();
             let live = live.unwrap_or_default();
@@ -179,30 +205,38 @@ impl Rehearsal {
                 CallResponse::NoTool => {
                     let error = format!("the server has no tool `{}`", call.tool);
                     let gone = RememberedAnswer::new(Answer::Error(error), Duration::ZERO);
-                    self.judge(call, gone, live, deadline, &mut result).await
+                    self.judge(call, judgement(gone, live), &mut result).await
                 }
                 CallResponse::Answer(answer, took) => {
                     let new = RememberedAnswer::new(answer, took);
-                    self.judge(call, new, live, deadline, &mut result).await
+                    self.judge(call, judgement(new, live), &mut result).await
                 }
                 CallResponse::Late => report(call, RehearsalOutcome::Unanswered),
                 CallResponse::Lost => result.lost(call),
             };
             result.report.calls.push(report);
         }
+        if !candidate.is_closed() {
+            let run = self.run_recent(candidate, tools, shared, deadline, &mut result);
+            run.await;
+        }
         result
     }
 
-    /// Compares the candidate's answer `new` with that of the live code, which is asked again if they differ.
-    /// Adds `new` and a regression to `result`.
+    /// Compares the candidate's answer with that of the live code, which is asked again if they differ. Adds the answer
+    /// and a regression to `result`.
     async fn judge(
         &self,
         call: &RehearsedCall,
-        mut new: RememberedAnswer,
-        live: LiveAnswer,
-        deadline: Instant,
+        judgement: Judgement<'_>,
         result: &mut RehearsalResult,
     ) -> RehearsedAnswer {
+        let Judgement {
+            mut new,
+            live,
+            deadline,
+            confirmed_by,
+        } = judgement;
         let mut report = report(call, RehearsalOutcome::NotCompared);
         report.took = Some(new.took);
         let known = match live {
@@ -213,8 +247,24 @@ impl Rehearsal {
         if let Some(mut known) = known {
             let mut compared = known.compare(&call.tool, &new);
             let is_same = compared.differences.is_empty() && !is_slower(known.took, new.took);
-            if !is_same && let Some(again) = self.ask_live(call, deadline).await {
-                known.repeat(&call.tool, again);
+            let again = match (&self.live, confirmed_by) {
+                _ if is_same => None,
+                (None, Some(candidate)) => answer(candidate, call, deadline).await,
+                _ => self.ask_live(call, deadline).await,
+            };
+            if !is_same && again.is_none() && confirmed_by.is_some() {
+                return report;
+            }
+            if let Some(again) = again {
+                let repeated = if self.live.is_some() {
+                    &mut known
+                } else {
+                    &mut new
+                };
+                repeated.repeat(&call.tool, again);
+                if self.live.is_none() {
+                    known.varying = new.varying.clone();
+                }
                 compared = known.compare(&call.tool, &new);
             }
             if let (true, Answer::Error(message)) = (compared.is_regression, &new.answer) {
@@ -235,11 +285,7 @@ impl Rehearsal {
 
     /// Returns the present answer of the live code, if there is one in time.
     async fn ask_live(&self, call: &RehearsedCall, deadline: Instant) -> Option<RememberedAnswer> {
-        let live = self.live.as_ref()?;
-        match ask(live, call, deadline).await {
-            CallResponse::Answer(answer, took) => Some(RememberedAnswer::new(answer, took)),
-            CallResponse::NoTool | CallResponse::Late | CallResponse::Lost => None,
-        }
+        answer(self.live.as_ref()?, call, deadline).await
     }
 }
 
@@ -272,6 +318,7 @@ fn report(call: &RehearsedCall, outcome: RehearsalOutcome) -> RehearsedAnswer {
         took: None,
         took_before: None,
         is_slower: false,
+        is_recorded: false,
         differences: Vec::new(),
         varied: Vec::new(),
     }
@@ -312,6 +359,18 @@ async fn ask(connection: &Connection, call: &RehearsedCall, deadline: Instant) -
         Ok(Ok(RawResponse::Error(error))) => CallResponse::Answer(Answer::of_error(&error), took),
         Ok(Err(_)) => CallResponse::Lost,
         Err(_) => CallResponse::Late,
+    }
+}
+
+/// Returns the answer to a call, if there is one in time.
+async fn answer(
+    connection: &Connection,
+    call: &RehearsedCall,
+    deadline: Instant,
+) -> Option<RememberedAnswer> {
+    match ask(connection, call, deadline).await {
+        CallResponse::Answer(answer, took) => Some(RememberedAnswer::new(answer, took)),
+        CallResponse::NoTool | CallResponse::Late | CallResponse::Lost => None,
     }
 }
 

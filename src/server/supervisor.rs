@@ -390,6 +390,10 @@ impl Supervisor {
             *locked(&self.shared.kept_process) = None;
         }
         self.context.spec = spec;
+        if let Some(active) = self.active() {
+            let lists = &self.shared.snapshot.borrow().lists;
+            self.record_calls(lists, &active.running.connection);
+        }
         for effect in effects {
             self.carry_out(effect);
         }

@@ -224,6 +224,86 @@ fn stop_first_compares_with_remembered_answers() {
     }
 }
 
+/// Returns `tool` with annotations.
+fn hinted(mut tool: Value, annotations: Value) -> Value {
+    tool["annotations"] = annotations;
+    tool
+}
+
+fn told<'a>(calls: &'a [Value], member: &str) -> Vec<&'a str> {
+    calls
+        .iter()
+        .map(|it| it[member].as_str().unwrap())
+        .collect()
+}
+
+#[test]
+fn recorded_calls_without_effects_are_rehearsed() {
+    for reload in ["overlap", "stop-first"] {
+        let tools = |max: u32| {
+            let content = format!(r#"{{"max":{max},"now":@NOW@}}"#);
+            [
+                hinted(forecast(&content), json!({ "readOnlyHint": true })),
+                hinted(
+                    tool("drop", "x-reply", "@COUNT@"),
+                    json!({ "idempotentHint": true, "destructiveHint": true }),
+                ),
+                tool("plain", "x-reply", "@COUNT@"),
+                tool("named", "x-reply", "named"),
+            ]
+        };
+        let options = ["recorded", "--rehearse-tools", "named", "--reload", reload];
+        let watched = started(&tools(21), &options);
+        let call = |tool: &str, city: &str| {
+            let params = json!({ "city": city });
+            watched.peer.call(tool, &params).tool_text()
+        };
+        // Without a call of the client there is nothing to rehearse.
+        watched.project.write(SOURCE, &script("v1", &tools(21)));
+        assert!(watched.until("reloaded", 1)[0]["rehearsal"].is_null());
+        for (tool, city) in [
+            ("forecast", "Oslo"),
+            ("plain", "Oslo"),
+            ("drop", "Oslo"),
+            ("named", "Oslo"),
+            ("forecast", "Bergen"),
+            ("forecast", "Oslo"),
+        ] {
+            call(tool, city);
+        }
+        let calls = reloaded(&watched, "v2", &tools(22), 2);
+        let expected = [
+            r#"forecast {"city":"Oslo"}"#,
+            r#"forecast {"city":"Bergen"}"#,
+            r#"named {"city":"Oslo"}"#,
+        ];
+        assert_eq!(told(&calls, "call"), expected, "{}", watched.log());
+        assert_eq!(outcomes(&calls), ["differs", "differs", "same"]);
+        let difference = json!({ "place": "forecast.max", "before": "21", "after": "22" });
+        assert_eq!(calls[0]["differences"], json!([difference]));
+        assert_eq!(calls[0]["varied"], json!(["forecast.now"]));
+        assert!(calls.iter().all(|it| it["recorded"] == true));
+        let calls = reloaded(&watched, "v3", &tools(22), 3);
+        assert_eq!(outcomes(&calls), ["same", "same", "same"]);
+        // No tool with effects has run.
+        assert_eq!(call("plain", "Oslo") + &call("drop", "Oslo"), "11");
+        assert!(watched.events("rehearsal_warning").is_empty());
+    }
+}
+
+#[test]
+fn recorded_calls_need_a_tool_that_permits_them() {
+    let options = ["recorded", "--rehearse-tools", "marks"];
+    let watched = started(&[tool("plain", "x-reply", "@COUNT@")], &options);
+    let warnings = watched.until("rehearsal_warning", 2);
+    let expected = [
+        "`rehearse_tools`: the server has no tool `marks`; did you mean `mark`?",
+        "no recorded call is rehearsed: no tool declares `readOnlyHint` or `idempotentHint`, and none is named in \
+         `rehearse_tools`",
+    ];
+    assert_eq!(told(&warnings, "message"), expected);
+}
+
 /// A rehearsed call must not open a dialog of the client at each save.
 #[test]
 fn a_rehearsed_call_gets_no_input_from_the_client() {

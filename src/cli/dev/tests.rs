@@ -49,7 +49,7 @@ fn the_defaults_are_those_of_the_configuration() {
 #[test]
 fn options_reach_the_specification() {
     let line = "--watch a --watch !b --reload stop-first --build make --on-broken serve-last-good \
-        --on-bad-tool leave-out --rehearse a --rehearse b --on-regression hold --rehearse-timeout 3s \
+        --on-bad-tool leave-out --rehearse a --rehearse b --rehearse recorded --rehearse-tools c --on-regression hold --rehearse-timeout 3s \
         --name w --cwd / --env A=1 --hold-timeout 2s -- srv -x";
     let (_, spec) = mission(&line.split_whitespace().collect::<Vec<_>>()).unwrap();
     assert_eq!(spec.watch, ["a", "!b"]);
@@ -57,12 +57,14 @@ fn options_reach_the_specification() {
     assert_eq!(spec.build.as_deref(), Some("make"));
     assert_eq!(spec.on_broken, OnBroken::ServeLastGood);
     assert_eq!(spec.on_bad_tool, OnBadTool::LeaveOut);
+    let calls = spec.rehearsed_calls();
+    let rehearsed: Vec<String> = calls.iter().map(ToString::to_string).collect();
+    assert_eq!(rehearsed, ["a", "b"]);
+    assert!(spec.rehearses_recorded() && spec.rehearse_tools == ["c"]);
     assert_eq!((spec.name.as_str(), spec.cwd), ("w", root()));
     assert_eq!(spec.env, [("A".into(), "1".into())]);
     assert_eq!((spec.program, spec.args), ("srv".into(), vec!["-x".into()]));
     assert_eq!(spec.timeouts.hold, Duration::from_secs(2));
-    let rehearsed: Vec<String> = spec.rehearse.iter().map(ToString::to_string).collect();
-    assert_eq!(rehearsed, ["a", "b"]);
     assert_eq!(spec.on_regression, OnRegression::Hold);
     assert_eq!(spec.timeouts.rehearsal, Duration::from_secs(3));
 }
@@ -201,6 +203,7 @@ fn all_servers_are_run_unless_one_is_chosen() {
         "--watch a",
         "--build a",
         "--rehearse a",
+        "--rehearse-tools a",
         "--name a",
         "--cwd /",
         "--env A=1",

@@ -41,7 +41,7 @@ fn a_server_behind_the_proxy_is_that_server() {
 fn the_options_of_the_proxy_are_settings_of_the_server() {
     let line = "mcp-proxy --log /x dev --watch a --watch=!b --build 'make it' --reload stop-first --debounce 1s \
                 --env B=2 --env C=3 --era modern --on-broken=serve-last-good --start-timeout 2s \
-                --rehearse a --rehearse 'b {\"c\":1}' --on-regression hold -- x -- --watch c";
+                --rehearse a --rehearse 'b {\"c\":1}' --rehearse recorded --rehearse-tools d --on-regression hold -- x -- --watch c";
     let loaded = wrapped(line, "[servers.a]\nbuild = 'own'\n");
     assert_eq!(messages(&loaded), [""; 0]);
     let a = loaded.config.server("a").unwrap();
@@ -52,8 +52,9 @@ fn the_options_of_the_proxy_are_settings_of_the_server() {
     );
     assert_eq!(a.on_broken, OnBroken::ServeLastGood);
     assert_eq!(a.era, EraChoice::Modern);
-    assert_eq!(a.rehearse[1].to_string(), "b {\"c\":1}");
-    assert_eq!((a.rehearse.len(), a.on_regression), (2, OnRegression::Hold));
+    assert_eq!(a.rehearsed_calls()[1].to_string(), "b {\"c\":1}");
+    assert!(a.rehearses_recorded() && a.rehearse_tools == ["d"]);
+    assert_eq!((a.rehearse.len(), a.on_regression), (3, OnRegression::Hold));
     assert_eq!(a.timeouts.start, Duration::from_secs(2));
     assert_eq!(
         a.env,

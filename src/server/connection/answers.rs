@@ -81,7 +81,7 @@ impl Connection {
             return Ok(());
         };
         let number = id.lenient_number();
-        let (request, is_known, former_tools) = {
+        let (request, is_known, former_tools, recorded) = {
             let mut pending = locked(&self.pending);
             let is_known = number.is_some_and(|number| (1..=pending.newest).contains(&number));
             if let Some(round) =
@@ -93,8 +93,9 @@ impl Connection {
             }
             let former_tools =
                 (!pending.former_tools.is_empty()).then(|| pending.former_tools.clone());
+            let recorded = number.and_then(|number| pending.recorded_calls.remove(&number));
             let request = number.and_then(|number| pending.take(number));
-            (request, is_known, former_tools)
+            (request, is_known, former_tools, recorded)
         };
         match request {
             Some((
@@ -104,6 +105,9 @@ impl Connection {
                 end,
             )) => {
                 self.answer_call(call, line, envelope, id, former_tools);
+                if let (Some(recorded), Some(outcome)) = (recorded, envelope.outcome()) {
+                    recorded.answered(outcome);
+                }
                 self.settled(end);
                 Ok(())
             }

@@ -1,8 +1,11 @@
 //! Requests of clients on their way to the server.
 
+use std::sync::Arc;
+
 use tokio::sync::oneshot;
 
 use super::super::call::{Call, CallProgress};
+use super::super::recent_calls::CallRecorder;
 use super::Connection;
 use crate::bridge;
 use crate::jsonrpc::{
@@ -31,6 +34,11 @@ impl<'a> Rewrites<'a> {
 }
 
 impl Connection {
+    /// Sets the recorder of clients' calls, if new code rehearses them.
+    pub(in crate::server) fn set_call_recorder(&self, recorder: Option<Arc<CallRecorder>>) {
+        locked(&self.pending).call_recorder = recorder;
+    }
+
     /// Sends a client's request under an id of this connection. Returns the call if the generation has ended.
     pub(crate) fn call(
         &self,
@@ -77,12 +85,20 @@ impl Connection {
             }
             // A call that is sent again may have the check of former code.
             call.result_check = None;
-            if is_tool && !pending.result_checks.is_empty() {
+            let mut recorded = None;
+            if is_tool && (pending.call_recorder.is_some() || !pending.result_checks.is_empty()) {
                 let own_name = call.rename.as_ref().map(OwnedJson::as_raw);
                 let name = own_name.or(envelope.params.name).and_then(RawJson::text);
-                call.result_check = name.and_then(|name| pending.result_checks.of(&name));
+                call.result_check = name
+                    .as_ref()
+                    .and_then(|name| pending.result_checks.of(name));
+                let recorder = pending.call_recorder.as_ref();
+                recorded = recorder.and_then(|recorder| recorder.sent(name.as_ref()?, line));
             }
-            pending.insert_call(call)
+            let number = pending.insert_call(call);
+            let recorded = recorded.map(|recorded| (number, recorded));
+            pending.recorded_calls.extend(recorded);
+            number
         };
         if let (false, Some(level)) = (same_era, envelope.params.meta.log_level) {
             self.set_level(level);

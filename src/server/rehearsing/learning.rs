@@ -73,7 +73,7 @@ impl Learning {
         let snapshot = self.shared.snapshot.borrow().clone();
         let tools = snapshot.list(ListKind::Tools);
         if lacks_tool(tools, call) {
-            return Err(unknown_tool(call, tools));
+            return Err(unknown_tool(&call.tool, tools));
         }
         match ask(&self.connection, call, Instant::now() + self.limit).await {
             CallResponse::Answer(answer, took) => {
@@ -134,11 +134,12 @@ impl Drop for LearningGuard<'_> {
     }
 }
 
-fn unknown_tool(call: &RehearsedCall, tools: Option<&List>) -> String {
+/// Returns the sentence about a tool that the server does not list, with the most similar name.
+pub(in crate::server) fn unknown_tool(name: &str, tools: Option<&List>) -> String {
     let entries = tools.into_iter().flat_map(|it| &it.entries);
-    let near = match nearest(&call.tool, entries.map(|it| it.name.as_str())).first() {
+    let near = match nearest(name, entries.map(|it| it.name.as_str())).first() {
         Some(near) => format!("; did you mean `{near}`?"),
         None => String::new(),
     };
-    format!("the server has no tool `{}`{near}", call.tool)
+    format!("the server has no tool `{name}`{near}")
 }

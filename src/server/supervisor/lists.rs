@@ -190,6 +190,7 @@ impl Supervisor {
                 let connection = active.running.connection.clone();
                 self.keep_former_tools(&snapshot.lists, &lists, &diff, &connection);
                 self.check_results(&lists, &connection);
+                self.record_calls(&lists, &connection);
             }
             self.context.resources.events.send(Event::ListsChanged {
                 server: self.name(),

@@ -5,11 +5,14 @@ use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
 use super::super::connection::Connection;
-use super::super::rehearsing::{Learning, Rehearsal, RehearsalResult};
+use super::super::lists::Lists;
+use super::super::recent_calls::{CallRecorder, is_repeatable};
+use super::super::rehearsing::{Learning, Rehearsal, RehearsalResult, unknown_tool};
 use super::super::state::{StartCause, State, Succession};
 use super::{Supervisor, rules};
-use crate::event::RehearsalReport;
+use crate::event::{Event, RehearsalReport};
 use crate::lock::locked;
+use crate::mcp::{List, ListKind};
 
 impl Supervisor {
     /// Returns the rehearsal of the candidate that starts, if it is for new code: after a save or a request for a
@@ -24,9 +27,13 @@ impl Supervisor {
         if !self.rehearses() || !has_predecessor || !is_new && !is_held {
             return None;
         }
+        let spec = &self.context.spec;
         Some(Rehearsal {
-            calls: self.context.spec.rehearse.clone(),
-            limit: self.context.spec.timeouts.rehearsal,
+            calls: spec.rehearsed_calls(),
+            repeatable_tools: spec
+                .rehearses_recorded()
+                .then(|| spec.rehearse_tools.clone()),
+            limit: spec.timeouts.rehearsal,
             live: self.active().map(|it| it.running.connection.clone()),
         })
     }
@@ -36,7 +43,7 @@ impl Supervisor {
         !self.context.spec.rehearse.is_empty() && self.context.spec.remote.is_none()
     }
 
-    /// Remembers the answers of the candidate that goes live; returns the report about them.
+    /// Remembers the answers of the candidate that goes live; returns the report about them, if there was any call.
     pub(super) fn take_rehearsal(
         &self,
         result: Option<RehearsalResult>,
@@ -46,7 +53,11 @@ impl Supervisor {
             answers,
             ..
         } = result?;
-        locked(&self.shared.remembered_answers).add(answers);
+        let named = self.context.spec.rehearsed_calls();
+        locked(&self.shared.remembered_answers).add(answers, &named);
+        if report.calls.is_empty() {
+            return None;
+        }
         report.hide(&locked(&self.context.resources.events.hidden()));
         Some(report)
     }
@@ -59,7 +70,7 @@ impl Supervisor {
         let spec = &self.context.spec;
         let learning = Learning {
             server: self.name(),
-            calls: spec.rehearse.clone(),
+            calls: spec.rehearsed_calls(),
             limit: spec.timeouts.rehearsal,
             is_twice: rules(spec).succession != Succession::Overlap,
             connection,
@@ -69,4 +80,50 @@ impl Supervisor {
         self.tasks
             .spawn(ended.run_until_cancelled_owned(learning.run()));
     }
+
+    /// Records the calls of clients to the tools in `lists` on `connection`, if new code rehearses such calls.
+    pub(super) fn record_calls(&self, lists: &Lists, connection: &Connection) {
+        let spec = &self.context.spec;
+        let tools = &lists[ListKind::Tools.index()];
+        let recorder = match tools {
+            Ok(tools) if self.rehearses() && spec.rehearses_recorded() => Some(CallRecorder::new(
+                tools,
+                &spec.rehearse_tools,
+                connection.generation,
+                self.shared.recent_calls.clone(),
+            )),
+            _ => None,
+        };
+        connection.set_call_recorder(recorder.map(Arc::new));
+    }
+
+    /// Warns, after the first start, of settings by which no recorded call of a tool is rehearsed.
+    pub(super) fn warn_of_unrehearsed_tools(&self, lists: &Lists) {
+        let spec = &self.context.spec;
+        let (Ok(tools), true) = (&lists[ListKind::Tools.index()], self.rehearses()) else {
+            return;
+        };
+        let warn = |message: String| {
+            self.context.resources.events.send(Event::RehearsalWarning {
+                server: self.name(),
+                message,
+            });
+        };
+        let unknown = spec.rehearse_tools.iter();
+        for name in unknown.filter(|it| tools.find(it).is_none()) {
+            warn(format!(
+                "`rehearse_tools`: {}",
+                unknown_tool(name, Some(tools))
+            ));
+        }
+        if spec.rehearses_recorded() && !offers_repeatable(tools, &spec.rehearse_tools) {
+            let message = "no recorded call is rehearsed: no tool declares `readOnlyHint` or `idempotentHint`, and \
+                           none is named in `rehearse_tools`";
+            warn(message.to_owned());
+        }
+    }
+}
+
+fn offers_repeatable(tools: &List, named: &[String]) -> bool {
+    tools.all().any(|it| is_repeatable(it, named))
 }

@@ -1,0 +1,275 @@
+//! Newest calls of a server's clients that may run once more: new code rehearses them (`rehearse = "recorded"`).
+//!
+//! A call may run again if its tool declares that it only reads, or if the user names the tool. A call of an idempotent
+//! tool may run again until another call may have had effects, which it could undo.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use crate::config::RehearsedCall;
+use crate::jsonrpc::Members;
+use crate::lock::locked;
+use crate::mcp::{Entry, List};
+
+/// Maximum number of calls that are kept.
+const MAX_CALLS: usize = 32;
+/// Maximum length in bytes of the arguments of a call that is kept.
+const MAX_ARGUMENTS: usize = 64 * 1024;
+/// Maximum length in bytes of an answer that is kept. The live code is asked for a longer one.
+const MAX_ANSWER: usize = 256 * 1024;
+
+/// Permission to call a tool once more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum RepeatPermission {
+    /// The tool only reads.
+    ReadOnly,
+    /// The user names the tool.
+    Named,
+    /// The tool has no further effect if it is called again with the same arguments.
+    Idempotent,
+    Denied,
+}
+
+impl RepeatPermission {
+    /// Returns the permission for a tool by its annotations; `named` are the tools that the user names.
+    fn of(tool: &Entry, named: &[String]) -> Self {
+        let definition = Members::of(&tool.raw);
+        let annotations = definition.object("annotations");
+        let is = |hint: &str| annotations.get(hint) == Some("true");
+        if is("readOnlyHint") && !is("destructiveHint") {
+            Self::ReadOnly
+        } else if named.contains(&tool.name) {
+            Self::Named
+        } else if is("idempotentHint") && !is("destructiveHint") {
+            Self::Idempotent
+        } else {
+            Self::Denied
+        }
+    }
+}
+
+/// Returns true if recorded calls of the tool may run once more.
+pub(super) fn is_repeatable(tool: &Entry, named: &[String]) -> bool {
+    RepeatPermission::of(tool, named) != RepeatPermission::Denied
+}
+
+/// Newest distinct calls of clients.
+#[derive(Debug, Default)]
+pub(super) struct RecentCalls {
+    /// The newest first.
+    calls: VecDeque<Arc<RecentCall>>,
+    /// Number of calls so far that may have had effects.
+    effects: u64,
+}
+
+/// Call of a client that was answered.
+#[derive(Debug)]
+pub(super) struct RecentCall {
+    pub(super) call: RehearsedCall,
+    /// Time to its answer.
+    pub(super) took: Duration,
+    /// Generation that answered.
+    pub(super) generation: u64,
+    /// Raw result or error, unless it is too long.
+    pub(super) answer: Option<Result<Box<str>, Box<str>>>,
+    /// Number of calls with effects up to this one, if any other one would forbid to repeat it.
+    effects: Option<u64>,
+}
+
+impl RecentCalls {
+    /// Returns the calls that may run once more, the newest first.
+    pub(super) fn repeatable(&self) -> Vec<Arc<RecentCall>> {
+        let calls = self.calls.iter();
+        let may_repeat = |it: &&Arc<RecentCall>| it.effects.is_none_or(|it| it == self.effects);
+        calls.filter(may_repeat).cloned().collect()
+    }
+
+    fn add(&mut self, call: RecentCall) {
+        self.calls.retain(|it| it.call != call.call);
+        self.calls.push_front(Arc::new(call));
+        self.calls.truncate(MAX_CALLS);
+    }
+}
+
+/// Recorder of the calls to one generation.
+#[derive(Debug)]
+pub(super) struct CallRecorder {
+    permissions: HashMap<String, RepeatPermission>,
+    generation: u64,
+    calls: Arc<Mutex<RecentCalls>>,
+}
+
+/// Call of a client in flight.
+#[derive(Debug)]
+pub(super) struct RecordedCall {
+    call: RehearsedCall,
+    effects: Option<u64>,
+    began: Instant,
+    recorder: Arc<CallRecorder>,
+}
+
+impl CallRecorder {
+    /// Creates the recorder of calls to `tools`, of which `named` may be repeated whatever they declare.
+    pub(super) fn new(
+        tools: &List,
+        named: &[String],
+        generation: u64,
+        calls: Arc<Mutex<RecentCalls>>,
+    ) -> Self {
+        let permissions = tools
+            .all()
+            .map(|it| (it.name.clone(), RepeatPermission::of(it, named)));
+        Self {
+            permissions: permissions.collect(),
+            generation,
+            calls,
+        }
+    }
+
+    /// Takes the call of `tool` in `line`, which is sent to the server. Returns it if it may be repeated.
+    pub(super) fn sent(self: &Arc<Self>, tool: &str, line: &str) -> Option<RecordedCall> {
+        let permission = self.permissions.get(tool).copied();
+        let permission = permission.unwrap_or(RepeatPermission::Denied);
+        let mut effects = None;
+        if permission != RepeatPermission::ReadOnly {
+            let mut calls = locked(&self.calls);
+            calls.effects += 1;
+            effects = Some(calls.effects).filter(|_| permission == RepeatPermission::Idempotent);
+        }
+        if permission == RepeatPermission::Denied {
+            return None;
+        }
+        let message = Members::of(line);
+        let params = message.object("params");
+        // A task has no result yet, and a repetition with input continues another call.
+        let others = ["task", "inputResponses", "requestState"];
+        let arguments = params.get("arguments").unwrap_or("{}");
+        if others.iter().any(|it| params.get(it).is_some()) || arguments.len() > MAX_ARGUMENTS {
+            return None;
+        }
+        Some(RecordedCall {
+            call: RehearsedCall {
+                tool: tool.to_owned(),
+                arguments: arguments.to_owned(),
+            },
+            effects,
+            began: Instant::now(),
+            recorder: self.clone(),
+        })
+    }
+}
+
+impl RecordedCall {
+    /// Takes the raw result or error.
+    pub(super) fn answered(self, outcome: Result<&str, &str>) {
+        let length = outcome.map_or_else(str::len, str::len);
+        let kept = || outcome.map(Box::from).map_err(Box::from);
+        locked(&self.recorder.calls).add(RecentCall {
+            call: self.call,
+            took: self.began.elapsed(),
+            generation: self.recorder.generation,
+            answer: (length <= MAX_ANSWER).then(kept),
+            effects: self.effects,
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::mcp::ListKind;
+
+    const TOOLS: &str = r#"{"tools":[
+        {"name":"read","annotations":{"readOnlyHint":true}},
+        {"name":"set","annotations":{"idempotentHint":true}},
+        {"name":"delete","annotations":{"idempotentHint":true,"destructiveHint":true}},
+        {"name":"odd","annotations":{"readOnlyHint":true,"destructiveHint":true}},
+        {"name":"false","annotations":{"readOnlyHint":false}},
+        {"name":"plain"},
+        {"name":"named","annotations":{"destructiveHint":true}}]}"#;
+
+    fn recorder() -> Arc<CallRecorder> {
+        let mut tools = List::default();
+        tools.add_page(ListKind::Tools, TOOLS).unwrap();
+        let named = ["named".to_owned(), "unknown".to_owned()];
+        let calls = Arc::default();
+        Arc::new(CallRecorder::new(&tools, &named, 3, calls))
+    }
+
+    fn call(recorder: &Arc<CallRecorder>, tool: &str, params: &str) {
+        let line = format!(r#"{{"id":1,"params":{{"name":"x"{params}}}}}"#);
+        if let Some(call) = recorder.sent(tool, &line) {
+            call.answered(Ok("{}"));
+        }
+    }
+
+    fn repeatable(recorder: &CallRecorder) -> Vec<String> {
+        let calls = locked(&recorder.calls).repeatable();
+        calls.iter().map(|it| it.call.to_string()).collect()
+    }
+
+    #[test]
+    fn only_calls_without_effects_or_of_named_tools_are_repeated() {
+        let recorder = recorder();
+        for tool in [
+            "read", "delete", "odd", "false", "plain", "named", "unknown",
+        ] {
+            call(&recorder, tool, "");
+        }
+        assert_eq!(repeatable(&recorder), ["named", "read"]);
+        for params in [
+            r#","task":{}"#,
+            r#","inputResponses":{}"#,
+            r#","requestState":"x""#,
+        ] {
+            call(
+                &recorder,
+                "read",
+                &format!(r#"{params},"arguments":{{"a":1}}"#),
+            );
+        }
+        assert_eq!(repeatable(&recorder), ["named", "read"]);
+    }
+
+    #[test]
+    fn an_idempotent_call_is_repeated_until_another_effect() {
+        let recorder = recorder();
+        let with = |value| format!(r#","arguments":{{"to":{value}}}"#);
+        call(&recorder, "set", &with(1));
+        call(&recorder, "read", "");
+        assert_eq!(repeatable(&recorder), ["read", r#"set {"to":1}"#]);
+        call(&recorder, "set", &with(2));
+        assert_eq!(repeatable(&recorder), [r#"set {"to":2}"#, "read"]);
+        for tool in ["plain", "named", "unlisted"] {
+            call(&recorder, "set", &with(2));
+            call(&recorder, tool, "");
+            assert!(!repeatable(&recorder).contains(&r#"set {"to":2}"#.to_owned()));
+        }
+    }
+
+    #[test]
+    fn the_newest_distinct_calls_are_kept_within_bounds() {
+        let recorder = recorder();
+        let with = |value: &str| format!(r#","arguments":{{"a":{value}}}"#);
+        for number in 0..=MAX_CALLS {
+            call(&recorder, "read", &with(&number.to_string()));
+        }
+        call(&recorder, "read", &with("9"));
+        let calls = repeatable(&recorder);
+        assert_eq!(calls.len(), MAX_CALLS);
+        assert_eq!(calls[..2], [r#"read {"a":9}"#, r#"read {"a":32}"#]);
+        assert!(!calls.contains(&r#"read {"a":0}"#.to_owned()));
+        let long = format!("\"{}\"", "x".repeat(MAX_ARGUMENTS));
+        call(&recorder, "read", &with(&long));
+        assert_eq!(repeatable(&recorder), calls);
+        let answered = |answer: &str| {
+            let sent = recorder.sent("read", "{}").unwrap();
+            sent.answered(Err(answer));
+            let newest = locked(&recorder.calls).calls[0].clone();
+            (newest.answer.is_some(), newest.generation)
+        };
+        assert_eq!(answered("{}"), (true, 3));
+        assert_eq!(answered(&"x".repeat(MAX_ANSWER + 1)), (false, 3));
+    }
+}

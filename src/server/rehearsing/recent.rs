@@ -1,0 +1,88 @@
+//! Rehearsal of recent calls of clients, the newest first, in the time that the calls of the user leave.
+
+use std::time::Instant;
+
+use super::super::ServerShared;
+use super::super::connection::Connection;
+use super::super::recent_calls::{RecentCall, is_repeatable};
+use super::{
+    CallResponse, Judgement, LiveAnswer, Rehearsal, RehearsalResult, RememberedAnswer, ask, report,
+};
+use crate::event::RehearsalOutcome;
+use crate::lock::locked;
+use crate::mcp::List;
+use crate::rehearsal::Answer;
+
+impl Rehearsal {
+    /// Lets the candidate, which has these tools, answer recent calls; adds the comparison to `result`. A call that took
+    /// longer than the time that is left is left out, and so is one whose tool may have effects by now.
+    pub(super) async fn run_recent(
+        &self,
+        candidate: &Connection,
+        tools: Option<&List>,
+        shared: &ServerShared,
+        deadline: Instant,
+        result: &mut RehearsalResult,
+    ) {
+        let (Some(named), Some(tools)) = (&self.repeatable_tools, tools) else {
+            return;
+        };
+        let recent = locked(&shared.recent_calls).repeatable();
+        for recent in recent {
+            let call = &recent.call;
+            let tool = tools.find(&call.tool);
+            let left = deadline.saturating_duration_since(Instant::now());
+            if self.calls.contains(call)
+                || !tool.is_some_and(|it| is_repeatable(it, named))
+                || recent.took >= left
+            {
+                continue;
+            }
+            let response = ask(candidate, call, deadline).await;
+            let is_last = matches!(response, CallResponse::Late | CallResponse::Lost);
+            let mut told = match response {
+                CallResponse::Answer(answer, took) => {
+                    let judgement = Judgement {
+                        new: RememberedAnswer::new(answer, took),
+                        live: recent_answer(&recent, shared),
+                        deadline,
+                        confirmed_by: Some(candidate),
+                    };
+                    self.judge(call, judgement, result).await
+                }
+                CallResponse::Lost => result.lost(call),
+                CallResponse::Late | CallResponse::NoTool => {
+                    report(call, RehearsalOutcome::Unanswered)
+                }
+            };
+            told.is_recorded = true;
+            result.report.calls.push(told);
+            if is_last {
+                break;
+            }
+        }
+    }
+}
+
+/// Returns the answer of the live code to a recent call: to the client if the live code gave it, or else as a candidate.
+fn recent_answer(recent: &RecentCall, shared: &ServerShared) -> LiveAnswer {
+    let remembered = locked(&shared.remembered_answers)
+        .0
+        .get(&recent.call)
+        .cloned();
+    let remembered = remembered.unwrap_or_default();
+    let live_generation = shared.snapshot.borrow().generation;
+    let answer = match &recent.answer {
+        Some(Ok(result)) => Answer::of_result(result),
+        Some(Err(error)) => Answer::of_error(error),
+        None => return remembered,
+    };
+    if recent.generation != live_generation {
+        return remembered;
+    }
+    let mut known = RememberedAnswer::new(answer, recent.took);
+    if let LiveAnswer::Known(before) = remembered {
+        known.varying = before.varying;
+    }
+    LiveAnswer::Known(known)
+}
