@@ -1,7 +1,7 @@
 //! The command line: defines the subcommands, one file each, and turns errors into text and exit codes.
 //!
 //! Builds a [`ServerSpec`](crate::config::ServerSpec) from the arguments and passes it on. It does not speak MCP,
-//! except as the client in `demo` and as the server in `__sample`.
+//! except as the client in `demo` and `replay`, and as the server in `__sample`.
 
 mod args;
 mod call;
@@ -13,6 +13,7 @@ mod doctor;
 mod help;
 mod http;
 mod install;
+mod junit;
 mod line_client;
 mod list;
 mod logs;

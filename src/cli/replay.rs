@@ -3,6 +3,7 @@
 mod difference;
 mod player;
 mod recorded_session;
+mod recording;
 mod report;
 
 use std::ffi::OsString;
@@ -11,23 +12,23 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use clap::{Args, ValueEnum as _};
+use clap::{Args, ValueEnum};
 use serde_json::json;
 
 use super::{CliError, EXIT_FAILURE, EXIT_OK, print, print_exact};
 use crate::config::parse_duration;
-use crate::file_error::FileError;
 use crate::meta_tools::Set;
 use crate::output;
 use crate::private_files;
 use difference::IgnoredPath;
 use recorded_session::{RecordedSession, sessions};
+use recording::Recording;
 use report::SessionReport;
 
 /// The options of `replay`.
 #[derive(Debug, Args)]
 pub(crate) struct ReplayArgs {
-    /// Recording of `dev` or `serve` (`--record`)
+    /// Recording of `dev` or `serve` (`--record`), or a folder of recordings
     #[arg(value_name = "FILE")]
     file: PathBuf,
     /// Leave out the part of the responses at PATH, such as `result.content[*].text`; repeatable, `*` is any name
@@ -36,12 +37,15 @@ pub(crate) struct ReplayArgs {
     /// Time limit for each response
     #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = parse_duration)]
     timeout: Duration,
-    /// Replace FILE by a recording of the new responses
+    /// Replace FILE, or each file of the folder, by a recording of the new responses
     #[arg(long)]
     update: bool,
     /// Print the result as one JSON object
     #[arg(long)]
     json: bool,
+    /// Format of the result [default: table]
+    #[arg(long, value_name = "FORMAT", value_enum, conflicts_with = "json")]
+    format: Option<ReplayFormat>,
     /// The proxy's own tools that the clients were offered [default: dev]
     #[arg(long, value_name = "WHICH", value_enum)]
     meta_tools: Option<Set>,
@@ -56,7 +60,66 @@ pub(crate) struct ReplayArgs {
     command: Vec<OsString>,
 }
 
+/// Format of the result.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum ReplayFormat {
+    /// For people
+    Table,
+    /// One JSON object, as with --json
+    Json,
+    /// XML report of tests, for CI
+    Junit,
+}
+
+/// Name of the recording of a replay in its temporary folder.
+const REPLAYED: &str = "replay.ndjson";
+
 impl ReplayArgs {
+    fn format(&self) -> ReplayFormat {
+        let default = if self.json {
+            ReplayFormat::Json
+        } else {
+            ReplayFormat::Table
+        };
+        self.format.unwrap_or(default)
+    }
+
+    /// Replays the sessions of one recording, and records them in `folder`; returns a report about each.
+    fn replay_all(
+        &self,
+        program: &Path,
+        folder: &Path,
+        recording: &Recording,
+    ) -> Result<Vec<SessionReport>, CliError> {
+        let replayed = folder.join(REPLAYED);
+        let mut reports = Vec::new();
+        for (index, session) in recording.sessions.iter().enumerate() {
+            let name = recording.name_of(session);
+            if session.is_incomplete {
+                let name = output::clean(&name);
+                output::print_note(&format!(
+                    "messages of session {name} were not recorded whole"
+                ));
+            }
+            let (now, stderr) = self.replay(program, &replayed, session, index)?;
+            let compared = |again: Option<&RecordedSession>| {
+                SessionReport::new(&name, session, &now, again, &self.ignore)
+            };
+            let mut report = compared(None);
+            if !report.ok && !self.update {
+                let second = folder.join(format!("again-{index}.ndjson"));
+                let (again, _) = self.replay(program, &second, session, 0)?;
+                report = compared(Some(&again));
+            }
+            let stderr = stderr.trim_end();
+            if !report.ok && !stderr.is_empty() {
+                output::print_note(&format!("the proxy reported:\n{stderr}"));
+            }
+            reports.push(report);
+        }
+        Ok(reports)
+    }
+
     /// Returns the command of a proxy that records in `recording`.
     fn proxy(&self, program: &Path, recording: &Path) -> Command {
         let mut command = Command::new(program);
@@ -107,59 +170,30 @@ fn failed(doing: &str, error: &std::io::Error) -> CliError {
 
 /// Replays all sessions, each with a proxy of its own, one after the other.
 pub(crate) fn run(args: &ReplayArgs) -> Result<u8, CliError> {
-    let recorded = sessions(&read(&args.file)?);
-    if recorded.is_empty() {
-        let file = args.file.display();
-        return Err(CliError::Failure(format!(
-            "{file} has no request of a client"
-        )));
-    }
+    let recordings = Recording::find(&args.file)?;
     let program = std::env::current_exe();
     let program = program.map_err(|error| failed("find the own program", &error))?;
-    let folder = private_files::temporary("mcp-proxy-replay-");
-    let folder = folder.map_err(|error| failed("create a temporary folder", &error))?;
-    let recording = folder.path().join("replay.ndjson");
     let mut reports = Vec::new();
-    for (index, session) in recorded.iter().enumerate() {
-        if session.is_incomplete {
-            let name = output::clean(&session.name);
-            output::print_note(&format!(
-                "messages of session {name} were not recorded whole"
-            ));
+    for recording in &recordings {
+        let folder = private_files::temporary("mcp-proxy-replay-");
+        let folder = folder.map_err(|error| failed("create a temporary folder", &error))?;
+        let replayed = args.replay_all(&program, folder.path(), recording)?;
+        if args.update {
+            recording.replace_by(&folder.path().join(REPLAYED))?;
         }
-        let (now, stderr) = args.replay(&program, &recording, session, index)?;
-        let mut report = SessionReport::new(session, &now, None, &args.ignore);
-        if !report.ok && !args.update {
-            let second = folder.path().join(format!("again-{index}.ndjson"));
-            let (again, _) = args.replay(&program, &second, session, 0)?;
-            report = SessionReport::new(session, &now, Some(&again), &args.ignore);
-        }
-        if !report.ok {
-            let stderr = stderr.trim_end();
-            if !stderr.is_empty() {
-                output::print_note(&format!("the proxy reported:\n{stderr}"));
-            }
-        }
-        reports.push(report);
+        reports.extend(replayed);
     }
     let ok = reports.iter().all(|it| it.ok);
-    if args.json {
-        print_exact(&format!("{}\n", json!({ "ok": ok, "sessions": reports })))?;
+    match args.format() {
+        ReplayFormat::Table => print(&report::text(&reports))?,
+        ReplayFormat::Json => {
+            print_exact(&format!("{}\n", json!({ "ok": ok, "sessions": reports })))?;
+        }
+        ReplayFormat::Junit => print_exact(&report::junit(&reports))?,
+    }
+    Ok(if ok || args.update {
+        EXIT_OK
     } else {
-        print(&report::text(&reports))?;
-    }
-    if args.update {
-        let text = fs::read(&recording).map_err(FileError::at("read", &recording));
-        let written = text.and_then(|text| {
-            private_files::replace(&args.file, text).map_err(FileError::at("write", &args.file))
-        });
-        written.map_err(|error| CliError::Failure(error.to_string()))?;
-        return Ok(EXIT_OK);
-    }
-    Ok(if ok { EXIT_OK } else { EXIT_FAILURE })
-}
-
-fn read(file: &Path) -> Result<String, CliError> {
-    let text = fs::read_to_string(file).map_err(FileError::at("read", file));
-    text.map_err(|error| CliError::Failure(error.to_string()))
+        EXIT_FAILURE
+    })
 }

@@ -306,8 +306,31 @@ fn a_recorded_session_is_replayed() {
         object["sessions"][0]["requests"][1]["request"],
         "tools/call slow"
     );
-    replay(&["--update"], 0);
-    replay(&[], 0);
+    let xml = replay(&["--format", "junit"], 1);
+    for part in [
+        r#"<testsuites name="mcp-proxy replay" tests="4" failures="1" errors="0""#,
+        r#"name="4 tools/call ask""#,
+        "v0&quot; → &quot;v1&quot;",
+    ] {
+        assert!(xml.contains(part), "{xml}");
+    }
+    // A folder of recordings.
+    std::fs::create_dir(project.path("sessions")).unwrap();
+    for name in ["b.ndjson", "a.ndjson"] {
+        std::fs::copy(project.path(FILE), project.path("sessions").join(name)).unwrap();
+    }
+    project.write("sessions/notes.txt", "");
+    let of_folder = |options: &[&str], code| {
+        let command = ["--", &server, "weather.json"];
+        let words = [&["replay", "sessions"], options, &command].concat();
+        Run::within(&project, &words).ended_with(code).stdout
+    };
+    of_folder(&["--update"], 0);
+    let object: Value = serde_json::from_str(&of_folder(&["--json"], 0)).unwrap();
+    let sessions = object["sessions"].as_array().unwrap();
+    let names = sessions.iter().map(|it| it["session"].as_str().unwrap());
+    let names: Vec<&str> = names.map(|it| it.split(' ').next().unwrap()).collect();
+    assert_eq!(names, ["a", "b"]);
 }
 
 /// The state of a request for input is valid in one run only.

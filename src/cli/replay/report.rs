@@ -1,4 +1,4 @@
-//! Report of a replay: a table for people, JSON for programs.
+//! Report of a replay: a table for people, JSON and `JUnit` XML for programs.
 
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -6,6 +6,7 @@ use std::time::Duration;
 use anstyle::Style;
 use serde::Serialize;
 
+use super::super::junit::{Case, CaseOutcome, document};
 use super::super::result_text::shorten;
 use super::super::table::TextTable;
 use super::difference::{Difference, IgnoredPath, JsonPath, differences, without_varying};
@@ -44,8 +45,9 @@ struct NotificationReport {
 }
 
 impl SessionReport {
-    /// Compares `recorded` with its replay. A second replay, `again`, shows the places that vary by themselves.
+    /// Compares `recorded`, which is called `name`, with its replay. A second replay, `again`, shows the places that vary by themselves.
     pub(super) fn new(
+        name: &str,
         recorded: &RecordedSession,
         now: &RecordedSession,
         again: Option<&RecordedSession>,
@@ -90,7 +92,7 @@ impl SessionReport {
             });
         let requests: Vec<_> = requests.collect();
         Self {
-            session: recorded.name.clone(),
+            session: name.to_owned(),
             ok: requests.iter().all(|it| it.ok),
             requests,
             notifications: notifications(recorded, now),
@@ -121,6 +123,20 @@ impl SessionReport {
 }
 
 impl RequestReport {
+    /// Returns the case of this request, the number `number` of its session.
+    fn case(&self, number: usize) -> Case {
+        let lines: Vec<String> = self.differences.iter().map(ToString::to_string).collect();
+        let details = lines.join("\n");
+        Case {
+            name: format!("{number} {}", self.request),
+            ms: self.now_us.map(|us| us / 1000),
+            outcome: match (self.ok, self.reason) {
+                (true, reason) => CaseOutcome::Passed(reason.unwrap_or_default().to_owned()),
+                (false, _) => CaseOutcome::Failed(self.outcome(), details),
+            },
+        }
+    }
+
     fn outcome(&self) -> String {
         match (&self.differences[..], self.reason) {
             ([], None) if !self.varied.is_empty() => {
@@ -153,6 +169,16 @@ fn notifications(recorded: &RecordedSession, now: &RecordedSession) -> Vec<Notif
         now: now.passed_on(method),
     });
     methods.filter(|it| it.recorded != it.now).collect()
+}
+
+/// Returns the XML document of all sessions: a suite for each, with a case for each request.
+pub(super) fn junit(reports: &[SessionReport]) -> String {
+    let suites = reports.iter().map(|report| {
+        let requests = report.requests.iter().enumerate();
+        let cases = requests.map(|(index, request)| request.case(index + 1));
+        (&*report.session, cases.collect())
+    });
+    document("replay", &suites.collect::<Vec<_>>())
 }
 
 /// Returns the table of all sessions and a summary.
