@@ -1,7 +1,7 @@
 //! The command line: defines the subcommands, one file each, and turns errors into text and exit codes.
 //!
 //! Builds a [`ServerSpec`](crate::config::ServerSpec) from the arguments and passes it on. It does not speak MCP,
-//! except as the client in `demo` and `replay`, and as the server in `__sample`.
+//! except as the client in `demo` and `replay`, and as the server in `mock` and `__sample`.
 
 mod args;
 mod call;
@@ -17,6 +17,7 @@ mod junit;
 mod line_client;
 mod list;
 mod logs;
+mod mock;
 mod replay;
 mod result_text;
 mod sample;
@@ -93,6 +94,8 @@ enum Command {
     Logs(logs::LogsArgs),
     /// Send the messages of recorded clients again, and compare the responses
     Replay(replay::ReplayArgs),
+    /// Serve a recording as a server on stdin and stdout, for authors of clients
+    Mock(mock::MockArgs),
     /// Look for the causes of common problems on this machine
     Doctor(doctor::DoctorArgs),
     /// Print the configuration in force, or the JSON Schema of mcp-proxy.toml
@@ -263,6 +266,7 @@ fn dispatch(cli: Cli) -> Result<u8, CliError> {
         Command::Status(args) => status::run(&args),
         Command::Logs(args) => logs::run(&args),
         Command::Replay(args) => replay::run(&args),
+        Command::Mock(args) => mock::run(&args),
         Command::Doctor(args) => doctor::run(&args),
         Command::Config(args) => config::run(&args, &cli.global),
         Command::Install(args) => install::install(args, &cli.global),

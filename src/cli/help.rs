@@ -33,8 +33,8 @@ enum Topic {
     /// check, tools, call, list, status, logs, doctor, and exit codes
     #[value(aliases = ["check", "call", "list", "status", "logs", "doctor"])]
     Commands,
-    /// Recordings of all messages, their format, and their replay
-    #[value(alias = "replay")]
+    /// Recordings of all messages, their format, their replay, and a server that answers from one
+    #[value(aliases = ["replay", "mock"])]
     Recording,
     /// Logs and common situations
     Troubleshooting,

@@ -95,6 +95,7 @@ fn help_reads_as_it_was_approved() {
         ("status.txt", &["status", "--help"]),
         ("logs.txt", &["logs", "--help"]),
         ("replay.txt", &["replay", "--help"]),
+        ("mock.txt", &["mock", "--help"]),
         ("doctor.txt", &["doctor", "--help"]),
         ("install.txt", &["install", "--help"]),
         ("update.txt", &["update", "--help"]),
@@ -137,7 +138,7 @@ fn the_readme_is_short_and_begins_with_two_commands() {
 }
 
 /// Subcommands with options of their own.
-const SUBCOMMANDS: [&str; 15] = [
+const SUBCOMMANDS: [&str; 16] = [
     "dev",
     "serve",
     "check",
@@ -147,6 +148,7 @@ const SUBCOMMANDS: [&str; 15] = [
     "status",
     "logs",
     "replay",
+    "mock",
     "doctor",
     "install",
     "update",
@@ -181,7 +183,7 @@ fn the_reference_knows_every_option() {
         "update" | "uninstall" => "install",
         "undo" => "setup",
         "serve" => "servers",
-        "replay" => "recording",
+        "replay" | "mock" => "recording",
         other => other,
     };
     let output = [

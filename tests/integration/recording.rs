@@ -369,6 +369,46 @@ fn a_replayed_call_goes_on_with_the_input_of_its_client() {
 }
 
 #[test]
+fn a_recording_is_served_to_a_client() {
+    let project = Project::new();
+    for era in ["legacy", "modern"] {
+        let _ = std::fs::remove_file(project.path(FILE));
+        let peer = dev(&project).spawn();
+        let is_modern = era == "modern";
+        let call = |peer: &Peer, text: &str| {
+            let params = json!({ "name": "echo", "arguments": { "text": text } });
+            if is_modern {
+                peer.modern("tools/call", params)
+            } else {
+                peer.ask("tools/call", &params)
+            }
+        };
+        if !is_modern {
+            peer.initialize(&initialize_params()).result();
+        }
+        let recorded = call(&peer, "a");
+        peer.close_stdin();
+        peer.wait_exit();
+        let mock = Proxy::configured("mock")
+            .option(FILE)
+            .within(&project)
+            .spawn();
+        if !is_modern {
+            mock.initialize(&initialize_params()).result();
+        }
+        assert_eq!(call(&mock, "a").result(), recorded.result());
+        let unknown = call(&mock, "b");
+        assert!(
+            unknown.line.contains("only with the params"),
+            "{}",
+            unknown.line
+        );
+        mock.close_stdin();
+        mock.wait_exit();
+    }
+}
+
+#[test]
 fn a_replay_leaves_out_varying_parts_and_messages_of_the_proxy() {
     let project = Project::new();
     let dev = dev(&project);
