@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::arguments::{given_server, text};
 use super::tool_search::{loading_advice, servers_without_tools};
 use super::{ALL_TOOLS, CALL, LOAD, LOADED, OfferedMetaTools, SEARCH};
-use crate::config::ServerSpec;
+use crate::config::{RehearsedCall, ServerSpec};
 use crate::fleet::{Catalog, Fleet, nearest, public_name};
 use crate::jsonrpc::{Members, quoted};
 use crate::mcp::{Entry, ListKind};
@@ -25,6 +25,8 @@ pub(crate) struct ToolCall {
     pub(crate) tool: String,
     /// Raw arguments of the tool.
     parameters: String,
+    /// True if new code is to answer the call before it goes live, false if no longer.
+    rehearse: Option<bool>,
 }
 
 impl ToolCall {
@@ -45,6 +47,10 @@ impl ToolCall {
             server: given_server(&arguments)?,
             tool,
             parameters: parameters.to_owned(),
+            rehearse: match arguments.get("rehearse") {
+                None | Some("null") => None,
+                Some(wanted) => Some(wanted == "true"),
+            },
         })
     }
 
@@ -59,8 +65,8 @@ impl ToolCall {
     }
 
     /// Returns the server's own name for the tool, and the `tools/call` line for `server`, made from `line`, the call
-    /// of this meta-tool. All other members, such as the progress token, stay. Returns an error if the server has no
-    /// such tool now.
+    /// of this meta-tool. All other members, such as the progress token, stay. Changes the rehearsed calls of the server
+    /// if the caller wishes. Returns an error if the server has no such tool now, or may not rehearse it.
     pub(crate) fn line(
         &self,
         line: &str,
@@ -68,6 +74,15 @@ impl ToolCall {
         catalog: &Catalog,
     ) -> Result<(String, String), Value> {
         let tool = own_name(&self.tool, server, catalog)?;
+        if let Some(wanted) = self.rehearse {
+            let call = RehearsedCall {
+                tool: tool.clone(),
+                arguments: self.parameters.replace(['\n', '\r'], " "),
+            };
+            let suggestion = "call it without `rehearse`";
+            let refused = |error| json!({ "error": error, "suggestion": suggestion });
+            server.rehearse(call, wanted).map_err(refused)?;
+        }
         let mut message = Members::of(line);
         let params = message.get("params").unwrap_or("{}").to_owned();
         let mut params = Members::of(&params);

@@ -160,6 +160,13 @@ fn tools() -> Vec<MetaToolDefinition> {
                     json!({ "type": ["object", "null"], "default": null, "description": "The tool's arguments." }),
                     false,
                 ),
+                (
+                    "rehearse",
+                    json!({ "type": ["boolean", "null"], "default": null, "description": "true: at each later reload, \
+                        new code also answers this call before it goes live; get_loaded_servers shows what differs. \
+                        Only for tools without effects. false: no longer." }),
+                    false,
+                ),
             ],
             does: ToolEffect::Anything,
             gives: &[],

@@ -55,6 +55,9 @@ fn loaded_server(server: &ServerHandle) -> Value {
     if !left_out.is_empty() {
         value["left_out"] = left_out.into();
     }
+    if let Some(rehearsal) = status.rehearsal {
+        value["rehearsal"] = rehearsal.value();
+    }
     if let Some(hint) = status.hint {
         value["hint"] = hint.into();
     }

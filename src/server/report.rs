@@ -18,7 +18,7 @@ use super::lists::ListsObserver;
 use super::package_watch::PackageInstallation;
 use super::start_permits::StartPermits;
 use crate::bridge::Identity;
-use crate::config::{EraChoice, ServerSpec};
+use crate::config::{EraChoice, RehearsedCall, ServerSpec};
 use crate::event::{EventSender, Failure};
 use crate::jsonrpc::RequestId;
 use crate::lock::locked;
@@ -148,6 +148,8 @@ pub(crate) enum Command {
     ListDraining(oneshot::Sender<Vec<Arc<Connection>>>),
     /// Reloads the server and returns the result.
     Reload(oneshot::Sender<ReloadResult>),
+    /// Lets new code answer the call before it goes live, or no longer if it is not `wanted`.
+    Rehearse { call: RehearsedCall, wanted: bool },
     /// Retries an unreachable remote server, for which a request waits.
     RetryForCall,
     /// Applies the client's changed subscriptions or log level.

@@ -9,9 +9,12 @@ use super::call::{Call, ResponseSink};
 use super::connection::Connection;
 use super::error_replies;
 use super::gate::GateStatus;
+use super::recent_calls::is_repeatable;
 use super::report::Command;
+use crate::config::RehearsedCall;
 use crate::event::Failure;
 use crate::jsonrpc::{Envelope, RawId};
+use crate::mcp::ListKind;
 use crate::transport::stream::Cork;
 
 impl ServerHandle {
@@ -20,6 +23,26 @@ impl ServerHandle {
         if self.shared.gate.submit(call, line, envelope) {
             self.command(Command::RetryForCall);
         }
+    }
+
+    /// Lets new code answer a call of the client before it goes live, from now on, or no longer if it is not `wanted`.
+    /// Returns the reason if the tool may have effects, or if the server does not rehearse.
+    pub(crate) fn rehearse(&self, call: RehearsedCall, wanted: bool) -> Result<(), String> {
+        let (snapshot, spec) = (self.snapshot(), self.spec());
+        if spec.remote.is_some() {
+            return Err(format!("`{}` is remote, and does not rehearse", spec.name));
+        }
+        let tools = snapshot.list(ListKind::Tools);
+        let tool = tools.and_then(|tools| tools.find(&call.tool));
+        if wanted && !tool.is_some_and(|it| is_repeatable(it, &spec.rehearse_tools)) {
+            return Err(format!(
+                "`{}` may have effects: it declares neither `readOnlyHint` nor `idempotentHint`, and the user does \
+                 not name it in `rehearse_tools`",
+                call.tool
+            ));
+        }
+        self.command(Command::Rehearse { call, wanted });
+        Ok(())
     }
 
     /// Sends a client's notification to the active generation, or holds it until a generation can take it.

@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use super::gate::GateStatus;
 use super::state::State;
+use crate::event::RehearsalReport;
 
 /// Snapshot of a server's status.
 #[derive(Debug, Clone, Default)]
@@ -19,6 +20,8 @@ pub(crate) struct Status {
     /// Number of commits after the first, and the time of the last of them.
     pub(crate) reloads: u32,
     pub(crate) reloaded: Option<Instant>,
+    /// Answers of the last reload to rehearsed calls, if there were any.
+    pub(crate) rehearsal: Option<RehearsalReport>,
 }
 
 /// Description of a server's watched files.

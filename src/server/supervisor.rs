@@ -40,7 +40,7 @@ use super::self_trigger::SelfTriggerDetector;
 use super::state::{Effect, Input, LAST_BACKOFF, StartCause, State, StateMachine};
 use super::status::state_in_words;
 use super::{ReloadResult, ServerShared};
-use crate::config::{ServerSpec, StandbyMode};
+use crate::config::{RehearsedCall, ServerSpec, StandbyMode};
 use crate::event::{Event, Failure};
 use crate::jsonrpc::RawId;
 use crate::lock::locked;
@@ -107,6 +107,8 @@ pub(crate) struct Supervisor {
     tool_faults: ReportedFaults,
     /// Tools whose arguments changed incompatibly.
     former_tools: FormerTools,
+    /// Calls that the client asks to rehearse, the oldest first.
+    asked_rehearsals: Vec<RehearsedCall>,
     /// Calls that wait until the tools are read again.
     mismatched: Vec<Call>,
     tasks: TaskTracker,
@@ -154,6 +156,7 @@ impl Supervisor {
             duplicates: HashSet::new(),
             tool_faults: ReportedFaults::default(),
             former_tools: FormerTools::default(),
+            asked_rehearsals: Vec::new(),
             mismatched: Vec::new(),
             tasks: TaskTracker::new(),
             stop_max_wait: Duration::ZERO,
@@ -237,6 +240,7 @@ impl Supervisor {
                 self.reloads.push(outcome);
                 self.step(Input::Reload);
             }
+            Command::Rehearse { call, wanted } => self.on_rehearse(call, wanted),
             Command::RetryForCall => self.step(Input::Called),
             Command::ApplySettings => {
                 self.shared

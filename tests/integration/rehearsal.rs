@@ -292,6 +292,55 @@ fn recorded_calls_without_effects_are_rehearsed() {
 }
 
 #[test]
+fn a_model_asks_for_a_rehearsal_of_its_call() {
+    for reload in ["overlap", "stop-first"] {
+        let tools = |max: u32| {
+            let content = format!(r#"{{"max":{max}}}"#);
+            [
+                hinted(forecast(&content), json!({ "readOnlyHint": true })),
+                tool("plain", "x-reply", "@COUNT@"),
+            ]
+        };
+        let project = Project::new();
+        project.write(SOURCE, &script("v0", &tools(21)));
+        let options = [
+            "--watch",
+            "**/*",
+            "--rehearse-timeout",
+            "1m",
+            "--reload",
+            reload,
+        ];
+        let watched = Watched::with(project, &options);
+        let call = |tool: &str, rehearse: bool| {
+            let arguments =
+                json!({ "tool_name": tool, "parameters": {"city": "Oslo"}, "rehearse": rehearse });
+            watched.peer.call("call_dynamic_server_tool", &arguments)
+        };
+        let refused = call("plain", true);
+        assert!(
+            refused.tool_text().contains("may have effects"),
+            "{}",
+            refused.line
+        );
+        assert_eq!(text_of(&watched, "plain"), "1");
+        assert_eq!(
+            call("forecast", true).result()["structuredContent"]["max"],
+            21
+        );
+        let calls = reloaded(&watched, "v1", &tools(22), 1);
+        assert_eq!(told(&calls, "call"), [FORECAST], "{}", watched.log());
+        assert_eq!(outcomes(&calls), ["differs"]);
+        let listed = watched.peer.call("get_loaded_servers", &json!({}));
+        let server = &listed.result()["structuredContent"]["servers"][0];
+        assert_eq!(server["rehearsal"]["calls"], json!(calls));
+        call("forecast", false).result();
+        watched.project.write(SOURCE, &script("v2", &tools(23)));
+        assert!(watched.until("reloaded", 2)[1]["rehearsal"].is_null());
+    }
+}
+
+#[test]
 fn recorded_calls_need_a_tool_that_permits_them() {
     let options = ["recorded", "--rehearse-tools", "marks"];
     let watched = started(&[tool("plain", "x-reply", "@COUNT@")], &options);

@@ -112,7 +112,7 @@ fn the_parameters_are_those_that_the_tools_read() {
         (INFO, &["tool_name", "server_name"], &["tool_name"]),
         (
             CALL,
-            &["server_name", "tool_name", "parameters"],
+            &["server_name", "tool_name", "parameters", "rehearse"],
             &["tool_name"],
         ),
         (SEARCH, &["query", "max_results"], &["query"]),

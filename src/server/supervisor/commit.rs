@@ -98,8 +98,8 @@ impl Supervisor {
         self.shared.handshake.send_replace(Some(handshake));
         self.publish(snapshot.clone());
         self.learn_answers(connection, ended);
-        self.describe_commit(before.generation > 0);
         self.confirm_reloads(&snapshot, rehearsal.as_ref());
+        self.describe_commit(before.generation > 0, rehearsal);
         // The client's settings may have changed since the new generation got them.
         self.on_settings_changed(true);
         self.restart_list_reads();
@@ -108,9 +108,10 @@ impl Supervisor {
     }
 
     /// Updates the status; `is_reload` is true unless the generation is the first.
-    fn describe_commit(&self, is_reload: bool) {
+    fn describe_commit(&self, is_reload: bool, rehearsal: Option<RehearsalReport>) {
         self.shared.describe(|status| {
             status.last_error = None;
+            status.rehearsal = rehearsal;
             if is_reload {
                 status.reloads += 1;
                 status.reloaded = Some(Instant::now());

@@ -10,11 +10,40 @@ use super::super::recent_calls::{CallRecorder, is_repeatable};
 use super::super::rehearsing::{Learning, Rehearsal, RehearsalResult, unknown_tool};
 use super::super::state::{StartCause, State, Succession};
 use super::{Supervisor, rules};
+use crate::config::RehearsedCall;
 use crate::event::{Event, RehearsalReport};
 use crate::lock::locked;
 use crate::mcp::{List, ListKind};
 
+/// Maximum number of calls that a client asks to rehearse.
+const MAX_ASKED: usize = 16;
+
 impl Supervisor {
+    /// Adds `call` to the rehearsed calls, or removes it if it is not `wanted`. Of too many, the oldest ends.
+    pub(super) fn on_rehearse(&mut self, call: RehearsedCall, wanted: bool) {
+        self.asked_rehearsals.retain(|it| *it != call);
+        if !wanted {
+            return;
+        }
+        self.asked_rehearsals.push(call);
+        if self.asked_rehearsals.len() > MAX_ASKED {
+            self.asked_rehearsals.remove(0);
+        }
+        if let Some(active) = self.active() {
+            let connection = active.running.connection.clone();
+            self.learn_answers(connection, active.ended.clone());
+        }
+    }
+
+    /// Returns the calls of the user and those that the client asks for.
+    fn rehearsed_calls(&self) -> Vec<RehearsedCall> {
+        let mut calls = self.context.spec.rehearsed_calls();
+        let asked = self.asked_rehearsals.iter();
+        let more: Vec<_> = asked.filter(|it| !calls.contains(it)).cloned().collect();
+        calls.extend(more);
+        calls
+    }
+
     /// Returns the rehearsal of the candidate that starts, if it is for new code: after a save or a request for a
     /// reload, or as long as a candidate was held back.
     pub(super) fn rehearsal(&self) -> Option<Rehearsal> {
@@ -29,7 +58,7 @@ impl Supervisor {
         }
         let spec = &self.context.spec;
         Some(Rehearsal {
-            calls: spec.rehearsed_calls(),
+            calls: self.rehearsed_calls(),
             repeatable_tools: spec
                 .rehearses_recorded()
                 .then(|| spec.rehearse_tools.clone()),
@@ -40,7 +69,9 @@ impl Supervisor {
 
     /// Returns true if candidates answer calls. A remote server may be the same process after a reconnection.
     fn rehearses(&self) -> bool {
-        !self.context.spec.rehearse.is_empty() && self.context.spec.remote.is_none()
+        let spec = &self.context.spec;
+        let is_wanted = !spec.rehearse.is_empty() || !self.asked_rehearsals.is_empty();
+        is_wanted && spec.remote.is_none()
     }
 
     /// Remembers the answers of the candidate that goes live; returns the report about them, if there was any call.
@@ -53,7 +84,7 @@ impl Supervisor {
             answers,
             ..
         } = result?;
-        let named = self.context.spec.rehearsed_calls();
+        let named = self.rehearsed_calls();
         locked(&self.shared.remembered_answers).add(answers, &named);
         if report.calls.is_empty() {
             return None;
@@ -64,13 +95,14 @@ impl Supervisor {
 
     /// Begins to learn the answers of the code that has gone live on `connection`, until it is `ended`.
     pub(super) fn learn_answers(&self, connection: Arc<Connection>, ended: CancellationToken) {
-        if !self.rehearses() || !self.context.resources.watches_files {
+        let (spec, calls) = (&self.context.spec, self.rehearsed_calls());
+        let is_needed = self.rehearses() && self.context.resources.watches_files;
+        if !is_needed || calls.is_empty() {
             return;
         }
-        let spec = &self.context.spec;
         let learning = Learning {
             server: self.name(),
-            calls: spec.rehearsed_calls(),
+            calls,
             limit: spec.timeouts.rehearsal,
             is_twice: rules(spec).succession != Succession::Overlap,
             connection,
