@@ -14,7 +14,7 @@ use serde_json::{Map, Value, json};
 use super::constraints::Patterns;
 use super::coverage::covers;
 use super::sampler::samples;
-use super::schema::{opened, plain, properties};
+use super::schema::{References, opened, plain, properties};
 use super::validator::{Schema, Validity};
 use crate::mcp::{Entry, List, ListKind};
 use remarks::differences;
@@ -91,7 +91,10 @@ pub(crate) fn outdated(old: &str, new: &str, arguments: &str) -> Option<String> 
     let [old, new] = [parsed(old)?, parsed(new)?].map(|tool| tool.get("inputSchema").cloned());
     let (old, new, arguments) = (old?, new?, parsed(arguments)?);
     let patterns = Patterns::default();
-    let [before, after] = [&old, &new].map(|it| Schema::new(it, &patterns).verdict(&arguments));
+    let [before, after] = [&old, &new].map(|it| {
+        let references = References::of(it);
+        Schema::new(&references, &patterns).verdict(&arguments)
+    });
     match (before, after) {
         (Validity::Fits, Validity::Misfit(reason)) => Some(reason),
         _ => None,
@@ -239,7 +242,9 @@ enum Acceptance {
 
 fn acceptance(sent: &Value, accepted: &Value) -> Acceptance {
     let patterns = Patterns::default();
-    let [sent, accepted] = [sent, accepted].map(|it| Schema::new(it, &patterns));
+    let references = [sent, accepted].map(References::of);
+    let schemas = references.each_ref();
+    let [sent, accepted] = schemas.map(|it| Schema::new(it, &patterns));
     if covers(accepted, sent) {
         return Acceptance::Proven;
     }

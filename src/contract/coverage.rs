@@ -31,7 +31,7 @@ pub(super) fn covers(new: Schema<'_>, old: Schema<'_>) -> bool {
     let proof = CoverageProof {
         new,
         old,
-        same_roots: new.root == old.root,
+        same_roots: new.references.root == old.references.root,
         steps: &Cell::new(0),
     };
     proof.holds(new.node, old.node, 0)

@@ -4,6 +4,7 @@ use serde_json::Value;
 
 use super::client::{ClientVersion, KnownClient};
 use super::constraints::Patterns;
+use super::schema::References;
 use super::validator::{Schema, Validity};
 use crate::jsonrpc::{Members, elements};
 
@@ -52,7 +53,8 @@ pub(crate) fn misfit(schema: &Value, result: &Members<'_>) -> Option<String> {
         return Some("has no `structuredContent`, which the `outputSchema` requires".to_owned());
     };
     let value = serde_json::from_str(structured).ok()?;
-    match Schema::new(schema, &Patterns::default()).verdict(&value) {
+    let references = References::of(schema);
+    match Schema::new(&references, &Patterns::default()).verdict(&value) {
         Validity::Misfit(reason) => Some(format!("does not fit the `outputSchema`: {reason}")),
         Validity::Fits | Validity::Unknown => None,
     }

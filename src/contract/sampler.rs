@@ -42,11 +42,11 @@ pub(super) fn samples(old: Schema<'_>, new: Schema<'_>) -> Vec<Value> {
         numbers: vec![json!(1), json!(0), json!(-1), json!(1.5), json!(1_000_000)],
         lengths: BTreeSet::from([0, 1, 2]),
         names: vec!["extra".to_owned()],
-        same_roots: old.root == new.root,
+        same_roots: old.references.root == new.references.root,
         size: Cell::new(0),
     };
-    sampler.add_limits(old.root);
-    sampler.add_limits(new.root);
+    sampler.add_limits(old.references.root);
+    sampler.add_limits(new.references.root);
     sampler.values(old, Some(new), 0)
 }
 

@@ -1,5 +1,7 @@
 //! Walks over JSON Schemas.
 
+use std::collections::HashMap;
+
 use serde_json::{Map, Value};
 
 /// Keywords whose value is a schema.
@@ -214,41 +216,62 @@ pub(super) fn escaped(name: &str) -> String {
     name.replace('~', "~0").replace('/', "~1")
 }
 
-/// Maximum number of values that are searched for an identifier.
+/// Maximum number of values that are searched for identifiers.
 const MAX_SEARCHED: usize = 10_000;
-
-/// Returns the schema that a reference leads to, by JSON pointer, `$anchor` or `$id`; `None` if it leads nowhere or out
-/// of `root`.
-pub(super) fn resolve<'a>(root: &'a Value, reference: &str) -> Option<&'a Value> {
-    let Some(fragment) = reference.strip_prefix('#') else {
-        return identified(root, "$id", reference.trim_end_matches('#'));
-    };
-    let decoded = percent_encoding::percent_decode_str(fragment)
-        .decode_utf8()
-        .ok()?;
-    root.pointer(&decoded)
-        .or_else(|| identified(root, "$anchor", fragment))
-}
-
 /// Keywords whose values are data.
 const DATA: [&str; 4] = ["const", "default", "enum", "examples"];
+/// Keywords that name the schema that has them.
+const IDENTIFIERS: [&str; 2] = ["$id", "$anchor"];
 
-/// Returns the object in which `keyword` has this value; `None` if several have, or if there is too much to search.
-fn identified<'a>(root: &'a Value, keyword: &str, value: &str) -> Option<&'a Value> {
+/// Document with the schemas that references in it can lead to.
+#[derive(Debug)]
+pub(super) struct References<'a> {
+    pub(super) root: &'a Value,
+    /// Schemas by a keyword and its value; `None` if several have that. Empty if there is too much to search.
+    identified: HashMap<(&'static str, &'a str), Option<&'a Value>>,
+}
+
+impl<'a> References<'a> {
+    /// Searches the document `root`.
+    pub(super) fn of(root: &'a Value) -> Self {
+        let identified = identified(root).unwrap_or_default();
+        Self { root, identified }
+    }
+
+    /// Returns the schema that a reference leads to, by JSON pointer, `$anchor` or `$id`; `None` if it leads nowhere or
+    /// out of the document.
+    pub(super) fn resolve(&self, reference: &str) -> Option<&'a Value> {
+        let Some(fragment) = reference.strip_prefix('#') else {
+            return self.named("$id", reference.trim_end_matches('#'));
+        };
+        let decoded = percent_encoding::percent_decode_str(fragment)
+            .decode_utf8()
+            .ok()?;
+        let by_pointer = self.root.pointer(&decoded);
+        by_pointer.or_else(|| self.named("$anchor", fragment))
+    }
+
+    fn named(&self, keyword: &'static str, name: &str) -> Option<&'a Value> {
+        *self.identified.get(&(keyword, name))?
+    }
+}
+
+/// Returns the schemas in a document by their identifiers; `None` if there is too much to search.
+fn identified(root: &Value) -> Option<HashMap<(&'static str, &str), Option<&Value>>> {
+    let mut found = HashMap::new();
     let mut next = vec![root];
-    let mut found = None;
     for _ in 0..MAX_SEARCHED {
         let Some(searched) = next.pop() else {
-            return found;
+            return Some(found);
         };
         match searched {
             Value::Object(members) => {
-                let name = members.get(keyword).and_then(Value::as_str);
-                if name.is_some_and(|it| it.trim_end_matches('#') == value) {
-                    if found.is_some() {
-                        return None;
+                for keyword in IDENTIFIERS {
+                    if let Some(name) = members.get(keyword).and_then(Value::as_str) {
+                        let key = (keyword, name.trim_end_matches('#'));
+                        let named = found.entry(key).or_insert(Some(searched));
+                        *named = named.filter(|it| std::ptr::eq(*it, searched));
                     }
-                    found = Some(searched);
                 }
                 let schemas = members
                     .iter()
@@ -303,11 +326,15 @@ mod tests {
         let schema = json!({ "$defs": { "a b": { "type": "null" } } });
         let target = schema.pointer("/$defs/a b");
         for reference in ["#/$defs/a%20b", "#/$defs/a b"] {
-            assert_eq!(resolve(&schema, reference), target, "{reference}");
+            assert_eq!(
+                References::of(&schema).resolve(reference),
+                target,
+                "{reference}"
+            );
         }
-        assert_eq!(resolve(&schema, "#"), Some(&schema));
+        assert_eq!(References::of(&schema).resolve("#"), Some(&schema));
         for lost in ["#/$defs/c", "other.json", "#there", ""] {
-            assert_eq!(resolve(&schema, lost), None, "{lost}");
+            assert_eq!(References::of(&schema).resolve(lost), None, "{lost}");
         }
         let node = json!({ "$id": "https://example.com/node#", "$anchor": "there" });
         let schema = json!({ "$id": "T0", "items": [{ "properties": { "a": node } }] });
@@ -316,16 +343,23 @@ mod tests {
             "https://example.com/node#",
             "#there",
         ] {
-            assert_eq!(resolve(&schema, reference), Some(&node), "{reference}");
+            assert_eq!(
+                References::of(&schema).resolve(reference),
+                Some(&node),
+                "{reference}"
+            );
         }
-        assert_eq!(resolve(&schema, "T0"), Some(&schema));
+        assert_eq!(References::of(&schema).resolve("T0"), Some(&schema));
     }
 
     #[test]
     fn an_identifier_that_two_schemas_have_leads_nowhere() {
         let two = json!({ "a": { "$anchor": "x" }, "b": { "$anchor": "x" } });
-        assert_eq!(resolve(&two, "#x"), None);
+        assert_eq!(References::of(&two).resolve("#x"), None);
         let in_data = json!({ "a": { "$anchor": "x" }, "default": { "$anchor": "x" } });
-        assert_eq!(resolve(&in_data, "#x"), in_data.pointer("/a"));
+        assert_eq!(
+            References::of(&in_data).resolve("#x"),
+            in_data.pointer("/a")
+        );
     }
 }

@@ -8,7 +8,7 @@ use std::cell::Cell;
 use serde_json::{Map, Value};
 
 use super::constraints::{Patterns, alternatives, equal, in_bound, is_of_type, length, names};
-use super::schema::{has_reference, is_annotation, resolve};
+use super::schema::{References, has_reference, is_annotation};
 
 /// Maximum nesting of schemas that are followed, including references.
 const MAX_DEPTH: usize = 64;
@@ -64,17 +64,17 @@ pub(super) enum Validity {
 /// Schema with the document that its references point into.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Schema<'a> {
-    pub(super) root: &'a Value,
+    pub(super) references: &'a References<'a>,
     pub(super) node: &'a Value,
     patterns: &'a Patterns,
 }
 
 impl<'a> Schema<'a> {
     /// Creates the schema of a whole document; `patterns` keeps the patterns in it.
-    pub(super) fn new(root: &'a Value, patterns: &'a Patterns) -> Self {
-        let node = root;
+    pub(super) fn new(references: &'a References<'a>, patterns: &'a Patterns) -> Self {
+        let node = references.root;
         Self {
-            root,
+            references,
             node,
             patterns,
         }
@@ -96,7 +96,7 @@ impl<'a> Schema<'a> {
             if !members.all(|it| it == "$ref" || is_annotation(it)) {
                 return None;
             }
-            schema = schema.at(resolve(self.root, reference.as_str()?)?);
+            schema = schema.at(self.references.resolve(reference.as_str()?)?);
         }
         None
     }
@@ -125,7 +125,7 @@ impl<'a> Schema<'a> {
         let mut verdict = Validity::Fits;
         for (keyword, expected) in members {
             let one = match keyword.as_str() {
-                "$ref" => match expected.as_str().and_then(|it| resolve(self.root, it)) {
+                "$ref" => match expected.as_str().and_then(|it| self.references.resolve(it)) {
                     Some(target) => self.at(target).validate(value, path, progress.deeper()),
                     None => Validity::Unknown,
                 },

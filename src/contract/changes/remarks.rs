@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 use serde_json::{Map, Value, json};
 
 use super::super::coverage::undeclared;
-use super::super::schema::resolve;
+use super::super::schema::References;
 
 /// Keywords that constrain no value but tell its meaning.
 const KEYWORDS: [&str; 5] = [
@@ -153,7 +153,7 @@ impl<'a> Remarks<'a> {
 
 /// Search for the remarks in one document.
 struct RemarkSearch<'a> {
-    root: &'a Value,
+    references: References<'a>,
     places: BTreeMap<String, Remarks<'a>>,
     /// The root, and the targets of the references that lead to the present schema.
     followed: Vec<&'a Value>,
@@ -165,7 +165,7 @@ struct RemarkSearch<'a> {
 impl<'a> RemarkSearch<'a> {
     fn of(root: &'a Value) -> Self {
         let mut search = Self {
-            root,
+            references: References::of(root),
             places: BTreeMap::new(),
             followed: vec![root],
             steps: 0,
@@ -235,7 +235,7 @@ impl<'a> RemarkSearch<'a> {
 
     /// Visits the target of a reference, unless the reference leads back to a schema around it.
     fn follow(&mut self, reference: &str, place: &str, depth: usize) {
-        let Some(target) = resolve(self.root, reference) else {
+        let Some(target) = self.references.resolve(reference) else {
             return;
         };
         if self.followed.iter().any(|it| std::ptr::eq(*it, target)) {

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use serde_json::Value;
 
-use super::super::schema::{SchemaNode, properties, resolve};
+use super::super::schema::{References, SchemaNode, properties};
 use super::definitions::kind;
 use super::patterns::{javascript_fault, pattern_fault};
 use super::{ParsedTool, Place};
@@ -43,10 +43,10 @@ fn root<'a>(nodes: &[SchemaNode<'a>]) -> Option<&'a Value> {
 }
 
 fn dangling(nodes: &[SchemaNode<'_>]) -> Vec<Place> {
-    let root = root(nodes);
+    let references = root(nodes).map(References::of);
     places(nodes, |node| {
         let reference = node.get("$ref")?.as_str()?;
-        let is_lost = resolve(root?, reference).is_none();
+        let is_lost = references.as_ref()?.resolve(reference).is_none();
         is_lost.then(|| {
             (
                 "$ref",

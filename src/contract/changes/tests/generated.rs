@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 use super::super::super::constraints::Patterns;
 use super::super::super::coverage::covers;
 use super::super::super::sampler::samples;
-use super::super::super::schema::nodes;
+use super::super::super::schema::{References, nodes};
 use super::super::super::validator::{Schema, Validity};
 use super::super::{Class, arguments, reasons};
 use super::gravest;
@@ -133,7 +133,9 @@ proptest! {
     fn a_breaking_change_rejects_arguments_that_were_valid((old, new) in pair()) {
         let (old, new, patterns) = (arguments(&old), arguments(&new), Patterns::default());
         let (before, after) = (oracle(&old), oracle(&new));
-        let [former, newer] = [&old, &new].map(|it| Schema::new(it, &patterns));
+        let references = [&old, &new].map(References::of);
+        let schemas = references.each_ref();
+        let [former, newer] = schemas.map(|it| Schema::new(it, &patterns));
         for (value, reason) in reasons(former, newer) {
             prop_assert!(before.is_valid(&value), "{value} does not fit {old}");
             prop_assert!(!after.is_valid(&value), "{value} fits {new}, but {reason}");
@@ -143,7 +145,9 @@ proptest! {
     #[test]
     fn a_change_that_is_proven_harmless_rejects_nothing((old, new) in pair()) {
         let (old, new, patterns) = (arguments(&old), arguments(&new), Patterns::default());
-        let [former, newer] = [&old, &new].map(|it| Schema::new(it, &patterns));
+        let references = [&old, &new].map(References::of);
+        let schemas = references.each_ref();
+        let [former, newer] = schemas.map(|it| Schema::new(it, &patterns));
         if covers(newer, former) {
             let after = oracle(&new);
             for value in samples(former, newer) {
@@ -170,7 +174,9 @@ proptest! {
     #[test]
     fn no_change_is_both_breaking_and_harmless((old, new) in pair()) {
         let (old, new, patterns) = (arguments(&old), arguments(&new), Patterns::default());
-        let [former, newer] = [&old, &new].map(|it| Schema::new(it, &patterns));
+        let references = [&old, &new].map(References::of);
+        let schemas = references.each_ref();
+        let [former, newer] = schemas.map(|it| Schema::new(it, &patterns));
         let is_refuted = !reasons(former, newer).is_empty();
         prop_assert!(!(is_refuted && covers(newer, former)), "{old} and {new}");
     }
@@ -181,7 +187,9 @@ proptest! {
         let wrapped = json!({ "anyOf": [schema] });
         let defined = json!({ "$ref": "#/$defs/T", "$defs": { "T": schema } });
         for other in [&schema, &wrapped, &defined] {
-            let [other_schema, same] = [other, &schema].map(|it| Schema::new(it, &patterns));
+            let references = [other, &schema].map(References::of);
+            let schemas = references.each_ref();
+            let [other_schema, same] = schemas.map(|it| Schema::new(it, &patterns));
             prop_assert!(covers(other_schema, same), "{other}");
         }
     }
@@ -190,7 +198,9 @@ proptest! {
     fn verdicts_are_those_of_the_oracle((schema, other) in pair()) {
         let patterns = Patterns::default();
         let oracle = oracle(&schema);
-        let [own, foreign] = [&schema, &other].map(|it| Schema::new(it, &patterns));
+        let references = [&schema, &other].map(References::of);
+        let schemas = references.each_ref();
+        let [own, foreign] = schemas.map(|it| Schema::new(it, &patterns));
         for value in samples(foreign, own) {
             match own.verdict(&value) {
                 Validity::Fits => prop_assert!(oracle.is_valid(&value), "{value} in {schema}"),
