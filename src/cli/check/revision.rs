@@ -76,7 +76,8 @@ pub(super) fn baseline(
     Ok(Some(baseline))
 }
 
-/// Returns the names of the servers in the commit's configuration; `None` if it has none, or if a fault hides some.
+/// Returns the names of the servers in the commit's configuration, with those in files that no commit has; `None` if it has
+/// none, or if a fault hides some.
 fn configured(
     args: &CheckArgs,
     chosen: &ServerSelection,
@@ -109,7 +110,24 @@ fn configured(
         }
         names.extend(loaded.names);
     }
+    let of_now = crate::config::load(&around).shown.outlines().into_iter();
+    let uncommitted = of_now.filter(|it| it.files.iter().all(|file| is_uncommitted(trees, file)));
+    names.extend(uncommitted.map(|it| it.name));
     Ok(is_known.then_some(names))
+}
+
+/// Returns true if no commit has a configuration file, so that it tells nothing about the servers of a commit: git ignores
+/// the file, or it is outside of the trees.
+fn is_uncommitted(trees: &[CommitTree], file: &Path) -> bool {
+    let Ok(file) = dunce::canonicalize(file) else {
+        return false;
+    };
+    let Some(tree) = trees.iter().find(|tree| file.starts_with(&tree.own)) else {
+        return true;
+    };
+    let inside = file.strip_prefix(&tree.own).unwrap_or(&file);
+    let is_ignored = Repository::open(&tree.own).and_then(|it| it.is_path_ignored(inside));
+    is_ignored.unwrap_or(false) && !tree.path(&file).exists()
 }
 
 /// Files of a commit in a directory of their own, which is removed when dropped.

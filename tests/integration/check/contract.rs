@@ -242,6 +242,18 @@ fn lists_and_servers_that_are_not_compared_are_told() {
     let is_new = json!({"class": "harmless", "kind": "server", "name": "c", "text": "is new"});
     assert_eq!(changes, [json!([]), json!([is_new]), json!([of_commit])]);
 
+    // No commit has the file of `c`, which therefore is not new.
+    project.write("mcp-proxy.toml", "[servers.a]\nbuild = 'true'\n");
+    project.write(".gitignore", ".mcp.json\n");
+    git(&["rm", "--quiet", "--cached", ".mcp.json"]);
+    git(&["add", "."]);
+    git(&["commit", "--quiet", "--message=2"]);
+    let of_head = check(&["--json", "--against", "HEAD"]).ended_with(0);
+    let servers = report(&of_head)["servers"].clone();
+    let changes = [0, 1, 2].map(|at| servers[at]["changes"].clone());
+    assert_eq!(changes, [json!([]), json!([]), Value::Null]);
+    std::fs::remove_file(project.path("mcp-proxy.toml")).unwrap();
+
     let servers = report(&run)["servers"].clone();
     let [a, c, b] = [0, 1, 2].map(|at| servers[at]["changes"].clone());
     let of_server = |class: &str, name: &str, text: &str| json!({"class": class, "kind": "server", "name": name, "text": text});
