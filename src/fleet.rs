@@ -278,11 +278,12 @@ impl Fleet {
         !self.catalog().servers.iter().any(ServerHandle::is_held)
     }
 
-    /// Waits until no server is starting or reloading, at most as long as a list may wait for that.
-    pub(crate) async fn settled(&self) {
+    /// Waits until no server, or not the one of this name, is starting or reloading, at most as long as a list may wait
+    /// for that.
+    pub(crate) async fn settled(&self, name: Option<&str>) {
         let max_wait = self.config().timeouts.first_list();
         let all = async {
-            for server in &self.catalog().servers {
+            for server in self.servers_of(name) {
                 server.settled().await;
             }
         };
@@ -290,14 +291,22 @@ impl Fleet {
     }
 
     /// Waits until the lists that servers report as changed are read, at most as long as in [`Self::settled`].
-    pub(crate) async fn lists_read(&self) {
+    pub(crate) async fn lists_read(&self, name: Option<&str>) {
         let max_wait = self.config().timeouts.first_list();
         let all = async {
-            for server in &self.catalog().servers {
+            for server in self.servers_of(name) {
                 server.lists_read().await;
             }
         };
         let _ = tokio::time::timeout(max_wait, all).await;
+    }
+
+    /// Returns all loaded servers, or the one of this name.
+    fn servers_of(&self, name: Option<&str>) -> Vec<ServerHandle> {
+        match name {
+            Some(name) => self.loaded(name).into_iter().collect(),
+            None => self.catalog().servers.clone(),
+        }
     }
 
     /// Collects writes to all servers until the returned corks are dropped.

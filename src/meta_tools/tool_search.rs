@@ -198,8 +198,8 @@ pub(super) async fn info(
 ) -> Result<String, Value> {
     let name = text(arguments, "tool_name", "the name of a tool")?;
     let given = given_server(arguments)?;
-    fleet.settled().await;
-    fleet.lists_read().await;
+    fleet.settled(given.as_deref()).await;
+    fleet.lists_read(given.as_deref()).await;
     let server = given.as_deref().and_then(|given| fleet.loaded(given));
     let catalog = fleet.catalog();
     let found = match (&given, &server) {

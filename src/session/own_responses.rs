@@ -108,7 +108,7 @@ impl Session {
         }
         let (session, id) = (self.strong_self(), RequestId::from(id));
         self.tasks.spawn(async move {
-            session.fleet.settled().await;
+            session.fleet.settled(None).await;
             session.answer_list(kind, id.as_raw(), era);
         });
     }
