@@ -109,7 +109,11 @@ impl InputRequired {
         if result.text("resultType")? != "input_required" {
             return None;
         }
-        let requests = Members::of(result.original("inputRequests").unwrap_or("{}"));
+        let requests = result.original("inputRequests");
+        let requests = requests.filter(|raw| *raw != "null").unwrap_or("{}");
+        // Without its requests, the state alone would have the call sent again without the input.
+        let has_state = is_object(Some(requests));
+        let requests = Members::of(requests);
         let request = |(key, request): (Cow<'_, str>, Cow<'_, str>)| {
             let request = Members::of(&request);
             InputRequest {
@@ -120,7 +124,10 @@ impl InputRequired {
         };
         Some(Self {
             requests: requests.into_raw().map(request).collect(),
-            state: result.get("requestState").map(ToOwned::to_owned),
+            state: result
+                .get("requestState")
+                .filter(|_| has_state)
+                .map(ToOwned::to_owned),
         })
     }
 

@@ -30,6 +30,23 @@ fn only_a_result_of_that_type_requests_input() {
     }
 }
 
+#[test]
+fn requests_that_cannot_be_read_are_none_and_no_state_replaces_them() {
+    for (requests, is_sent_again) in [
+        ("{}", true),
+        ("null", true),
+        (r#""oops""#, false),
+        ("[]", false),
+        (r#"[{"method":"roots/list"}]"#, false),
+        ("true", false),
+        (r#"{"k":"roots/list"}"#, false),
+    ] {
+        let members = format!(r#""inputRequests":{requests},"requestState":"s""#);
+        let checked = requested(&members).check("a", r#"{"roots":{}}"#);
+        assert_eq!(checked.is_ok(), is_sent_again, "{requests}: {checked:?}");
+    }
+}
+
 /// Request without the end of its params.
 const CALL: &str =
     r#"{"id":1,"method":"tools/call","params":{"name":"t","arguments":{"a":1E5},"_meta":{"x":-0}"#;
