@@ -29,7 +29,6 @@ impl Supervisor {
 
     pub(super) fn on_identity(&mut self, identity: Identity) {
         let before = self.known_client();
-        self.note_untold_input(&identity.capabilities);
         self.hello.identity = identity;
         self.send_identity();
         if self.known_client() != before {
@@ -38,45 +37,45 @@ impl Supervisor {
         }
     }
 
-    /// Tells the user, once a generation, that a client with these `capabilities` gives input of which the active
-    /// generation does not know, if the server speaks the legacy era: such a server learns that only at its start.
-    fn note_untold_input(&mut self, capabilities: &str) {
+    /// Passes the client's identity to the active generation.
+    pub(super) fn send_identity(&mut self) {
         let Some(active) = self.active() else { return };
-        let connection = &active.running.connection;
-        let number = connection.generation;
-        if connection.era() == Era::Modern || self.input_noted == number {
-            return;
+        let connection = active.running.connection.clone();
+        let mut known_capabilities = String::new();
+        connection.change_identity(|known| {
+            let level = known.log_level.take();
+            known_capabilities = std::mem::take(&mut known.capabilities);
+            known.clone_from(&self.hello.identity);
+            known.log_level = level;
+        });
+        // A legacy client would introduce itself anew.
+        if connection.era() == Era::Legacy && self.hello.initialize.is_none() {
+            self.note_untold_input(connection.generation, &known_capabilities);
         }
-        let known = bridge::input_capabilities(&self.hello.identity.capabilities);
-        let all = union(&[&known, &bridge::input_capabilities(capabilities)]);
+    }
+
+    /// Tells the user, once a generation, that a client gives input of which that generation of a legacy server does not
+    /// know: it was told the capabilities `known` at its start.
+    fn note_untold_input(&mut self, generation: u64, known: &str) {
+        let [known, now] =
+            [known, &self.hello.identity.capabilities].map(bridge::input_capabilities);
+        let all = union(&[&known, &now]);
         let (known, all) = (Members::of(&known), Members::of(&all));
-        let is_new = |name: &&str| known.get(name) != all.get(name);
         let new: Vec<_> = ["elicitation", "sampling", "roots"]
             .into_iter()
-            .filter(is_new)
+            .filter(|name| known.get(name) != all.get(name))
             .collect();
-        if new.is_empty() {
+        if new.is_empty() || self.input_noted == generation {
             return;
         }
-        self.input_noted = number;
+        self.input_noted = generation;
         self.context.resources.events.send(Event::WatchNote {
             server: self.name(),
             message: format!(
-                "a client supports more requests for input than generation {number} was told at its start ({}): the \
+                "a client supports more requests for input than generation {generation} was told at its start ({}): the \
                  server may not make them before its next reload",
                 new.join(", ")
             ),
         });
-    }
-
-    /// Passes the client's identity to the active generation.
-    pub(super) fn send_identity(&self) {
-        if let Some(active) = self.active() {
-            active.running.connection.change_identity(|known| {
-                let level = known.log_level.take();
-                known.clone_from(&self.hello.identity);
-                known.log_level = level;
-            });
-        }
     }
 }

@@ -295,6 +295,33 @@ async fn a_call_that_waits_for_the_tools_is_cancelled() {
 }
 
 #[tokio::test]
+async fn input_of_which_a_server_was_not_told_is_reported_once() {
+    for is_ready in [true, false] {
+        let mut stage = TestSupervisor::new();
+        let (sender, events) = std::sync::mpsc::sync_channel(64);
+        stage.supervisor.context.resources.events = EventSender::new(sender, Arc::default());
+        stage.supervisor.step(Input::Begin);
+        let mut starting = Some(stage.start(1));
+        for capabilities in [r#"{"roots":{}}"#, r#"{"roots":{},"sampling":{}}"#] {
+            if let Some(running) = starting.take_if(|_| is_ready) {
+                stage.prove(running);
+            }
+            let mut identity = Identity::default();
+            capabilities.clone_into(&mut identity.capabilities);
+            let update = Command::UpdateIdentity(Box::new(identity));
+            stage.supervisor.on_command(update).await;
+        }
+        if let Some(running) = starting {
+            stage.prove(running);
+        }
+        let notes = events.try_iter().filter(|event| {
+            matches!(&**event, Event::WatchNote { message, .. } if message.contains("roots)"))
+        });
+        assert_eq!(notes.count(), 1);
+    }
+}
+
+#[tokio::test]
 async fn a_stop_lets_the_active_generation_finish_its_requests() {
     let mut stage = TestSupervisor::new();
     let connection = stage.go_live();
