@@ -58,7 +58,7 @@ async fn the_end_of_a_session_begins_nothing() {
     let stage = Stage::new(&[], false, Set::All);
     stage.receive(r#"{"id":0,"method":"initialize","params":{}}"#);
     stage.receive(r#"{"id":1,"method":"tools/call","params":{"name":"get_loaded_servers"}}"#);
-    stage.session.refuse_early_requests();
+    stage.session.end().await;
     assert!(stage.session.state().running_calls.is_empty());
     let lines = stage.lines();
     assert!(lines[0].contains("the session ended before"), "{lines:?}");
