@@ -1,4 +1,4 @@
-//! Chromium, driven by WebDriver, with a check of its console at the end.
+//! Chromium, driven by `WebDriver`, with a check of its console at the end.
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -158,7 +158,7 @@ impl Browser {
         );
     }
 
-    /// Runs a command of the DevTools protocol; returns its result.
+    /// Runs a command of the `DevTools` protocol; returns its result.
     #[track_caller]
     pub(crate) fn devtools(&self, command: &str, params: &Value) -> Value {
         let command = json!({ "cmd": command, "params": params });
