@@ -15,6 +15,8 @@ pub(crate) struct InnerWatcher {
     script: Option<String>,
     /// Whether a second instance would disturb the first.
     is_alone: bool,
+    /// Part of the line by which it reports that it keeps the former code after a save, if it does.
+    failure_sign: Option<&'static str>,
 }
 
 /// Programs whose only purpose is to restart another program on changes.
@@ -33,9 +35,13 @@ const SUBCOMMANDS: &[(&str, &str)] = &[
     ("fastapi", "dev"),
 ];
 
-/// Subcommands of frameworks that run a development server, of which each project can have only one.
-const DEVELOPMENT_SERVERS: &[(&str, &str)] =
-    &[("next", "dev"), ("xmcp", "dev"), ("mcp-use", "dev")];
+/// Subcommands of frameworks that run a development server, of which each project can have only one, with the failure
+/// sign. Next.js compiles a file at the next request only, and fails that.
+const DEVELOPMENT_SERVERS: &[(&str, &str, Option<&str>)] = &[
+    ("next", "dev", None),
+    ("xmcp", "dev", Some("ERROR in ")),
+    ("mcp-use", "dev", Some("reload failed")),
+];
 
 /// Directories of installed programs.
 const INSTALLED: &[&str] = &["node_modules", "venv", "env", "vendor"];
@@ -47,6 +53,7 @@ impl InnerWatcher {
             advice,
             script: None,
             is_alone: false,
+            failure_sign: None,
         }
     }
 
@@ -92,6 +99,11 @@ impl InnerWatcher {
     /// Whether a second instance of the server would disturb the first.
     pub(crate) fn is_alone(&self) -> bool {
         self.is_alone
+    }
+
+    /// Returns a part of the line by which it reports that it keeps the former code after a save, if it does.
+    pub(crate) fn failure_sign(&self) -> Option<&'static str> {
+        self.failure_sign
     }
 
     fn location(&self) -> String {
@@ -144,18 +156,17 @@ pub(crate) fn of(command: &CommandLine) -> Option<InnerWatcher> {
         .arguments()
         .find(|it| it.kind == ArgumentKind::Plain);
     let first = first.map(|argument| argument.word);
-    let is_in = |table: &[(&str, &str)]| {
-        let mut rows = table.iter();
-        rows.any(|(name, subcommand)| *name == program && Some(*subcommand) == first)
-    };
-    if is_in(SUBCOMMANDS) {
+    let is_called = |name: &str, subcommand: &str| name == program && Some(subcommand) == first;
+    if SUBCOMMANDS.iter().any(|it| is_called(it.0, it.1)) {
         return Some(InnerWatcher::left_out(&program, first?));
     }
-    if is_in(DEVELOPMENT_SERVERS) {
+    let mut servers = DEVELOPMENT_SERVERS.iter();
+    if let Some((_, word, failure_sign)) = servers.find(|it| is_called(it.0, it.1)) {
         return Some(InnerWatcher {
             advice: "start the built server".to_owned(),
             is_alone: true,
-            ..InnerWatcher::left_out(&program, first?)
+            failure_sign: *failure_sign,
+            ..InnerWatcher::left_out(&program, word)
         });
     }
     if matches!(program.as_str(), "ts-node-dev" | "tsnd") {

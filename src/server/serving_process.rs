@@ -46,6 +46,8 @@ pub(crate) struct ServingProcess {
     pub(super) port: u16,
     /// Time within which it reacts to a save; `None` if it does not reload itself.
     reaction: Option<Duration>,
+    /// Part of the line by which it reports that it keeps the former code after a save, if it does.
+    failure_sign: Option<&'static str>,
     /// Processes that listened when a generation last proved itself.
     proven: Mutex<BTreeSet<u32>>,
     /// Processes that listened when a generation last proved itself or failed.
@@ -80,6 +82,7 @@ impl ServingProcess {
             host,
             port,
             reaction,
+            failure_sign: watcher.and_then(InnerWatcher::failure_sign),
             proven: Mutex::default(),
             known: Mutex::default(),
         }
@@ -139,10 +142,11 @@ impl ServingProcess {
                 return Ok(());
             };
             let has_reacted = since >= reaction;
-            if processes.has_younger_listener(since)
-                || (has_reacted && self.is_complete(&processes))
-            {
+            if processes.has_younger_listener(since) {
                 return Ok(());
+            }
+            if has_reacted && self.is_complete(&processes) {
+                return self.check_log(save);
             }
             ended.note(has_reacted && self.has_ended(&processes, since))?;
             tokio::select! {
@@ -150,6 +154,19 @@ impl ServingProcess {
                 () = sleep(LOOK_INTERVAL) => {}
             }
         }
+    }
+
+    /// Returns the failure of the saved code if the process has reported since `save` that it keeps the former code.
+    fn check_log(&self, save: Instant) -> Result<(), ProofFailure> {
+        let log = self.child.stderr();
+        if self
+            .failure_sign
+            .is_some_and(|sign| log.has_since(save, sign))
+        {
+            let reason = "reports an error, and goes on with the code before the save";
+            return Err(ProofFailure::Wrong(reason.to_owned()));
+        }
+        Ok(())
     }
 
     /// Waits until the instance that began after `time` has ended, and no other follows; returns the failure of the saved

@@ -119,7 +119,8 @@ pub(crate) struct OutputTail(Arc<Mutex<TailBuffer>>);
 
 #[derive(Default)]
 struct TailBuffer {
-    lines: VecDeque<String>,
+    /// Lines with the times at which they were read.
+    lines: VecDeque<(Instant, String)>,
     bytes: usize,
     /// Number of lines so far.
     count: u64,
@@ -130,7 +131,16 @@ impl OutputTail {
     pub(crate) fn last(&self, count: usize) -> Vec<String> {
         let tail = self.buffer();
         let skipped = tail.lines.len().saturating_sub(count);
-        tail.lines.iter().skip(skipped).cloned().collect()
+        let lines = tail.lines.iter().skip(skipped);
+        lines.map(|(_, line)| line.clone()).collect()
+    }
+
+    /// Returns true if a line that was read after `time`, and is still kept, contains `sign`.
+    pub(crate) fn has_since(&self, time: Instant, sign: &str) -> bool {
+        let tail = self.buffer();
+        let newest = tail.lines.iter().rev();
+        let mut since = newest.take_while(|(read, _)| *read > time);
+        since.any(|(_, line)| line.contains(sign))
     }
 
     /// Waits for lines that a process writes about an error after it has answered: until they have stopped, or for at
@@ -153,9 +163,9 @@ impl OutputTail {
         let mut tail = self.buffer();
         tail.count += 1;
         tail.bytes += line.len();
-        tail.lines.push_back(line);
+        tail.lines.push_back((Instant::now(), line));
         while tail.lines.len() > TAIL_LINES || tail.bytes > TAIL_BYTES {
-            let oldest = tail.lines.pop_front().map_or(0, |line| line.len());
+            let oldest = tail.lines.pop_front().map_or(0, |(_, line)| line.len());
             tail.bytes -= oldest;
         }
     }

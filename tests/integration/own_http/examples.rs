@@ -193,6 +193,13 @@ fn frameworks_that_reload_themselves() {
         served.project.edit(source, "\"v0\"", "\"v1\"");
         eventually(DEADLINE, || served.mark() == "v1");
         served.log.until("reloaded", 1);
+        // Both frameworks would go on with the former code.
+        served.project.edit(source, "\"v1\"", "\"v1");
+        served.log.until("broken", 1);
+        let told = served.mark();
+        assert!(told.contains("the code before the save"), "{told}");
+        served.project.edit(source, "\"v1", "\"v2\"");
+        eventually(DEADLINE, || served.mark() == "v2");
     }
 }
 
