@@ -12,6 +12,10 @@ pub(super) const MAX_ERROR_BODY: usize = 64 * 1024;
 /// Codes of errors with which servers report an unknown session; the specification names none.
 const UNKNOWN_SESSION: [i64; 3] = [-32000, -32001, INVALID_REQUEST];
 
+/// Text by which servers on the TypeScript SDK reject a request of an unknown session. It also counts with a status that
+/// says less; other texts might come from the execution of the request.
+const NO_SESSION: &str = "No valid session ID provided";
+
 /// Unsuccessful response.
 pub(super) struct HttpRefusal {
     pub(super) status: StatusCode,
@@ -91,7 +95,8 @@ pub(super) fn is_session_lost(
     };
     in_session
         && (matches!(status, StatusCode::NOT_FOUND | StatusCode::GONE)
-            || (status == StatusCode::BAD_REQUEST && says_so()))
+            || (status == StatusCode::BAD_REQUEST && says_so())
+            || (status == StatusCode::INTERNAL_SERVER_ERROR && body.contains(NO_SESSION)))
         && !number.is_some_and(|number| is_answer(body, number))
 }
 

@@ -68,7 +68,7 @@ pub(super) fn call(served: &Served, tool: &str) -> Value {
 
 #[test]
 fn a_lost_session_begins_anew_with_the_same_process() {
-    for status in ["404", "400"] {
+    for status in ["404", "400", "500"] {
         let (project, words) = project(HOOK, "{port}");
         project.edit(
             "raw_http.py",
