@@ -14,7 +14,7 @@ use serde_json::{Map, Value, json};
 use super::constraints::Patterns;
 use super::coverage::covers;
 use super::sampler::samples;
-use super::schema::{References, opened, plain, properties};
+use super::schema::{References, ignores_constraints, opened, plain, properties};
 use super::validator::{Schema, Validity};
 use crate::mcp::{Entry, List, ListKind};
 use remarks::differences;
@@ -171,8 +171,10 @@ fn input_changes(old: &Value, new: &Value) -> Vec<(Class, String)> {
         return Vec::new();
     }
     let mut found: Vec<_> = match acceptance(&arguments(old), &arguments(new)) {
-        Acceptance::Proven => Vec::new(),
-        Acceptance::Unknown => vec![(Class::Look, "former arguments may no longer fit".to_owned())],
+        Acceptance::Proven if reads_alike(old, new) => Vec::new(),
+        Acceptance::Proven | Acceptance::Unknown => {
+            vec![(Class::Look, "former arguments may no longer fit".to_owned())]
+        }
         Acceptance::Refuted(reasons) => reasons
             .into_iter()
             .map(|it| (Class::Breaking, it))
@@ -183,6 +185,11 @@ fn input_changes(old: &Value, new: &Value) -> Vec<(Class, String)> {
         found.push((Class::Harmless, "accepts all former arguments".to_owned()));
     }
     found
+}
+
+/// Returns true if the dialects of both schemas read the constraints in them alike.
+fn reads_alike(old: &Value, new: &Value) -> bool {
+    ignores_constraints(old) == ignores_constraints(new)
 }
 
 /// Returns the schema of a tool's arguments without annotations. A tool that declares none takes none.
@@ -208,8 +215,8 @@ fn output_changes(old: Option<&Value>, new: Option<&Value>) -> Vec<(Class, Strin
             let mut found = looks(old, new);
             // An added member harms no reader.
             match acceptance(&plain(new), &opened(&plain(old))) {
-                Acceptance::Proven => {}
-                Acceptance::Unknown => {
+                Acceptance::Proven if reads_alike(old, new) => {}
+                Acceptance::Proven | Acceptance::Unknown => {
                     found.push((Class::Look, "may not fit the former schema".to_owned()));
                 }
                 Acceptance::Refuted(reasons) => {

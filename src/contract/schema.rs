@@ -59,6 +59,21 @@ pub(super) fn is_annotation(keyword: &str) -> bool {
     keyword.starts_with("x-") || ANNOTATIONS.contains(&keyword)
 }
 
+/// Dialects in which a reference replaces the whole schema around it.
+const REPLACING_DIALECTS: [&str; 4] = ["draft-03", "draft-04", "draft-06", "draft-07"];
+
+/// Returns true if the dialect of a document ignores constraints in it, since they stand beside a reference. Some
+/// validators apply them nevertheless.
+pub(super) fn ignores_constraints(root: &Value) -> bool {
+    let dialect = root.get("$schema").and_then(Value::as_str);
+    let replaces = dialect.is_some_and(|it| REPLACING_DIALECTS.iter().any(|old| it.contains(old)));
+    let is_constrained = |node: &SchemaNode<'_>| {
+        let members = node.schema.as_object().filter(|it| it.contains_key("$ref"));
+        members.is_some_and(|it| it.keys().any(|it| it != "$ref" && !is_annotation(it)))
+    };
+    replaces && nodes(root, "").iter().any(is_constrained)
+}
+
 /// Returns true if a schema contains a reference, which leads to equal schemas only in equal documents.
 pub(super) fn has_reference(schema: &Value) -> bool {
     match schema {

@@ -149,6 +149,29 @@ fn a_changed_meaning_is_found_in_every_part_of_a_schema() {
 }
 
 #[test]
+fn constraints_beside_a_reference_count_by_the_dialect() {
+    let of = |dialect: &str, beside: &str| {
+        let text = r##"{"$schema":"DIALECT","type":"object","properties":{"a":{"$ref":"#/definitions/T"BESIDE}},
+            "definitions":{"T":{}}}"##;
+        text.replace("DIALECT", dialect).replace("BESIDE", beside)
+    };
+    let [old, new] = [
+        "http://json-schema.org/draft-07/schema#",
+        "https://json-schema.org/draft/2020-12/schema",
+    ];
+    let look = Some((Look, "former arguments may no longer fit".to_owned()));
+    let harmless = Some((Harmless, HARMLESS.to_owned()));
+    for (beside, expected) in [
+        (r#","type":"string""#, look),
+        (r#","description":"A city""#, harmless.clone()),
+        ("", harmless),
+    ] {
+        let [old, new] = [old, new].map(|dialect| with_input(&of(dialect, beside)));
+        assert_eq!(gravest(&old, &new), expected, "{beside}");
+    }
+}
+
+#[test]
 #[rustfmt::skip] // A table.
 fn changes_of_the_set_of_arguments_have_their_class() {
     let a = r#"{"type":"object","properties":{"a":{"type":"string"}}}"#;
