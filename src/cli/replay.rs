@@ -125,6 +125,9 @@ impl ReplayArgs {
         let mut command = Command::new(program);
         command.args(["dev", "-q", "--no-watch", "--no-log", "--record"]);
         command.arg(recording);
+        // The proxy would answer the first list without the tools of a server that starts slowly.
+        let wait = format!("{}ms", self.timeout.as_millis());
+        command.args(["--startup-wait", &wait]);
         let meta_tools = self.meta_tools.and_then(|it| it.to_possible_value());
         if let Some(value) = meta_tools {
             command.args(["--meta-tools", value.get_name()]);

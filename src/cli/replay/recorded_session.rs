@@ -28,6 +28,8 @@ pub(super) struct RecordedRequest {
     sent_us: u64,
     /// True if the proxy passed the request on to a server.
     is_passed_on: bool,
+    /// Raw progress token that the server got. The proxy replaces those of clients that share a server.
+    pub(super) token: Option<String>,
     pub(super) response: Option<RecordedResponse>,
 }
 
@@ -136,6 +138,7 @@ impl RecordedSession {
                     sent_us: line.time_us,
                     // A call that its client repeats with input may be at its server already.
                     is_passed_on: bridge::request_state(message).is_some(),
+                    token: None,
                     response: None,
                 });
             }
@@ -175,6 +178,9 @@ impl RecordedSession {
             let is_meant = |it: &&mut RecordedRequest| it.response.is_none() && it.id == id;
             if let Some(request) = self.requests.iter_mut().find(is_meant) {
                 request.is_passed_on = true;
+                let passed_on = line.message.and_then(|it| Envelope::parse(it.get()).ok());
+                let token = passed_on.and_then(|it| it.params.meta.progress_token);
+                request.token = token.map(|it| it.as_str().to_owned());
             }
         }
         let message = line.message.filter(|_| line.from == "server");

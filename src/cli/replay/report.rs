@@ -45,7 +45,8 @@ struct NotificationReport {
 }
 
 impl SessionReport {
-    /// Compares `recorded`, which is called `name`, with its replay. A second replay, `again`, shows the places that vary by themselves.
+    /// Compares `recorded`, which is called `name`, with its replay. A second replay, `again`, shows the places that vary
+    /// by themselves.
     pub(super) fn new(
         name: &str,
         recorded: &RecordedSession,
@@ -63,14 +64,20 @@ impl SessionReport {
             .enumerate()
             .map(|(index, request)| {
                 let response = request.response.as_ref();
-                let response_now = now.requests.get(index);
-                let response_now = response_now.and_then(|it| it.response.as_ref());
+                let request_now = now.requests.get(index);
+                let response_now = request_now.and_then(|it| it.response.as_ref());
                 let lines = [response, response_now].map(|it| it.and_then(|it| it.line.as_deref()));
                 let (reason, differences) = match (response, response_now, lines) {
                     _ if recorded.is_own(request) => {
                         (Some("answered by mcp-proxy itself"), Vec::new())
                     }
-                    (_, _, [Some(old), Some(new)]) => (None, differences(old, new, ignored)),
+                    (_, _, [Some(old), Some(new)]) => {
+                        let mut found = differences(old, new, ignored);
+                        let tokens = [Some(request), request_now];
+                        let [old, new] = tokens.map(|it| it.and_then(|it| it.token.as_deref()));
+                        found.retain(|it| !it.is_token(old, new));
+                        (None, found)
+                    }
                     (None, _, _) => (Some("no response was recorded"), Vec::new()),
                     (Some(_), None, _) => (Some("no response"), Vec::new()),
                     (Some(_), Some(_), _) => (Some("recorded in part"), Vec::new()),
