@@ -12,9 +12,10 @@ use tokio::runtime::{self, Runtime};
 
 use crate::config::{ConfigContext, EraChoice};
 use crate::event::{Event, EventSender};
-use crate::fleet::{FleetSetup, ToolCache, WatchSubscriptions};
+use crate::fleet::{FleetSetup, OpenFleets, ToolCache, WatchSubscriptions};
 use crate::front::{http, stdio};
 use crate::meta_tools::{OfferedMetaTools, Set};
+use crate::page::Page;
 use crate::recorder::Recorder;
 use crate::server::ProxyResources;
 use crate::session::{Session, SessionFactory};
@@ -47,6 +48,8 @@ pub(crate) struct ServeOptions {
     pub(crate) cache: Option<PathBuf>,
     /// Settings of the HTTP front; without it, the proxy serves one client on stdin and stdout.
     pub(crate) http: Option<http::HttpOptions>,
+    /// Page for the browser; it needs the recorder.
+    pub(crate) page: Option<Page>,
 }
 
 /// Reason why the proxy cannot start.
@@ -111,8 +114,11 @@ async fn serve_clients(
     let shutdown = Shutdown::listen()?;
     let limit = options.max_message;
     let http = options.http.take();
+    let page = options.page.take();
+    let open_fleets = page.as_ref().map(Page::fleets);
     let is_open = http.as_ref().is_some_and(http::HttpOptions::is_open);
-    let sessions = sessions(options, is_open, recorder, events)?;
+    let sessions = sessions(options, is_open, recorder, open_fleets, events)?;
+    let _page = page.map(|page| page.start(events)).transpose()?;
     match http {
         Some(options) => {
             let front = http::Front::bind(options, limit, sessions, events).await?;
@@ -133,6 +139,7 @@ fn sessions(
     mission: ServeOptions,
     is_open: bool,
     recorder: Option<Recorder>,
+    open_fleets: Option<OpenFleets>,
     events: &EventSender,
 ) -> Result<SessionFactory, AppError> {
     let several = !mission.setup.is_transparent;
@@ -158,6 +165,7 @@ fn sessions(
         ),
         events: events.clone(),
         recorder,
+        open_fleets,
         has_opened: AtomicBool::new(false),
     })
 }

@@ -18,6 +18,7 @@ mod line_client;
 mod list;
 mod logs;
 mod mock;
+mod page;
 mod replay;
 mod result_text;
 mod sample;
@@ -184,6 +185,7 @@ impl Global {
             log_file: self.log.clone(),
             log_format: self.log_format,
             run: None,
+            copy: None,
         }
     }
 }

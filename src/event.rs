@@ -209,6 +209,11 @@ pub(crate) enum Event {
     },
     /// The HTTP front listens on this URL.
     Listening { url: String },
+    /// The page for the browser is at this link; `warning` says why the browser was not opened.
+    Page {
+        url: String,
+        warning: Option<String>,
+    },
     /// An HTTP request named a path other than the endpoint.
     WrongPath { path: String, endpoint: String },
     /// A client identified itself.

@@ -20,6 +20,7 @@
 //! |---|---|
 //! | `cli` | one file per subcommand; turns errors into text and exit codes |
 //! | `app` | assembles the parts, waits for the end, shuts down; `app::visit` starts servers for a single visit |
+//! | `page` | page for the user's browser over fleets, events and recorder; off unless asked for |
 //! | `front` | entry points for clients: stdin and stdout, or HTTP |
 //! | `session` | one client's session; survives every reload |
 //! | `meta_tools` | the proxy's own tools |
@@ -47,6 +48,7 @@
 //! | `file_identity` | tells a file from another one that took its name |
 //! | `file_time` | time of a file's last change |
 //! | `folder_lock` | locks of folders between processes |
+//! | `line_sink` | receiver of lines of text |
 //! | `lock` | mutex locks that survive a panic |
 //! | `package_scripts` | scripts of `package.json` files, which `npm run` and the like call |
 //! | `path_text` | paths as texts, for JSON |
@@ -69,9 +71,10 @@
 //! ```
 //!
 //! A layer may use every layer below it, not only the next one. Every layer may use `command_line`, `config`,
-//! `error_chain`, `event`, `file_error`, `file_identity`, `file_time`, `folder_lock`, `lock`, `package_scripts`,
+//! `error_chain`, `event`, `file_error`, `file_identity`, `file_time`, `folder_lock`, `line_sink`, `lock`, `package_scripts`,
 //! `path_text`, `private_files`, `process_lookup`, `quoting`, `random`, `state`, `suggestions` and `user_folders`.
-//! `session` and `server` use `recorder`, which uses `mcp` and `jsonrpc`, and which `cli` starts.
+//! `session` and `server` use `recorder`, which uses `mcp` and `jsonrpc`, and which `cli` starts. `app` starts `page`, which
+//! reads `fleet`, `server` and `contract`, and uses `front` for its access rules and `output` for its words.
 //! `watcher` and `output` use no other layer: `watcher` sends notices, `output` takes events, and `fleet` and `cli`
 //! connect them.
 //!
@@ -187,11 +190,13 @@ mod front;
 pub mod fuzz;
 mod install;
 mod jsonrpc;
+mod line_sink;
 mod lock;
 mod mcp;
 mod meta_tools;
 mod output;
 mod package_scripts;
+mod page;
 mod path_text;
 mod private_files;
 mod process_lookup;

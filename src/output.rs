@@ -30,6 +30,7 @@ use tracing_subscriber::filter::Targets;
 use tracing_subscriber::prelude::*;
 
 use crate::error_chain::with_causes;
+use crate::line_sink::LineSink;
 use crate::state::RunOptions;
 
 use palette::BAD;
@@ -52,6 +53,8 @@ pub(crate) struct OutputOptions {
     pub(crate) log_format: LogFormat,
     /// Description of this proxy in the user's state; without it, no state is kept.
     pub(crate) run: Option<RunOptions>,
+    /// Receiver of all events as NDJSON, each with its sentence for people as `text`.
+    pub(crate) copy: Option<LineSink>,
 }
 
 /// Selection of events for people; does not affect NDJSON.

@@ -2,7 +2,8 @@
 //!
 //! A session and each of its connections have a recorder that copies messages into a bounded memory; it neither parses
 //! nor waits. A thread takes them from there, hides secrets and appends the lines to a file. So a slow disk delays no
-//! message: beyond [`MAX_MEMORY`] bytes, the oldest messages that wait for the disk are dropped and counted.
+//! message: beyond [`MAX_MEMORY`] bytes, the oldest messages that wait for the disk are dropped and counted. The page gets
+//! the same lines, with or without a file.
 //!
 //! `mcp-proxy help recording` describes the lines; programs of others read them.
 
@@ -10,6 +11,7 @@ mod file;
 mod format;
 mod line;
 mod memory;
+mod summary;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -20,6 +22,7 @@ use crate::mcp::Era;
 pub(crate) use file::{Recording, RecordingFile};
 pub(crate) use line::RecordedLine;
 use memory::MessageMemory;
+pub(crate) use summary::MessageSummary;
 
 /// Maximum size in bytes of the messages that are not yet written.
 const MAX_MEMORY: usize = 32 * 1024 * 1024;
@@ -112,6 +115,11 @@ pub(crate) struct SessionRecorder {
 }
 
 impl SessionRecorder {
+    /// Returns the number of the session.
+    pub(crate) fn number(&self) -> u64 {
+        self.number
+    }
+
     /// Records a request of the client.
     pub(crate) fn request(&self, era: Era, parts: [&[u8]; 3]) {
         self.is_modern.store(era == Era::Modern, Ordering::Relaxed);

@@ -8,6 +8,7 @@ use clap::Args;
 
 use super::args::{RecordArgs, ServerArgs};
 use super::http::HttpArgs;
+use super::page::PageArgs;
 use super::selection::{NO_FILE, check_known};
 use super::{CliError, EXIT_INTERRUPTED, EXIT_OK, Global, config};
 use crate::app::{self, AppError, EndReason, ServeOptions};
@@ -20,6 +21,7 @@ use crate::event::Event;
 use crate::fleet::{FleetSetup, Loading};
 use crate::meta_tools::Set;
 use crate::output::{self, OutputOptions};
+use crate::page::{Page, PageWish};
 use crate::recorder::{Recording, RecordingFile};
 use crate::state::RunOptions;
 use crate::watcher::WatchOptions;
@@ -88,6 +90,8 @@ pub(crate) struct DevArgs {
     pub(crate) no_warm: bool,
     #[command(flatten)]
     pub(crate) record: RecordArgs,
+    #[command(flatten)]
+    pub(crate) page: PageArgs,
     /// Configuration file [default: `MCP_PROXY_CONFIG`, or the nearest mcp-proxy.toml and .mcp.json]
     #[arg(long, value_name = "FILE", conflicts_with = "command")]
     pub(crate) config: Option<PathBuf>,
@@ -124,6 +128,7 @@ impl DevArgs {
         };
         let mission = ServeOptions {
             http: self.http.options(&plan)?,
+            page: None,
             config_context: Some(around).filter(|_| !plan.is_transparent),
             cache: config::cache(),
             setup: plan,
@@ -303,31 +308,42 @@ pub(crate) fn run(args: &DevArgs, global: &Global) -> Result<u8, CliError> {
     let (mission, project, unusable) = args.mission(global)?;
     let run = args.record.options("dev", project);
     let Some(unusable) = unusable else {
-        return serve(mission, None, run, global);
+        return serve(mission, None, args.page.page, run, global);
     };
     if mission.http.is_none() && io::stdin().is_terminal() {
         config::load(args.config.as_ref(), global)?;
         return Err(unusable);
     }
-    let code = serve(mission, Some(unusable.to_string()), run, global)?;
+    let code = serve(
+        mission,
+        Some(unusable.to_string()),
+        args.page.page,
+        run,
+        global,
+    )?;
     match args.unusable() {
         Some(unusable) if code == EXIT_OK => Ok(unusable.exit_code()),
         _ => Ok(code),
     }
 }
 
-/// Runs `mission` and keeps a record of it; `unusable` says why there is no server yet.
+/// Runs `mission`, with a page if one is wished for, and keeps a record of it; `unusable` says why there is no server
+/// yet.
 pub(super) fn serve(
-    mission: ServeOptions,
+    mut mission: ServeOptions,
     unusable: Option<String>,
+    page: Option<PageWish>,
     run: RunOptions,
     global: &Global,
 ) -> Result<u8, CliError> {
     let file = run.recording.as_deref().map(RecordingFile::open);
     let file = file.transpose();
     let file = file.map_err(|error| CliError::Config(error.to_string()))?;
+    let page = page.map(|wish| Page::bind(wish, &run.project)).transpose();
+    let page = page.map_err(|error| CliError::Failure(with_causes(&error)))?;
     let options = OutputOptions {
         run: Some(run),
+        copy: page.as_ref().map(Page::event_sink),
         ..global.output_options()
     };
     let (events, printer) =
@@ -337,10 +353,13 @@ pub(super) fn serve(
     if let Some(text) = untold {
         events.send(Event::ConfigFault { text });
     }
-    let recording = file.map(|file| Recording::start(file, &events));
+    let copy = page.as_ref().map(Page::message_sink);
+    let is_recorded = file.is_some() || copy.is_some();
+    let recording = is_recorded.then(|| Recording::start(file, copy, &events));
     let recording = recording.transpose();
     let recording = recording.map_err(|error| CliError::Failure(error.to_string()))?;
     let recorder = recording.as_ref().map(Recording::recorder);
+    mission.page = page;
     let end = app::serve(mission, recorder, &events);
     if let Some(recording) = recording {
         recording.finish();

@@ -33,6 +33,8 @@ enum Topic {
     /// check, tools, call, list, status, logs, doctor, and exit codes
     #[value(aliases = ["check", "call", "list", "status", "logs", "doctor"])]
     Commands,
+    /// A page in the browser with servers, messages and events
+    Page,
     /// Recordings of all messages, their format, their replay, and a server that answers from one
     #[value(aliases = ["replay", "mock"])]
     Recording,
@@ -53,6 +55,7 @@ impl Topic {
             Self::Install => include_str!("topics/install.md"),
             Self::Tools => include_str!("topics/tools.md"),
             Self::Commands => include_str!("topics/commands.md"),
+            Self::Page => include_str!("topics/page.md"),
             Self::Recording => include_str!("topics/recording.md"),
             Self::Troubleshooting => include_str!("topics/troubleshooting.md"),
         }

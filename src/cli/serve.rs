@@ -7,6 +7,7 @@ use clap::Args;
 
 use super::args::RecordArgs;
 use super::http::HttpArgs;
+use super::page::PageArgs;
 use super::{CliError, Global, config, dev};
 use crate::app::ServeOptions;
 use crate::fleet::{FleetSetup, Loading};
@@ -27,6 +28,8 @@ pub(crate) struct ServeArgs {
     no_watch: bool,
     #[command(flatten)]
     record: RecordArgs,
+    #[command(flatten)]
+    page: PageArgs,
     #[command(flatten)]
     http: HttpArgs,
 }
@@ -60,6 +63,7 @@ pub(crate) fn run(args: &ServeArgs, global: &Global) -> Result<u8, CliError> {
     };
     let mission = ServeOptions {
         http: args.http.options(&setup)?,
+        page: None,
         config_context: Some(around),
         setup,
         max_message: now.max_message,
@@ -72,5 +76,5 @@ pub(crate) fn run(args: &ServeArgs, global: &Global) -> Result<u8, CliError> {
         }),
         cache: config::cache(),
     };
-    dev::serve(mission, None, run, global)
+    dev::serve(mission, None, args.page.page, run, global)
 }

@@ -66,6 +66,7 @@ fn run_object(run: &Run) -> Value {
         "project": record.project,
         "started": time(record.started),
         "url": record.url,
+        "page": record.page,
         "client": client.map(|it| json!({ "name": it.name, "version": it.version })),
         "servers": servers,
         "last_error": record.last_error.as_ref().map(occurrence),
@@ -93,6 +94,11 @@ fn text(runs: &[Run], now: SystemTime) -> String {
     } else {
         table(&running, now)
     };
+    for run in &running {
+        if let Some(page) = &run.record.page {
+            let _ = writeln!(text, "pid {}: page {}", run.record.pid, clean(page));
+        }
+    }
     for run in running {
         if let Some(Occurrence { at, text: error }) = &run.record.last_error {
             let (pid, when) = (run.record.pid, ago(at.time(), now));
@@ -222,6 +228,19 @@ mod tests {
     fn shown(run: Run) -> String {
         let now = STARTED + Duration::from_secs(125);
         strip_str(&text(&[run], now)).to_string()
+    }
+
+    #[test]
+    fn the_link_of_a_page_is_printed() {
+        let url = "http://127.0.0.1:1/?token=x";
+        let page = Event::Page {
+            url: url.into(),
+            warning: None,
+        };
+        let text = shown(run(true, std::slice::from_ref(&page)));
+        assert!(text.ends_with(&format!("pid 7: page {url}\n")), "{text}");
+        let object = object(&[run(true, &[page])]);
+        assert_eq!(object["running"][0]["page"], url);
     }
 
     fn events() -> Vec<Event> {

@@ -46,7 +46,7 @@ use crate::jsonrpc::INVALID_REQUEST;
 use crate::lock::locked;
 use crate::session::{Session, SessionFactory};
 use crate::transport::file_limit;
-use access_control::AccessControl;
+pub(crate) use access_control::AccessControl;
 use connections::{ConnectionState, Connections, HttpConnection, TrackedBody};
 use large_messages::LargeMessages;
 use legacy_sessions::LegacySessions;

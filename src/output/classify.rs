@@ -85,6 +85,7 @@ pub(super) fn server(event: &Event) -> &str {
         Event::Reconfigured { .. }
         | Event::ConfigFault { .. }
         | Event::Listening { .. }
+        | Event::Page { .. }
         | Event::WrongPath { .. }
         | Event::ClientConnected { .. }
         | Event::SessionEnded { .. }

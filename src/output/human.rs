@@ -127,7 +127,8 @@ fn name_style(name: &str) -> Style {
     NAMES[sum % NAMES.len()].on_default().effects(Effects::BOLD)
 }
 
-fn sentence(event: &Event) -> String {
+/// Returns the sentence for an event, with colours.
+pub(super) fn sentence(event: &Event) -> String {
     match event {
         Event::Watching {
             files,
@@ -174,6 +175,10 @@ fn sentence(event: &Event) -> String {
             clean(version)
         ),
         Event::Listening { url } => format!("listening on {}", clean(url)),
+        Event::Page { url, warning } => match warning {
+            Some(warning) => format!("page: {}; {WARN}{}{WARN:#}", clean(url), clean(warning)),
+            None => format!("page: {}", clean(url)),
+        },
         Event::WrongPath { path, endpoint } => format!(
             "{WARN}client requested unknown path {}: its URL must end in {endpoint}{WARN:#}",
             clean(path)

@@ -3,8 +3,10 @@
 
 use std::time::SystemTime;
 
+use anstream::adapter::strip_str;
 use serde_json::{Map, Value, json};
 
+use super::human::sentence;
 use super::text::rfc3339;
 use crate::config::HiddenValues;
 use crate::event::{ContractChange, Event, Failure, RehearsalReport, ToolDiff};
@@ -13,6 +15,14 @@ use crate::path_text::texts;
 /// Returns one line without its line end.
 pub(super) fn line(event: &Event, now: SystemTime, hidden: &HiddenValues) -> String {
     let (name, mut fields) = fields(event);
+    hidden.hide_in(&mut fields);
+    object(name, fields, now)
+}
+
+/// Returns the line with the sentence for people as `text`.
+pub(super) fn described(event: &Event, now: SystemTime, hidden: &HiddenValues) -> String {
+    let (name, mut fields) = fields(event);
+    fields["text"] = strip_str(&sentence(event)).to_string().into();
     hidden.hide_in(&mut fields);
     object(name, fields, now)
 }
@@ -103,6 +113,7 @@ fn fields(event: &Event) -> (&'static str, Value) {
         Event::ClientConnected { name, version, era } =>
             ("client_connected", json!({ "name": name, "version": version, "era": era })),
         Event::Listening { url } => ("listening", json!({ "url": url })),
+        Event::Page { url, warning } => ("page", json!({ "url": url, "warning": warning })),
         Event::WrongPath { path, endpoint } => ("wrong_path", json!({ "path": path, "endpoint": endpoint })),
         Event::SessionEnded { reason } => ("session_ended", json!({ "reason": reason })),
         Event::Ending { reason } => ("ending", json!({ "reason": reason })),

@@ -1,4 +1,4 @@
-//! Printing threads: one for the user's state, if kept, one for the log file, if any, and one for stderr, in this order.
+//! Printing threads: one for a receiver in this process, if there is one, one for the user's state, if kept, one for the log file, if any, and one for stderr, in this order.
 //! A client that never reads stderr thus blocks neither a file nor the exit.
 
 use std::fs::File;
@@ -18,6 +18,7 @@ use super::text::rfc3339;
 use super::{FINISH_DEADLINE, LogFormat, OutputOptions, json};
 use crate::config::HiddenValues;
 use crate::event::{EVENT_BACKLOG, Event, EventSender};
+use crate::line_sink::LineSink;
 use crate::lock::locked;
 use crate::private_files;
 use crate::state::{Journal, RunOptions};
@@ -97,6 +98,11 @@ fn outputs(
 ) -> io::Result<Vec<(&'static str, Output)>> {
     let human = || HumanFormatter::new(options.verbosity);
     let mut outputs = Vec::new();
+    if let Some(copy) = &options.copy {
+        let target = OutputTarget::Copy(copy.clone());
+        let form = EntryFormat::Described;
+        outputs.push(("events", Output { target, form }));
+    }
     if let Some(run) = &options.run {
         let target = OutputTarget::Unopened(run.clone());
         let form = EntryFormat::Timed(human());
@@ -142,6 +148,8 @@ enum EntryFormat {
     /// Lines for people without colour, each entry after a timestamp.
     Timed(HumanFormatter),
     Json,
+    /// JSON with the sentence for people.
+    Described,
 }
 
 impl EntryFormat {
@@ -161,6 +169,7 @@ impl EntryFormat {
                 Some(self.finish(entry))
             }
             Self::Json => Some(json::line(event, SystemTime::now(), hidden) + "\n"),
+            Self::Described => Some(json::described(event, SystemTime::now(), hidden) + "\n"),
         }
     }
 
@@ -171,13 +180,13 @@ impl EntryFormat {
                 let entry = human.dropped(count);
                 self.finish(entry)
             }
-            Self::Json => json::dropped(count, SystemTime::now()) + "\n",
+            Self::Json | Self::Described => json::dropped(count, SystemTime::now()) + "\n",
         }
     }
 
     fn finish(&self, entry: String) -> String {
         match self {
-            Self::Colored(_) | Self::Json => entry,
+            Self::Colored(_) | Self::Json | Self::Described => entry,
             Self::Plain(_) => strip_str(&entry).to_string(),
             Self::Timed(_) => format!("{}  {}", rfc3339(SystemTime::now()), strip_str(&entry)),
         }
@@ -187,6 +196,7 @@ impl EntryFormat {
 /// Place of a thread's output.
 enum OutputTarget {
     Stream(Box<dyn Write + Send>),
+    Copy(LineSink),
     /// The user's state, which the thread opens: this takes too long for the start of the program.
     Unopened(RunOptions),
     Journal(Box<Journal>),
@@ -300,6 +310,7 @@ impl Output {
     fn write(&mut self, entry: &str) {
         match &mut self.target {
             OutputTarget::Stream(stream) => _ = stream.write_all(entry.as_bytes()),
+            OutputTarget::Copy(copy) => copy.put(entry),
             OutputTarget::Journal(journal) => journal.log(entry),
             OutputTarget::Unopened(_) | OutputTarget::Nothing => {}
         }

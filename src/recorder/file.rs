@@ -1,12 +1,12 @@
-//! File of a recording, and the thread that writes it.
+//! File of a recording, and the thread that writes it and passes the same lines to another receiver.
 
 use std::fs::{self, File};
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver};
-use std::sync::{Arc, Mutex};
 use std::thread;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::Duration;
 
 use super::format::{HEAD, LineFormat};
 use super::memory::{MessageBatch, MessageMemory};
@@ -14,6 +14,7 @@ use super::{MAX_MEMORY, Recorder};
 use crate::config::HiddenValues;
 use crate::event::{Event, EventSender};
 use crate::file_error::FileError;
+use crate::line_sink::LineSink;
 use crate::lock::locked;
 use crate::private_files;
 
@@ -54,8 +55,7 @@ impl RecordingFile {
             return Err(RecordingError::Foreign(path.to_owned()));
         };
         private_files::close_file(&file).map_err(FileError::at("change the mode of", path))?;
-        let now = (Instant::now(), SystemTime::now());
-        let format = LineFormat::new(std::process::id(), now);
+        let format = LineFormat::of_this_process();
         let separator = if is_whole { "" } else { "\n" };
         let head = format!("{separator}{}", format.head());
         let written = file.write_all(head.as_bytes());
@@ -67,7 +67,37 @@ impl RecordingFile {
         })
     }
 
-    fn write(&mut self, batch: &MessageBatch, hidden: &HiddenValues) -> io::Result<()> {
+    /// Writes lines in one call, so that lines of other proxies do not interrupt these.
+    fn write(&mut self, lines: &str) -> Result<(), FileError> {
+        let written = self.file.write_all(lines.as_bytes());
+        written.map_err(FileError::at("write", &self.path))
+    }
+}
+
+/// Receivers of the lines.
+#[derive(Debug)]
+struct RecordingOutputs {
+    format: LineFormat,
+    file: Option<RecordingFile>,
+    copy: Option<LineSink>,
+    events: EventSender,
+}
+
+impl RecordingOutputs {
+    /// Writes lines to all receivers. A file that cannot be written is reported, and gets no more lines.
+    fn put(&mut self, lines: &str) {
+        if let Some(copy) = &self.copy {
+            copy.put(lines);
+        }
+        let written = self.file.as_mut().map(|file| file.write(lines));
+        if let Some(Err(error)) = written {
+            self.file = None;
+            let reason = error.to_string();
+            self.events.send(Event::RecordingEnded { reason });
+        }
+    }
+
+    fn write(&mut self, batch: &MessageBatch, hidden: &HiddenValues) {
         let mut lines = String::new();
         if let (1.., Some(first)) = (batch.dropped, batch.messages.front()) {
             let (dropped, at) = (batch.dropped, first.at);
@@ -76,12 +106,11 @@ impl RecordingFile {
         for message in &batch.messages {
             self.format.push(&mut lines, message, hidden);
             if lines.len() >= MAX_WRITE {
-                self.file.write_all(lines.as_bytes())?;
+                self.put(&lines);
                 lines.clear();
             }
         }
-        // In one call, so that lines of other proxies do not interrupt these.
-        self.file.write_all(lines.as_bytes())
+        self.put(&lines);
     }
 }
 
@@ -114,21 +143,30 @@ pub(crate) struct Recording {
 }
 
 impl Recording {
-    /// Starts the thread that writes `file`. It hides the values that `events` hides, and reports an error there, with
-    /// which the recording ends.
-    pub(crate) fn start(mut file: RecordingFile, events: &EventSender) -> io::Result<Self> {
+    /// Starts the thread that writes the lines to `file`, if there is one, and to `copy`. It hides the values that
+    /// `events` hides, and reports an error of the file there, which ends the recording.
+    pub(crate) fn start(
+        file: Option<RecordingFile>,
+        copy: Option<LineSink>,
+        events: &EventSender,
+    ) -> io::Result<Self> {
         let memory = Arc::new(MessageMemory::new(MAX_MEMORY));
         let (done, ended) = mpsc::channel();
-        let (written, events) = (memory.clone(), events.clone());
+        let written = memory.clone();
+        let own_format = LineFormat::of_this_process;
+        let mut outputs = RecordingOutputs {
+            format: file.as_ref().map_or_else(own_format, |file| file.format),
+            file,
+            copy,
+            events: events.clone(),
+        };
         let thread = thread::Builder::new().name("recording".to_owned());
         thread.spawn(move || {
             let _done = done;
-            if let Err(error) = write_all(&mut file, &written, &events.hidden()) {
-                written.close();
-                while written.take().is_some() {}
-                let reason = FileError::at("write", &file.path)(error).to_string();
-                events.send(Event::RecordingEnded { reason });
-            }
+            write_all(&mut outputs, &written);
+            // Without a receiver, nothing is kept in memory any more.
+            written.close();
+            while written.take().is_some() {}
         })?;
         Ok(Self {
             recorder: Recorder {
@@ -151,17 +189,15 @@ impl Recording {
     }
 }
 
-/// Writes messages until the memory is closed.
-fn write_all(
-    file: &mut RecordingFile,
-    memory: &MessageMemory,
-    hidden: &Mutex<HiddenValues>,
-) -> io::Result<()> {
-    while let Some(batch) = memory.take() {
+/// Writes messages until the memory is closed or no receiver is left.
+fn write_all(outputs: &mut RecordingOutputs, memory: &MessageMemory) {
+    let hidden = outputs.events.hidden();
+    while (outputs.file.is_some() || outputs.copy.is_some())
+        && let Some(batch) = memory.take()
+    {
         // The lock is also that of the protocol's thread, and a write may hang.
-        let hidden = locked(hidden).clone();
-        file.write(&batch, &hidden)?;
+        let hidden = locked(&hidden).clone();
+        outputs.write(&batch, &hidden);
         memory.pause(PAUSE);
     }
-    Ok(())
 }

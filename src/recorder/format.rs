@@ -13,7 +13,7 @@ use crate::jsonrpc::{quoted, text};
 pub(super) const HEAD: &str = r#"{"mcp_proxy_recording":1,"#;
 
 /// Writer of the lines of one proxy.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 pub(super) struct LineFormat {
     /// Process that records.
     pid: u32,
@@ -25,6 +25,12 @@ impl LineFormat {
     /// Creates the format of a proxy with the process id `pid` that starts `now`.
     pub(super) fn new(pid: u32, now: (Instant, SystemTime)) -> Self {
         Self { pid, started: now }
+    }
+
+    /// Creates the format of this process.
+    pub(super) fn of_this_process() -> Self {
+        let now = (Instant::now(), SystemTime::now());
+        Self::new(std::process::id(), now)
     }
 
     /// Returns the first line.

@@ -114,7 +114,7 @@ fn a_recording_is_written_to_its_end() {
     let room = tempfile::tempdir().unwrap();
     let path = room.path().join("x.ndjson");
     let file = RecordingFile::open(&path).unwrap();
-    let recording = Recording::start(file, &EventSender::silent()).unwrap();
+    let recording = Recording::start(Some(file), None, &EventSender::silent()).unwrap();
     let session = recording.recorder().session();
     for number in 0..1000 {
         session.sent(whole(&number.to_string()));

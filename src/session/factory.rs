@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::{Delivery, Session};
 use crate::event::EventSender;
-use crate::fleet::{Fleet, FleetSetup, ToolCache, WatchSubscriptions};
+use crate::fleet::{Fleet, FleetSetup, OpenFleets, ToolCache, WatchSubscriptions};
 use crate::meta_tools::OfferedMetaTools;
 use crate::recorder::Recorder;
 use crate::server::ProxyResources;
@@ -26,6 +26,8 @@ pub(crate) struct SessionFactory {
     pub(crate) events: EventSender,
     /// `None` if messages are not recorded.
     pub(crate) recorder: Option<Recorder>,
+    /// List of the fleets, for the page; needs the recorder, which numbers sessions.
+    pub(crate) open_fleets: Option<OpenFleets>,
     /// True if a session was opened before.
     pub(crate) has_opened: AtomicBool,
 }
@@ -52,6 +54,9 @@ impl SessionFactory {
         fleet.begin()?;
         let (meta_tools, events) = (self.meta_tools.clone(), self.events.clone());
         let recorder = self.recorder.as_ref().map(Recorder::session);
+        if let (Some(open_fleets), Some(recorder)) = (&self.open_fleets, &recorder) {
+            open_fleets.add(recorder.number(), &fleet);
+        }
         Ok(Session::new(
             delivery, is_shared, fleet, meta_tools, events, recorder,
         ))

@@ -131,6 +131,8 @@ pub(crate) struct RunRecord {
     pub(crate) project: String,
     /// Address for clients over HTTP.
     pub(crate) url: Option<String>,
+    /// Link of the page.
+    pub(crate) page: Option<String>,
     pub(crate) client: Option<ClientRecord>,
     pub(crate) servers: BTreeMap<String, ServerRecord>,
     /// Last fault of the configuration.
@@ -153,6 +155,7 @@ impl RunRecord {
             subcommand: subcommand.to_owned(),
             project,
             url: None,
+            page: None,
             client: None,
             servers: BTreeMap::new(),
             last_error: None,
@@ -213,6 +216,7 @@ impl RunRecord {
                 });
             }
             Event::Listening { url } => self.url = Some(url.clone()),
+            Event::Page { url, .. } => self.page = Some(url.clone()),
             Event::ConfigFault { text } => {
                 let text = text.lines().next().unwrap_or_default().to_owned();
                 self.last_error = Some(Occurrence { at: now, text });

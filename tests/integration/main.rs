@@ -44,6 +44,8 @@ mod own_http;
 #[cfg(unix)]
 mod owners;
 #[cfg(unix)]
+mod page;
+#[cfg(unix)]
 mod pass_through;
 #[cfg(unix)]
 mod pressure;

@@ -8,16 +8,10 @@ use std::io::{BufRead as _, BufReader};
 use std::path::Path;
 use std::time::{Duration, UNIX_EPOCH};
 
-use serde_json::value::RawValue;
-
 use super::CliError;
 use crate::file_error::FileError;
-use crate::jsonrpc::{Envelope, Members, MessageKind, RawJson};
 use crate::output::{clean, duration, rfc3339};
-use crate::recorder::RecordedLine;
-
-/// Number of characters that are shown of a text that is no message.
-const SHOWN: usize = 60;
+use crate::recorder::{MessageSummary, RecordedLine};
 
 /// Returns the name of the sender or receiver `party` of a message for people.
 fn shown<'a>(party: &'a str, line: &'a RecordedLine<'_>) -> Cow<'a, str> {
@@ -25,74 +19,6 @@ fn shown<'a>(party: &'a str, line: &'a RecordedLine<'_>) -> Cow<'a, str> {
         "client" => format!("client {}", clean(line.origin().1)).into(),
         "server" => format!("{} ({})", clean(&line.server), line.generation).into(),
         other => clean(other),
-    }
-}
-
-/// Parts of a message for people.
-#[derive(Debug)]
-struct MessageSummary {
-    id: Option<String>,
-    is_response: bool,
-    text: String,
-}
-
-impl MessageSummary {
-    fn of(line: &RecordedLine<'_>) -> Self {
-        let whole = line.message.map_or("", RawValue::get);
-        if let Ok(envelope) = Envelope::parse(whole) {
-            let is_response = envelope.kind() == MessageKind::Response;
-            return Self {
-                id: envelope.id.map(|id| id.as_str().to_owned()),
-                is_response,
-                text: if is_response {
-                    outcome(&envelope)
-                } else {
-                    request(&envelope)
-                },
-            };
-        }
-        let text = line.text.as_deref().unwrap_or(whole);
-        let (id, method) = Envelope::of_ends(text, "");
-        let id = id.map(|id| id.as_raw().to_string());
-        let no_message = || {
-            format!(
-                "no message: {}",
-                text.chars().take(SHOWN).collect::<String>()
-            )
-        };
-        Self {
-            is_response: id.is_some() && method.is_none(),
-            text: match (&id, method) {
-                (_, Some(method)) => method,
-                (Some(_), None) => "result".to_owned(),
-                (None, None) => no_message(),
-            },
-            id,
-        }
-    }
-}
-
-/// Returns the method, and the name or URI that it is about.
-fn request(envelope: &Envelope<'_>) -> String {
-    let method = envelope.method.as_deref().unwrap_or_default();
-    let of = envelope.params.name.or(envelope.params.uri);
-    match of.and_then(RawJson::text) {
-        Some(of) => format!("{method} {of}"),
-        None => method.to_owned(),
-    }
-}
-
-fn outcome(envelope: &Envelope<'_>) -> String {
-    match envelope.outcome() {
-        Some(Err(error)) => {
-            let error = Members::of(error);
-            let code = error.get("code").unwrap_or_default();
-            format!("error {code} {}", error.text("message").unwrap_or_default())
-        }
-        Some(Ok(result)) if Members::of(result).get("isError") == Some("true") => {
-            "tool error".to_owned()
-        }
-        _ => "result".to_owned(),
     }
 }
 

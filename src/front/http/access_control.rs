@@ -45,7 +45,7 @@ pub(crate) enum AccessControlError {
 
 /// Access rules.
 #[derive(Debug)]
-pub(super) struct AccessControl {
+pub(crate) struct AccessControl {
     /// `None` for a Unix socket, which neither a host name nor a browser page can reach.
     address: Option<SocketAddr>,
     token: Option<String>,
@@ -80,6 +80,21 @@ impl AccessControl {
             origins: options.origins.clone(),
             hosts: options.hosts.clone(),
         })
+    }
+
+    /// Builds the rules for a network address with neither a token nor allowed names.
+    pub(crate) fn of_address(address: SocketAddr) -> Self {
+        Self {
+            address: Some(address),
+            token: None,
+            origins: Vec::new(),
+            hosts: Vec::new(),
+        }
+    }
+
+    /// Returns true if the request is for this server, and not from the page of another site.
+    pub(crate) fn admits(&self, headers: &HeaderMap) -> bool {
+        self.check_host_and_origin(headers).is_ok()
     }
 
     /// Sets the actual address, once the port is known.

@@ -1,0 +1,188 @@
+//! The page: a site for the user's browser that shows the servers, the messages and the events of this proxy.
+//!
+//! Off unless asked for. It has a thread and a runtime of its own, so that rendering delays no message. Its content
+//! comes from the open fleets, from the lines of events and from those of the recorder, of which it keeps the newest. It
+//! listens on loopback addresses only, and shows nothing without the token of its link or the cookie that the link sets.
+
+mod access;
+mod assets;
+mod browser;
+mod data;
+mod events;
+mod json_tree;
+mod layout;
+mod message_detail;
+mod message_filter;
+mod message_list;
+mod messages;
+mod remembered;
+mod routes;
+mod server_cards;
+mod stream;
+mod time_line;
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
+use std::path::Path;
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+
+use tokio_util::sync::CancellationToken;
+
+use crate::event::{Event, EventSender};
+use crate::fleet::OpenFleets;
+use crate::line_sink::LineSink;
+use crate::random;
+use crate::state::StateError;
+use access::PageAccess;
+use data::PageData;
+use remembered::RememberedPage;
+use routes::Site;
+
+/// Wish for a page.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum PageWish {
+    /// At the address of the project's last page, if it is free.
+    Anywhere,
+    /// At this loopback address; port 0 selects any free port.
+    At(SocketAddr),
+    /// As [`Self::Anywhere`], and in the user's browser.
+    Open,
+}
+
+/// Reason why there is no page.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum PageError {
+    #[error("--page: cannot listen on {0}")]
+    Bind(SocketAddr, #[source] io::Error),
+    #[error("--page: the system provides no random numbers for its link")]
+    Random(#[from] getrandom::Error),
+}
+
+/// Page that listens, but does not answer yet.
+#[derive(Debug)]
+pub(crate) struct Page {
+    listener: TcpListener,
+    access: PageAccess,
+    data: Arc<PageData>,
+    fleets: OpenFleets,
+    opens_browser: bool,
+}
+
+impl Page {
+    /// Listens at the address that is wished for. `project` is the folder that the proxy serves. Blocks.
+    pub(crate) fn bind(wish: PageWish, project: &Path) -> Result<Self, PageError> {
+        let before = RememberedPage::read(project);
+        let key = match &before {
+            Some(before) => before.key.clone(),
+            None => random::id()?,
+        };
+        let any = SocketAddr::from((IpAddr::V4(Ipv4Addr::LOCALHOST), 0));
+        let last = before.as_ref().map(|it| SocketAddr::new(any.ip(), it.port));
+        let (wished, fallback) = match wish {
+            PageWish::At(address) => (address, None),
+            PageWish::Anywhere | PageWish::Open => (last.unwrap_or(any), Some(any)),
+        };
+        let bound = TcpListener::bind(wished).or_else(|error| match fallback {
+            Some(fallback) => TcpListener::bind(fallback),
+            None => Err(error),
+        });
+        let bound = bound.and_then(|it| {
+            it.set_nonblocking(true)?;
+            Ok((it.local_addr()?, it))
+        });
+        let (address, listener) = bound.map_err(|error| PageError::Bind(wished, error))?;
+        if before.is_none() {
+            let port = address.port();
+            // Without it, an open tab does not find the next proxy, which its reader sees.
+            let _ = RememberedPage {
+                port,
+                key: key.clone(),
+            }
+            .write(project);
+        }
+        Ok(Self {
+            listener,
+            access: PageAccess::new(address, random::id()?, &RememberedPage::name(project), key),
+            data: PageData::new(random::id()?),
+            fleets: OpenFleets::default(),
+            opens_browser: wish == PageWish::Open,
+        })
+    }
+
+    /// Returns the receiver of the proxy's events.
+    pub(crate) fn event_sink(&self) -> LineSink {
+        let data = self.data.clone();
+        LineSink::new(move |line| data.add_event(line))
+    }
+
+    /// Returns the receiver of the recorder's lines.
+    pub(crate) fn message_sink(&self) -> LineSink {
+        let data = self.data.clone();
+        LineSink::new(move |line| data.add_message(line))
+    }
+
+    /// Returns the list that every session must add its fleet to.
+    pub(crate) fn fleets(&self) -> OpenFleets {
+        self.fleets.clone()
+    }
+
+    /// Serves the page on a thread of its own until the returned guard is dropped, and tells its link.
+    pub(crate) fn start(self, events: &EventSender) -> io::Result<PageGuard> {
+        let url = self.access.link();
+        let failure = self.opens_browser.then(|| browser::open(&url));
+        let warning = failure
+            .and_then(Result::err)
+            .map(|error: StateError| error.to_string());
+        events.send(Event::Page { url, warning });
+        let end = CancellationToken::new();
+        let ending = end.clone();
+        let site = Site {
+            access: self.access,
+            data: self.data,
+            fleets: self.fleets,
+            hidden: events.hidden(),
+        };
+        let thread = thread::Builder::new().name("page".to_owned());
+        let thread = thread.spawn(move || serve(self.listener, site, &ending))?;
+        Ok(PageGuard {
+            end,
+            thread: Some(thread),
+        })
+    }
+}
+
+fn serve(listener: TcpListener, site: Site, ending: &CancellationToken) {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
+    let served = runtime.and_then(|runtime| {
+        runtime.block_on(async {
+            let listener = tokio::net::TcpListener::from_std(listener)?;
+            let served = ending
+                .run_until_cancelled(routes::serve(listener, Arc::new(site)))
+                .await;
+            served.unwrap_or(Ok(()))
+        })
+    });
+    if let Err(error) = served {
+        tracing::warn!(%error, "the page ended");
+    }
+}
+
+/// Ends the page when it is dropped.
+#[derive(Debug)]
+#[must_use = "the page ends when it is dropped"]
+pub(crate) struct PageGuard {
+    end: CancellationToken,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Drop for PageGuard {
+    fn drop(&mut self) {
+        self.end.cancel();
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}

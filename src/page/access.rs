@@ -1,0 +1,115 @@
+//! Access to the page: only requests for its own host, from its own pages, with the token of the link or the cookie that
+//! the link sets.
+
+use std::net::SocketAddr;
+
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, Method, StatusCode, header};
+use axum::response::{IntoResponse as _, Response};
+use maud::{DOCTYPE, html};
+use subtle::ConstantTimeEq as _;
+
+use super::layout::html_response;
+use crate::front::http::AccessControl;
+
+/// Answer to a request without the cookie.
+const EXPIRED: &str = "This link has expired, or the page was opened without it. Open the link that the proxy has \
+    printed at its start; `mcp-proxy status` prints it as well.\n";
+
+/// Access rules.
+#[derive(Debug)]
+pub(super) struct PageAccess {
+    address: SocketAddr,
+    control: AccessControl,
+    /// Token of the link of this run.
+    token: String,
+    /// Cookies are sent to all ports of a host, so that each project has one of its own.
+    cookie_name: String,
+    /// Value of the cookie.
+    key: String,
+}
+
+impl PageAccess {
+    /// Creates the rules of the page of `project` at `address`.
+    pub(super) fn new(address: SocketAddr, token: String, project: &str, key: String) -> Self {
+        Self {
+            address,
+            control: AccessControl::of_address(address),
+            token,
+            cookie_name: format!("mcp-proxy-{project}"),
+            key,
+        }
+    }
+
+    /// Returns the link that opens the page.
+    pub(super) fn link(&self) -> String {
+        format!("http://{}/?token={}", self.address, self.token)
+    }
+
+    /// Returns the response to a request that is not admitted, or that brings the token; `None` for others.
+    pub(super) fn refuse(&self, request: &Parts, token: Option<&str>) -> Option<Response> {
+        let headers = &request.headers;
+        if !self.control.admits(headers) {
+            let text = "The request names another host, or comes from another site.\n";
+            return Some(refused(StatusCode::FORBIDDEN, text));
+        }
+        if request.method != Method::GET && !is_own_action(headers) {
+            let text = "Only the page itself may act.\n";
+            return Some(refused(StatusCode::FORBIDDEN, text));
+        }
+        let is_admitted = match token.filter(|_| request.uri.path() == "/") {
+            Some(token) if is_equal(token, &self.token) => return Some(self.admission()),
+            Some(_) => false,
+            None => self.has_cookie(headers),
+        };
+        (!is_admitted).then(|| refused(StatusCode::UNAUTHORIZED, EXPIRED))
+    }
+
+    /// Sets the cookie and continues without the token in the address. A redirect would not do: a browser withholds the
+    /// cookie from all requests that a link of another site leads to.
+    fn admission(&self) -> Response {
+        let page = html! {
+            (DOCTYPE)
+            html lang="en" {
+                head {
+                    meta http-equiv="refresh" content="0;url=/";
+                    title { "mcp-proxy" }
+                }
+                body { a href="/" { "Continue" } }
+            }
+        };
+        let mut response = html_response(page);
+        let cookie = format!(
+            "{}={}; Path=/; HttpOnly; SameSite=Strict",
+            self.cookie_name, self.key
+        );
+        if let Ok(cookie) = cookie.parse() {
+            response.headers_mut().insert(header::SET_COOKIE, cookie);
+        }
+        response
+    }
+
+    fn has_cookie(&self, headers: &HeaderMap) -> bool {
+        let values = headers.get_all(header::COOKIE).iter();
+        let texts = values.filter_map(|value| value.to_str().ok());
+        let mut cookies = texts.flat_map(|text| text.split(';'));
+        cookies.any(|cookie| {
+            let (name, value) = cookie.trim().split_once('=').unwrap_or_default();
+            name == self.cookie_name && is_equal(value, &self.key)
+        })
+    }
+}
+
+/// Returns true if the browser says that a page of this origin has sent the request.
+fn is_own_action(headers: &HeaderMap) -> bool {
+    let site = headers.get("sec-fetch-site");
+    headers.contains_key(header::ORIGIN) && site.is_none_or(|site| site == "same-origin")
+}
+
+fn is_equal(given: &str, known: &str) -> bool {
+    given.as_bytes().ct_eq(known.as_bytes()).into()
+}
+
+fn refused(status: StatusCode, text: &'static str) -> Response {
+    (status, text).into_response()
+}

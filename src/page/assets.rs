@@ -1,0 +1,15 @@
+//! Files of the page that are built into the program.
+
+/// Returns the content and the content type of the file `name`.
+pub(super) fn asset(name: &str) -> Option<(&'static str, &'static str)> {
+    const SCRIPT: &str = "text/javascript; charset=utf-8";
+    Some(match name {
+        "style.css" => (include_str!("assets/style.css"), "text/css; charset=utf-8"),
+        "live.js" => (include_str!("assets/live.js"), SCRIPT),
+        "copy.js" => (include_str!("assets/copy.js"), SCRIPT),
+        "message.js" => (include_str!("assets/message.js"), SCRIPT),
+        "messages.js" => (include_str!("assets/messages.js"), SCRIPT),
+        "refresh.js" => (include_str!("assets/refresh.js"), SCRIPT),
+        _ => return None,
+    })
+}

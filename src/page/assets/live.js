@@ -1,0 +1,58 @@
+// Keeps one stream to the proxy while the tab is visible, and says whether the page is live.
+
+const status = document.getElementById("live");
+const run = document.documentElement.dataset.run;
+let source;
+let last = {};
+
+function say(text, isLost) {
+    if (status.textContent !== text) status.textContent = text;
+    status.classList.toggle("lost", isLost);
+}
+
+async function lost() {
+    say("The proxy does not answer; waiting for it", true);
+    if (source.readyState !== EventSource.CLOSED) return;
+    // The stream does not tell why it was refused.
+    const answer = await fetch("/").catch(() => null);
+    if (answer?.status === 401) say("This link has expired: open the one that the proxy has printed", true);
+    else setTimeout(open, 500);
+}
+
+function open(notify) {
+    source?.close();
+    source = new EventSource("/stream");
+    source.onerror = lost;
+    source.onmessage = (message) => {
+        const news = JSON.parse(message.data);
+        // Another run has other numbers.
+        if (news.run !== run) return location.reload();
+        say("Live", false);
+        const before = last;
+        last = news;
+        listener(news, before);
+    };
+}
+
+let listener;
+
+/** Calls `notify` with the newest and the former numbers of events whenever there is something new. */
+export function follow(notify) {
+    listener = notify;
+    open();
+    // A browser allows few connections to a host, over all tabs.
+    document.addEventListener("visibilitychange", () => {
+        if (document.hidden) source.close();
+        else open();
+    });
+}
+
+/** Shows the times below `root` in the zone of the browser. */
+export function showLocalTimes(root) {
+    for (const time of root.querySelectorAll("time")) {
+        const at = new Date(time.dateTime);
+        const two = (number, digits = 2) => String(number).padStart(digits, "0");
+        time.textContent = `${two(at.getHours())}:${two(at.getMinutes())}:${two(at.getSeconds())}.${two(at.getMilliseconds(), 3)}`;
+        time.title = at.toString();
+    }
+}

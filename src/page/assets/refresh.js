@@ -1,0 +1,62 @@
+// Replaces the content of a page that the proxy renders whenever something has happened.
+
+import { follow, showLocalTimes } from "./live.js";
+
+const main = document.querySelector("main");
+const path = location.pathname;
+let isBusy = false;
+let isStale = false;
+
+/** Returns a name by which a part is found again after the replacement. */
+function names(root, selector) {
+    const counts = new Map();
+    return [...root.querySelectorAll(selector)].map((part) => {
+        const label = part.closest("[aria-label]")?.ariaLabel ?? "";
+        const text = part.matches("details") ? part.querySelector("summary").textContent.replace(/\d+/g, "") : part.tagName;
+        const name = `${part.closest("article")?.ariaLabel} ${label} ${text}`;
+        counts.set(name, (counts.get(name) ?? 0) + 1);
+        return [`${name} ${counts.get(name)}`, part];
+    });
+}
+
+async function refresh() {
+    if (isBusy) {
+        isStale = true;
+        return;
+    }
+    isBusy = true;
+    do {
+        isStale = false;
+        const answer = await fetch(`${path}?part=1`).catch(() => null);
+        if (!answer?.ok) break;
+        show(await answer.text());
+    } while (isStale);
+    isBusy = false;
+}
+
+function show(markup) {
+    // The proxy has escaped all foreign text, and its policy forbids scripts in the markup.
+    const fresh = document.createElement("main");
+    fresh.innerHTML = markup;
+    showLocalTimes(fresh);
+    // A person who reads or selects something keeps it.
+    if (fresh.innerHTML === shown || !getSelection().isCollapsed) return;
+    shown = fresh.innerHTML;
+    const before = new Map(names(main, "details, pre, .scroll"));
+    for (const [name, part] of names(fresh, "details, pre, .scroll")) {
+        const old = before.get(name);
+        if (!old) continue;
+        if (part.matches("details")) part.open = old.open;
+        part.dataset.top = old.scrollTop;
+    }
+    const focused = names(main, "a, summary, pre, .scroll, button").find(([, part]) => part === document.activeElement)?.[0];
+    main.replaceChildren(...fresh.childNodes);
+    for (const part of main.querySelectorAll("[data-top]")) part.scrollTop = part.dataset.top;
+    new Map(names(main, "a, summary, pre, .scroll, button")).get(focused)?.focus({ preventScroll: true });
+}
+
+let shown = "";
+showLocalTimes(main);
+follow((news, before) => {
+    if (news.events !== before.events || before.events === undefined) refresh();
+});

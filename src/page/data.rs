@@ -1,0 +1,59 @@
+//! Data of the page: the newest events and messages. Other threads add to it and wake the streams of open tabs.
+
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use tokio::sync::watch;
+
+use super::events::EventLog;
+use super::messages::MessageLog;
+use crate::lock::locked;
+
+/// Data of the page, shared with the threads that have the events and the messages.
+#[derive(Debug)]
+pub(super) struct PageData {
+    /// Name of this run of the proxy, by which a tab notices the next one.
+    pub(super) run: String,
+    events: Mutex<EventLog>,
+    messages: Mutex<MessageLog>,
+    changed: watch::Sender<()>,
+}
+
+impl PageData {
+    /// Creates the data of the run with this name.
+    pub(super) fn new(run: String) -> Arc<Self> {
+        Arc::new(Self {
+            run,
+            events: Mutex::default(),
+            messages: Mutex::default(),
+            changed: watch::Sender::new(()),
+        })
+    }
+
+    /// Adds an event, a line of NDJSON.
+    pub(super) fn add_event(&self, line: &str) {
+        if locked(&self.events).add(line) {
+            self.changed.send_replace(());
+        }
+    }
+
+    /// Adds a message, a line of the recorder.
+    pub(super) fn add_message(&self, line: &str) {
+        locked(&self.messages).add(line);
+        self.changed.send_replace(());
+    }
+
+    /// Returns the messages. The lock must not be held while anything is rendered.
+    pub(super) fn messages(&self) -> MutexGuard<'_, MessageLog> {
+        locked(&self.messages)
+    }
+
+    /// Returns the events. The lock must not be held while anything is rendered.
+    pub(super) fn events(&self) -> MutexGuard<'_, EventLog> {
+        locked(&self.events)
+    }
+
+    /// Returns a receiver that wakes at each change.
+    pub(super) fn changes(&self) -> watch::Receiver<()> {
+        self.changed.subscribe()
+    }
+}

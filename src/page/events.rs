@@ -1,0 +1,156 @@
+//! The newest events, in two bounded lists: lines of output would displace all others.
+
+use std::collections::VecDeque;
+use std::fmt::Write as _;
+use std::sync::Arc;
+
+use serde_json::Value;
+
+/// Maximum number of events, and of lines of output.
+const MAX_EVENTS: usize = 5_000;
+/// Length in bytes to which the text of a line of output is cut.
+const MAX_OUTPUT: usize = 4_096;
+
+/// Event as the JSON object of the log, with its sentence for people as `text` and a number as `n`.
+pub(super) type PageEvent = Arc<Value>;
+
+/// The newest events, the oldest first.
+#[derive(Debug, Default)]
+pub(super) struct EventLog {
+    events: VecDeque<PageEvent>,
+    /// Output of servers and builds.
+    output: VecDeque<PageEvent>,
+    /// Number of events so far.
+    count: u64,
+}
+
+impl EventLog {
+    /// Adds the event of a line; returns false if it is none of the page's.
+    pub(super) fn add(&mut self, line: &str) -> bool {
+        let Ok(mut event) = serde_json::from_str::<Value>(line) else {
+            return false;
+        };
+        let is_output = match event["event"].as_str() {
+            // It has the token of the link.
+            None | Some("page") => return false,
+            Some(name) => matches!(name, "stderr" | "build_output" | "stray"),
+        };
+        let list = if is_output {
+            cut(&mut event["line"]);
+            cut(&mut event["text"]);
+            &mut self.output
+        } else {
+            &mut self.events
+        };
+        if list.len() == MAX_EVENTS {
+            list.pop_front();
+        }
+        event["n"] = self.count.into();
+        self.count += 1;
+        list.push_back(Arc::new(event));
+        true
+    }
+
+    /// Returns the number of events so far.
+    pub(super) fn count(&self) -> u64 {
+        self.count
+    }
+
+    /// Returns the events without output from number `first` on.
+    pub(super) fn since(&self, first: u64) -> Vec<PageEvent> {
+        let events = self.events.iter();
+        let newer = events.filter(|event| event["n"].as_u64() >= Some(first));
+        newer.cloned().collect()
+    }
+
+    /// Returns the last event `name` of a server.
+    pub(super) fn last(&self, server: &str, name: &str) -> Option<PageEvent> {
+        let mut events = self.events.iter().rev();
+        let is_wanted = |event: &&PageEvent| event["event"] == name && event["server"] == server;
+        events.find(is_wanted).cloned()
+    }
+
+    /// Returns the last `count` lines of a server's output, the oldest first.
+    pub(super) fn last_output(&self, server: &str, count: usize) -> Vec<PageEvent> {
+        let output = self
+            .output
+            .iter()
+            .rev()
+            .filter(|event| event["server"] == server);
+        let mut lines: Vec<_> = output.take(count).cloned().collect();
+        lines.reverse();
+        lines
+    }
+
+    /// Returns the first `count` lines of a generation's output between two times, written as in the log.
+    pub(super) fn output_between(
+        &self,
+        server: &str,
+        generation: u64,
+        (from, to): (&str, &str),
+        count: usize,
+    ) -> Vec<PageEvent> {
+        let is_wanted = |event: &&PageEvent| {
+            let time = event["time"].as_str().unwrap_or_default();
+            event["server"] == server
+                && event["generation"] == generation
+                && (from..=to).contains(&time)
+        };
+        let output = self.output.iter().filter(is_wanted);
+        output.take(count).cloned().collect()
+    }
+}
+
+/// Cuts a text to [`MAX_OUTPUT`].
+fn cut(text: &mut Value) {
+    let Value::String(text) = text else {
+        return;
+    };
+    if let Some(end) = (0..=MAX_OUTPUT).rev().find(|at| text.is_char_boundary(*at))
+        && end < text.len()
+    {
+        let more = text.len() - end;
+        text.truncate(end);
+        let _ = write!(text, "… (+{more} bytes)");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn stderr(line: &str) -> String {
+        json!({ "event": "stderr", "server": "a", "line": line, "text": line }).to_string()
+    }
+
+    #[test]
+    fn output_displaces_no_event() {
+        let mut log = EventLog::default();
+        assert!(log.add(&json!({ "event": "reloaded", "server": "a" }).to_string()));
+        for line in 0..=MAX_EVENTS {
+            assert!(log.add(&stderr(&line.to_string())));
+        }
+        assert_eq!(log.output.len(), MAX_EVENTS);
+        assert_eq!(log.count(), 2 + MAX_EVENTS as u64);
+        assert_eq!(log.since(0).len(), 1);
+        assert!(log.since(1).is_empty());
+        assert_eq!(log.last("a", "reloaded").unwrap()["n"], 0);
+        assert!(log.last("b", "reloaded").is_none());
+        let newest = log.last_output("a", 2);
+        assert_eq!(newest[1]["line"], MAX_EVENTS.to_string());
+        assert_eq!(newest.len(), 2);
+    }
+
+    #[test]
+    fn long_output_is_cut_and_the_link_is_not_kept() {
+        let mut log = EventLog::default();
+        log.add(&stderr(&"é".repeat(10_000)));
+        let line = log.last_output("a", 1)[0]["line"].clone();
+        assert_eq!(line, format!("{}… (+15904 bytes)", "é".repeat(2048)));
+        assert!(!log.add(r#"{"event":"page","url":"http://x/?token=y"}"#));
+        assert!(!log.add("no event"));
+        assert_eq!(log.count(), 1);
+    }
+}

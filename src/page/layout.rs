@@ -1,0 +1,106 @@
+//! Frame of all pages, and parts that they share.
+
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::http::{HeaderValue, header};
+use axum::response::Response;
+use maud::{DOCTYPE, Markup, html};
+
+use super::data::PageData;
+use crate::output::{clean, duration};
+
+/// Page of the site.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Tab {
+    Servers,
+    Messages,
+    /// One of the messages.
+    Message,
+    TimeLine,
+}
+
+impl Tab {
+    /// The pages that all others link to.
+    const LINKED: [Self; 3] = [Self::Servers, Self::Messages, Self::TimeLine];
+
+    fn path(self) -> &'static str {
+        match self {
+            Self::Servers => "/",
+            Self::Messages | Self::Message => "/messages",
+            Self::TimeLine => "/time-line",
+        }
+    }
+
+    fn title(self) -> &'static str {
+        match self {
+            Self::Servers => "Servers",
+            Self::Messages => "Messages",
+            Self::Message => "Message",
+            Self::TimeLine => "Time line",
+        }
+    }
+
+    /// Returns the address of the script that keeps the page up to date.
+    fn script(self) -> &'static str {
+        match self {
+            Self::Servers | Self::TimeLine => "/assets/refresh.js",
+            Self::Messages => "/assets/messages.js",
+            Self::Message => "/assets/message.js",
+        }
+    }
+}
+
+/// Returns the page of a tab with this content.
+pub(super) fn page(tab: Tab, data: &PageData, content: &Markup) -> Markup {
+    html! {
+        (DOCTYPE)
+        html lang="en" data-run=(data.run) {
+            head {
+                meta charset="utf-8";
+                meta name="viewport" content="width=device-width, initial-scale=1";
+                title { (tab.title()) " · mcp-proxy" }
+                link rel="icon" href="data:,";
+                link rel="stylesheet" href="/assets/style.css";
+                script type="module" src=(tab.script()) {}
+            }
+            body {
+                header {
+                    strong { "mcp-proxy" }
+                    nav aria-label="Pages" {
+                        @for it in Tab::LINKED {
+                            a href=(it.path()) aria-current=[(it.path() == tab.path()).then_some("page")] { (it.title()) }
+                        }
+                    }
+                    p #live role="status" { "Not live: reload to see changes" }
+                }
+                main { (content) }
+            }
+        }
+    }
+}
+
+/// Returns a response with a page or a part of one.
+pub(super) fn html_response(page: Markup) -> Response {
+    let mut response = Response::new(Body::from(page.into_string()));
+    let html = HeaderValue::from_static("text/html; charset=utf-8");
+    response.headers_mut().insert(header::CONTENT_TYPE, html);
+    response
+}
+
+/// Returns a time of the log, in UTC; the browser shows it in its own zone.
+pub(super) fn time(rfc3339: &str) -> Markup {
+    let shown = rfc3339.get(11..23).unwrap_or(rfc3339);
+    html! { time datetime=(rfc3339) { (shown) } }
+}
+
+/// Returns a duration in words.
+pub(super) fn milliseconds(ms: u64) -> String {
+    duration(Duration::from_millis(ms))
+}
+
+/// Returns lines of output.
+pub(super) fn lines<'a>(lines: impl IntoIterator<Item = &'a str>) -> Markup {
+    let lines: Vec<_> = lines.into_iter().map(clean).collect();
+    html! { pre tabindex="0" { (lines.join("\n")) } }
+}

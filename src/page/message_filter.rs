@@ -1,0 +1,72 @@
+//! Selection of exchanges.
+
+use regex::bytes::{Regex, RegexBuilder};
+use reqwest::Url;
+
+use super::messages::{Exchange, ExchangeOutcome};
+
+/// Selection of exchanges by the parameters of an address; an empty one selects all.
+#[derive(Debug, Default)]
+pub(super) struct MessageFilter {
+    pub(super) server: String,
+    /// Name of a tool, a prompt or a resource, or a method.
+    pub(super) about: String,
+    /// Number of a session.
+    pub(super) session: String,
+    pub(super) text: String,
+    pub(super) only_errors: bool,
+    /// Without messages that the client has neither sent nor got.
+    pub(super) only_client: bool,
+    /// Minimum time to the response in milliseconds.
+    pub(super) slower: Option<u64>,
+}
+
+impl MessageFilter {
+    /// Returns the selection that an address names.
+    pub(super) fn of(url: &Url) -> Self {
+        let mut filter = Self::default();
+        for (name, value) in url.query_pairs() {
+            let value = value.trim();
+            match &*name {
+                "server" => value.clone_into(&mut filter.server),
+                "about" => value.clone_into(&mut filter.about),
+                "session" => value.clone_into(&mut filter.session),
+                "text" => value.clone_into(&mut filter.text),
+                "errors" => filter.only_errors = true,
+                "client" => filter.only_client = true,
+                "slower" => filter.slower = value.parse().ok(),
+                _ => {}
+            }
+        }
+        filter
+    }
+
+    /// Returns true if an exchange has the wanted properties; [`Self::text_pattern`] tells its text.
+    pub(super) fn admits(&self, exchange: &Exchange) -> bool {
+        let took = |limit: u64| exchange.took().is_some_and(|took| took >= limit * 1000);
+        let is_failed = matches!(exchange.outcome, ExchangeOutcome::Failed(_));
+        (self.server.is_empty() || *exchange.server == *self.server)
+            && (self.session.is_empty() || session_number(&exchange.session) == self.session)
+            && (self.about.is_empty()
+                || exchange.name == self.about
+                || exchange.method == self.about)
+            && (!self.only_errors || is_failed)
+            && (!self.only_client || exchange.concerns_client)
+            && self.slower.is_none_or(took)
+    }
+
+    /// Returns the pattern of the wanted text; `None` if there is none.
+    pub(super) fn text_pattern(&self) -> Option<Regex> {
+        let mut pattern = RegexBuilder::new(&regex::escape(&self.text));
+        // Letters of ASCII only: other tables are not built in.
+        let pattern = pattern.unicode(false).case_insensitive(true).build().ok();
+        pattern.filter(|_| !self.text.is_empty())
+    }
+}
+
+/// Returns the number of a session from its id.
+pub(super) fn session_number(session: &str) -> &str {
+    session
+        .split_once('-')
+        .map_or(session, |(_, number)| number)
+}

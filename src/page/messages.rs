@@ -1,0 +1,326 @@
+//! The newest messages of all sessions: the lines of the recorder, and the exchanges that they form. A request, its way to
+//! a server and its response are one exchange; any other message is one of its own.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+use std::time::{Duration, UNIX_EPOCH};
+
+use crate::output::rfc3339;
+use crate::recorder::{MessageSummary, RecordedLine};
+
+/// Maximum size of the lines in bytes.
+const MAX_SIZE: usize = 64 * 1024 * 1024;
+/// Maximum number of exchanges.
+const MAX_EXCHANGES: usize = 100_000;
+/// Number of open requests from which on those without an exchange are forgotten.
+const MAX_OPEN: usize = 10_000;
+
+/// State of an exchange.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum ExchangeOutcome {
+    /// The request is not answered.
+    Open,
+    /// The message is not a request.
+    Notice,
+    Done,
+    /// The answer is an error, in words.
+    Failed(String),
+}
+
+/// Request with its response, or another message. Times are microseconds since 1970.
+#[derive(Debug, Clone)]
+pub(super) struct Exchange {
+    pub(super) number: u64,
+    pub(super) at: u64,
+    /// Id of the process and number of the session.
+    pub(super) session: Arc<str>,
+    /// Sender: `client`, `proxy` or `server`.
+    pub(super) from: Arc<str>,
+    /// Server and generation that it concerns; empty and 0 if none.
+    pub(super) server: Arc<str>,
+    pub(super) generation: u64,
+    pub(super) method: String,
+    /// Name or URI that the request is about.
+    pub(super) name: String,
+    pub(super) outcome: ExchangeOutcome,
+    /// Times at which the server got the request and answered, and at which the exchange ended.
+    pub(super) to_server: Option<u64>,
+    pub(super) from_server: Option<u64>,
+    pub(super) end: Option<u64>,
+    /// Length of all its messages in bytes.
+    pub(super) bytes: u64,
+    /// Recorded lines, in their order.
+    pub(super) lines: Vec<Arc<str>>,
+    /// True if the client has sent or got one of its messages.
+    pub(super) concerns_client: bool,
+}
+
+/// The newest messages.
+#[derive(Debug, Default)]
+pub(super) struct MessageLog {
+    exchanges: VecDeque<Arc<Exchange>>,
+    /// Number of the first exchange.
+    first: u64,
+    /// Size of the lines in bytes.
+    size: usize,
+    /// Numbers of the exchanges of open requests, by connection, sender and id.
+    open: HashMap<String, u64>,
+    /// Number of lines so far.
+    changes: u64,
+    /// Number of messages that the recorder has dropped.
+    dropped: u64,
+}
+
+impl MessageLog {
+    /// Adds a line of the recorder.
+    pub(super) fn add(&mut self, line: &str) {
+        let Ok(recorded) = serde_json::from_str::<RecordedLine<'_>>(line) else {
+            return;
+        };
+        self.changes += 1;
+        self.dropped += recorded.dropped.unwrap_or_default();
+        if recorded.from.is_empty() {
+            return;
+        }
+        let summary = MessageSummary::of(&recorded);
+        let number = self.exchange_of(&recorded, &summary);
+        let number = number.unwrap_or_else(|| self.begin(&recorded, &summary));
+        let stored: Arc<str> = line.into();
+        if let Some(exchange) = self.get_mut(number) {
+            exchange.add(&recorded, &summary, stored);
+            self.size += line.len();
+        }
+        self.shrink();
+    }
+
+    /// Returns the exchange that a message belongs to, if there is one.
+    fn exchange_of(&mut self, line: &RecordedLine<'_>, summary: &MessageSummary) -> Option<u64> {
+        if summary.is_response {
+            let key = key(line, &line.to, summary.id.as_deref()?);
+            return self.open.remove(&key);
+        }
+        // A request that passes on one of the client.
+        let id = line.client_id.filter(|_| line.to == "server")?;
+        let of_client = format!("{}   client {}", line.session, bare(id.get()));
+        let number = self.open.get(&of_client).copied()?;
+        self.open
+            .insert(key(line, "proxy", summary.id.as_deref()?), number);
+        Some(number)
+    }
+
+    fn begin(&mut self, line: &RecordedLine<'_>, summary: &MessageSummary) -> u64 {
+        let number = self.first + self.exchanges.len() as u64;
+        let is_request = summary.id.is_some() && !summary.is_response;
+        if let Some(id) = summary.id.as_deref().filter(|_| is_request) {
+            self.open.insert(key(line, &line.from, id), number);
+        }
+        let (method, name) = summary.text.split_once(' ').unwrap_or((&summary.text, ""));
+        self.exchanges.push_back(Arc::new(Exchange {
+            number,
+            at: line.time_us,
+            session: (*line.session).into(),
+            from: (*line.from).into(),
+            server: "".into(),
+            generation: 0,
+            method: method.to_owned(),
+            name: name.to_owned(),
+            outcome: if is_request {
+                ExchangeOutcome::Open
+            } else {
+                ExchangeOutcome::Notice
+            },
+            to_server: None,
+            from_server: None,
+            end: None,
+            bytes: 0,
+            lines: Vec::new(),
+            concerns_client: false,
+        }));
+        number
+    }
+
+    /// Removes the oldest exchanges that exceed the limits.
+    fn shrink(&mut self) {
+        while (self.size > MAX_SIZE || self.exchanges.len() > MAX_EXCHANGES)
+            && self.exchanges.len() > 1
+            && let Some(oldest) = self.exchanges.pop_front()
+        {
+            self.first += 1;
+            self.size -= oldest.lines.iter().map(|line| line.len()).sum::<usize>();
+        }
+        if self.open.len() > MAX_OPEN {
+            let first = self.first;
+            self.open.retain(|_, number| *number >= first);
+        }
+    }
+
+    fn get_mut(&mut self, number: u64) -> Option<&mut Exchange> {
+        let index = usize::try_from(number.checked_sub(self.first)?).ok()?;
+        self.exchanges.get_mut(index).map(Arc::make_mut)
+    }
+
+    /// Returns an exchange.
+    pub(super) fn get(&self, number: u64) -> Option<&Arc<Exchange>> {
+        let index = usize::try_from(number.checked_sub(self.first)?).ok()?;
+        self.exchanges.get(index)
+    }
+
+    /// Returns the exchanges, the oldest first.
+    pub(super) fn iter(&self) -> impl DoubleEndedIterator<Item = &Arc<Exchange>> {
+        self.exchanges.iter()
+    }
+
+    /// Returns a number that differs after each change.
+    pub(super) fn changes(&self) -> u64 {
+        self.changes
+    }
+
+    /// Returns the number of messages that are no longer known.
+    pub(super) fn forgotten(&self) -> u64 {
+        self.first + self.dropped
+    }
+}
+
+impl Exchange {
+    fn add(&mut self, line: &RecordedLine<'_>, summary: &MessageSummary, stored: Arc<str>) {
+        self.bytes += line.bytes;
+        self.lines.push(stored);
+        self.concerns_client |= line.from == "client" || line.to == "client";
+        if !line.server.is_empty() {
+            self.server = (*line.server).into();
+            self.generation = line.generation;
+        }
+        if line.to == "server" && !summary.is_response {
+            self.to_server = Some(line.time_us);
+        }
+        if !summary.is_response || self.outcome == ExchangeOutcome::Notice {
+            return;
+        }
+        if line.from == "server" {
+            self.from_server = Some(line.time_us);
+        }
+        // The response that the sender of the request gets.
+        if *line.to == *self.from {
+            self.end = Some(line.time_us);
+            self.outcome = if summary.is_error {
+                ExchangeOutcome::Failed(summary.text.clone())
+            } else {
+                ExchangeOutcome::Done
+            };
+        }
+    }
+
+    /// Returns the time of its first message as in the log.
+    pub(super) fn time(&self) -> String {
+        rfc3339(UNIX_EPOCH + Duration::from_micros(self.at))
+    }
+
+    /// Returns the time from the request to its response in microseconds.
+    pub(super) fn took(&self) -> Option<u64> {
+        Some(self.end?.saturating_sub(self.at))
+    }
+
+    /// Returns the times in microseconds until the server got the request, until it answered, and until the client got
+    /// the answer.
+    pub(super) fn parts(&self) -> Option<[u64; 3]> {
+        let (to, from, end) = (self.to_server?, self.from_server?, self.end?);
+        Some([
+            to.saturating_sub(self.at),
+            from.saturating_sub(to),
+            end.saturating_sub(from),
+        ])
+    }
+}
+
+/// Returns the key of a request by its connection, its sender and its id.
+fn key(line: &RecordedLine<'_>, sender: &str, id: &str) -> String {
+    let generation = if line.server.is_empty() {
+        String::new()
+    } else {
+        line.generation.to_string()
+    };
+    format!(
+        "{} {} {generation} {sender} {}",
+        line.session,
+        line.server,
+        bare(id)
+    )
+}
+
+/// Returns an id without quotes: some servers return every id as a string.
+fn bare(id: &str) -> &str {
+    id.trim_matches('"')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LINES: &str = r#"{"time_us":1000,"from":"client","to":"proxy","session":"7-1","bytes":75,"message":{"id":"a","method":"tools/call","params":{"name":"forecast"}}}
+{"time_us":1200,"from":"proxy","to":"server","session":"7-1","server":"weather","generation":3,"client_id":"a","bytes":25,"message":{"id":12,"method":"tools/call","params":{"name":"forecast"}}}
+{"time_us":2000,"from":"server","to":"proxy","session":"7-1","server":"weather","generation":3,"bytes":75,"message":{"method":"notifications/progress"}}
+{"time_us":5000,"from":"server","to":"proxy","session":"7-1","server":"weather","generation":3,"bytes":50,"message":{"id":"12","result":{"isError":true}}}
+{"time_us":6000,"from":"proxy","to":"client","session":"7-1","bytes":50,"message":{"id":"a","result":{"isError":true}}}
+{"time_us":6000,"pid":7,"dropped":12}
+{"time_us":7000,"from":"client","to":"proxy","session":"7-2","bytes":75,"message":{"id":"a","method":"tools/list"}}
+{"time_us":8000,"from":"proxy","to":"server","session":"7-2","server":"weather","generation":1,"bytes":25,"message":{"id":1,"method":"initialize"}}
+{"time_us":9000,"from":"server","to":"proxy","session":"7-2","server":"weather","generation":1,"bytes":25,"message":{"id":1,"result":{}}}"#;
+
+    fn log() -> MessageLog {
+        let mut log = MessageLog::default();
+        LINES.lines().for_each(|line| log.add(line));
+        log
+    }
+
+    #[test]
+    fn a_request_and_its_response_are_one_exchange() {
+        let log = log();
+        let texts = log
+            .iter()
+            .map(|it| (&*it.method, &*it.name, it.lines.len()));
+        let expected = [
+            ("tools/call", "forecast", 4),
+            ("notifications/progress", "", 1),
+            ("tools/list", "", 1),
+            ("initialize", "", 2),
+        ];
+        assert_eq!(texts.collect::<Vec<_>>(), expected);
+        let call = log.get(0).unwrap();
+        assert_eq!(
+            (&*call.server, call.generation, call.bytes),
+            ("weather", 3, 200)
+        );
+        assert_eq!(
+            call.outcome,
+            ExchangeOutcome::Failed("tool error".to_owned())
+        );
+        assert_eq!(call.took(), Some(5000));
+        assert_eq!(call.parts(), Some([200, 3800, 1000]));
+        let outcomes = [1, 2, 3].map(|number| log.get(number).unwrap().outcome.clone());
+        let expected = [
+            ExchangeOutcome::Notice,
+            ExchangeOutcome::Open,
+            ExchangeOutcome::Done,
+        ];
+        assert_eq!(outcomes, expected);
+        assert_eq!(log.get(3).unwrap().took(), Some(1000));
+        assert_eq!((log.changes(), log.forgotten()), (9, 12));
+        assert!(log.get(4).is_none());
+    }
+
+    #[test]
+    fn the_oldest_messages_are_forgotten() {
+        let mut log = MessageLog::default();
+        let long = "x".repeat(MAX_SIZE / 4);
+        for id in 0..6 {
+            log.add(&format!(
+                r#"{{"time_us":1,"from":"client","to":"proxy","session":"7-1","bytes":1,"message":{{"id":{id},"method":"{long}"}}}}"#
+            ));
+        }
+        assert_eq!((log.forgotten(), log.iter().count()), (3, 3));
+        assert!(log.get(2).is_none() && log.get(3).is_some());
+        assert!(log.size <= MAX_SIZE);
+        log.add("no line");
+        assert_eq!(log.changes(), 6);
+    }
+}

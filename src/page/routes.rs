@@ -1,0 +1,133 @@
+//! Addresses of the site.
+
+use std::sync::{Arc, Mutex};
+
+use axum::Router;
+use axum::extract::{Request, State};
+use axum::http::request::Parts;
+use axum::http::{HeaderName, HeaderValue, Method, StatusCode, header};
+use axum::response::{IntoResponse as _, Response};
+use maud::Markup;
+use reqwest::Url;
+use tokio::net::TcpListener;
+
+use super::access::PageAccess;
+use super::assets::asset;
+use super::data::PageData;
+use super::layout::{Tab, html_response, page};
+use super::{message_detail, message_list, server_cards, stream, time_line};
+use crate::config::HiddenValues;
+use crate::fleet::OpenFleets;
+
+/// Headers of every response. Nothing is loaded from elsewhere, no script or style stands in a page, and no other site
+/// frames, reads or stores one.
+const HEADERS: [(HeaderName, &str); 6] = [
+    (
+        header::CONTENT_SECURITY_POLICY,
+        "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; \
+         form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
+    ),
+    (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+    (header::REFERRER_POLICY, "no-referrer"),
+    (header::CACHE_CONTROL, "no-store"),
+    (
+        HeaderName::from_static("cross-origin-resource-policy"),
+        "same-origin",
+    ),
+    (
+        HeaderName::from_static("cross-origin-opener-policy"),
+        "same-origin",
+    ),
+];
+
+/// Everything that the pages need.
+#[derive(Debug)]
+pub(super) struct Site {
+    pub(super) access: PageAccess,
+    pub(super) data: Arc<PageData>,
+    pub(super) fleets: OpenFleets,
+    /// Values that must not be shown.
+    pub(super) hidden: Arc<Mutex<HiddenValues>>,
+}
+
+/// Answers requests without end.
+pub(super) async fn serve(listener: TcpListener, site: Arc<Site>) -> std::io::Result<()> {
+    let router = Router::new().fallback(handle).with_state(site);
+    axum::serve(listener, router).await
+}
+
+async fn handle(State(site): State<Arc<Site>>, request: Request) -> Response {
+    let (head, _) = request.into_parts();
+    let mut response = match address(&head) {
+        Some(url) => answer(&site, &head, &url),
+        None => StatusCode::BAD_REQUEST.into_response(),
+    };
+    let headers = response.headers_mut();
+    for (name, value) in HEADERS {
+        headers.insert(name, HeaderValue::from_static(value));
+    }
+    response
+}
+
+/// Returns the address of a request, with its query decoded.
+fn address(head: &Parts) -> Option<Url> {
+    let base = Url::parse("http://page").ok()?;
+    base.join(head.uri.path_and_query()?.as_str()).ok()
+}
+
+fn answer(site: &Arc<Site>, head: &Parts, url: &Url) -> Response {
+    let token = value(url, "token");
+    if let Some(response) = site.access.refuse(head, token.as_deref()) {
+        return response;
+    }
+    if head.method != Method::GET {
+        return StatusCode::METHOD_NOT_ALLOWED.into_response();
+    }
+    let whole_or_part = |tab, content: Markup| {
+        // A script asks for the part that changes.
+        let is_part = value(url, "part").is_some();
+        html_response(if is_part {
+            content
+        } else {
+            page(tab, &site.data, &content)
+        })
+    };
+    match url.path() {
+        "/" => whole_or_part(Tab::Servers, server_cards::content(site)),
+        "/messages" => whole_or_part(Tab::Messages, message_list::content(site, url)),
+        "/messages/rows" => message_list::rows(site, url),
+        "/time-line" => whole_or_part(Tab::TimeLine, time_line::content(site)),
+        "/stream" => stream::open(site.data.clone()),
+        path => {
+            let found = if let Some(message) = path.strip_prefix("/messages/") {
+                match message.strip_suffix("/raw") {
+                    Some(number) => {
+                        message_number(number).and_then(|it| message_detail::raw(site, it))
+                    }
+                    None => message_number(message)
+                        .and_then(|it| message_detail::content(site, it))
+                        .map(|it| whole_or_part(Tab::Message, it)),
+                }
+            } else {
+                let found = path.strip_prefix("/assets/").and_then(asset);
+                found.map(|(content, kind)| {
+                    ([(header::CONTENT_TYPE, kind)], content).into_response()
+                })
+            };
+            let missing = || (StatusCode::NOT_FOUND, "There is no such page.\n").into_response();
+            found.unwrap_or_else(missing)
+        }
+    }
+}
+
+fn message_number(text: &str) -> Option<u64> {
+    text.parse().ok()
+}
+
+/// Returns the value of a parameter.
+fn value(url: &Url, name: &str) -> Option<String> {
+    let mut pairs = url.query_pairs();
+    pairs
+        .find(|(it, _)| it == name)
+        .map(|(_, value)| value.into_owned())
+}

@@ -1,0 +1,279 @@
+//! The servers of all sessions: state, reason if one does not run, last reload, findings, files, standby.
+
+use std::sync::atomic::Ordering;
+
+use maud::{Markup, html};
+use serde_json::Value;
+
+use super::events::PageEvent;
+use super::layout::{lines, milliseconds, time};
+use super::routes::Site;
+use crate::config::{HiddenValues, ServerSpec};
+use crate::contract::{ClientVersion, LintFinding, LintLevel, lint};
+use crate::event::{Failure, ToolDiff};
+use crate::fleet::Fleet;
+use crate::lock::locked;
+use crate::mcp::ListKind;
+use crate::output::{clean, count, duration};
+use crate::server::ServerHandle;
+
+/// Number of lines of a server's output that are shown.
+const OUTPUT_LINES: usize = 30;
+/// Maximum number of findings of one server that are shown.
+const MAX_FINDINGS: usize = 50;
+
+/// Returns the content of the page.
+pub(super) fn content(site: &Site) -> Markup {
+    let fleets = site.fleets.all();
+    // The lock is also that of the protocol's thread.
+    let hidden = locked(&site.hidden).clone();
+    html! {
+        h1 { "Servers" }
+        @if fleets.is_empty() { p { "No client has a session now." } }
+        @for (session, fleet) in &fleets {
+            section aria-label=(format!("Session {session}")) {
+                @if fleets.len() > 1 { h2 { "Session " (session) } }
+                (faults(fleet, &hidden))
+                div.cards {
+                    @for spec in &fleet.config().servers {
+                        (card(site, spec, fleet.loaded(&spec.name), &hidden))
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn faults(fleet: &Fleet, hidden: &HiddenValues) -> Markup {
+    let faults = fleet.faults();
+    html! {
+        @for fault in faults {
+            div.fault { h2.bad { "Fault in the configuration" } (lines(hidden.hide(fault).lines())) }
+        }
+    }
+}
+
+fn card(
+    site: &Site,
+    spec: &ServerSpec,
+    server: Option<ServerHandle>,
+    hidden: &HiddenValues,
+) -> Markup {
+    let name = clean(&spec.name);
+    let Some(server) = server else {
+        return html! {
+            article aria-label=(name) { h3 { bdi { (name) } } p.state { "○ not loaded" } }
+        };
+    };
+    let (reload, output) = {
+        let events = site.data.events();
+        let reload = events.last(&spec.name, "reloaded");
+        (reload, events.last_output(&spec.name, OUTPUT_LINES))
+    };
+    let failure = server.refusal().map(|failure| {
+        let mut failure = Failure::clone(&failure);
+        failure.hide(hidden);
+        failure
+    });
+    let status = server.status();
+    let (class, mark) = mark(status.state);
+    html! {
+        article aria-label=(name) {
+            h3 { bdi { (name) } }
+            p.state.(class) { (mark) " " (status.state) }
+            @if let Some(failure) = &failure { (failed(failure)) }
+            @if let Some(hint) = &status.hint { p.warn { bdi { (clean(&hidden.hide(hint.clone()))) } } }
+            (facts(&server, spec))
+            @if let Some(reload) = &reload { (reloaded(&server, reload)) }
+            (findings(&server))
+            @if !output.is_empty() { (shown_output(&output)) }
+        }
+    }
+}
+
+/// Returns the colour of a state, and a shape that says the same.
+fn mark(state: &str) -> (&'static str, &'static str) {
+    match state {
+        "running" => ("good", "●"),
+        "broken" | "unreachable" => ("bad", "✕"),
+        "not started" | "stopped" => ("plain", "○"),
+        _ => ("warn", "◐"),
+    }
+}
+
+fn failed(failure: &Failure) -> Markup {
+    let files: Vec<_> = failure
+        .files
+        .iter()
+        .map(|file| file.display().to_string())
+        .collect();
+    html! {
+        section.failure aria-label="Failure" {
+            p { strong { "Generation " (failure.generation) } " " bdi { (clean(&failure.reason)) } "." }
+            @if !files.is_empty() { p { "Changed: " bdi { (clean(&files.join(", "))) } } }
+            @if !failure.stderr.is_empty() {
+                h4 { "Last lines of stderr" }
+                (lines(failure.stderr.iter().map(String::as_str)))
+            }
+            @if let Some(advice) = &failure.advice { p { bdi { (clean(advice)) } } }
+        }
+    }
+}
+
+fn facts(server: &ServerHandle, spec: &ServerSpec) -> Markup {
+    let snapshot = server.snapshot();
+    let number_of = |kind| snapshot.list(kind).map_or(0, |list| list.entries.len());
+    let [tools, prompts, resources] =
+        [ListKind::Tools, ListKind::Prompts, ListKind::Resources].map(number_of);
+    let watched = server.watched_files();
+    html! {
+        dl {
+            @if let Some(since) = snapshot.since {
+                dt { "Generation" }
+                dd { (snapshot.generation) ", started in " (duration(snapshot.took)) ", live for " (duration(since.elapsed())) }
+            }
+            dt { "Offers" }
+            dd {
+                (count(tools, "tool", "tools")) ", " (count(prompts, "prompt", "prompts")) ", "
+                (count(resources, "resource", "resources"))
+            }
+            @if let Some(standby) = server.standby_cost() {
+                dt { "Standby" }
+                dd {
+                    "ready in " (duration(standby.took))
+                    @if let Some(memory) = standby.memory { ", " (memory >> 20) " MiB" }
+                }
+            }
+            dt { "Watches" }
+            dd {
+                @match watched {
+                    Some(watched) => {
+                        (count(watched.count.load(Ordering::Relaxed), "file", "files")) ": "
+                        bdi { code { (clean(&locked(&watched.globs).join(" "))) } }
+                    }
+                    None => "no files",
+                }
+            }
+            @if !spec.shown.is_empty() {
+                dt { "Command" }
+                dd { bdi { code { (clean(&spec.shown.join(" "))) } } }
+            }
+        }
+    }
+}
+
+fn reloaded(server: &ServerHandle, event: &PageEvent) -> Markup {
+    let took = event["took_ms"].as_u64().unwrap_or_default();
+    let diff = &server.snapshot().diff;
+    html! {
+        section aria-label="Last reload" {
+            h4 { "Last reload" }
+            p {
+                (time(event["time"].as_str().unwrap_or_default())) ": generation " (event["generation"])
+                " in " (milliseconds(took))
+            }
+            (difference(diff))
+            (rehearsal(&event["rehearsal"]))
+        }
+    }
+}
+
+fn difference(diff: &ToolDiff) -> Markup {
+    let names = |names: &[String]| clean(&names.join(", ")).into_owned();
+    html! {
+        @if *diff == ToolDiff::default() {
+            p { "The lists are the same as before." }
+        } @else {
+            ul {
+                @if !diff.added.is_empty() { li { "added: " bdi { (names(&diff.added)) } } }
+                @if !diff.removed.is_empty() { li { "removed: " bdi { (names(&diff.removed)) } } }
+                @for (tool, members) in &diff.changed {
+                    li { "changed: " bdi { (clean(tool)) } " (" bdi { (names(members)) } ")" }
+                }
+                @for change in &diff.contract {
+                    li class=(if change.is_breaking { "bad" } else { "warn" }) {
+                        (if change.is_breaking { "breaking: " } else { "look: " })
+                        (change.kind) " " bdi { (clean(&change.name)) } ": " bdi { (clean(&change.text)) }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Returns the answers to rehearsed calls, from the event of the reload.
+fn rehearsal(report: &Value) -> Markup {
+    let text = |value: &Value| clean(value.as_str().unwrap_or_default()).into_owned();
+    let items = |value: &Value| value.as_array().cloned().unwrap_or_default();
+    html! {
+        @for call in items(&report["calls"]) {
+            p {
+                "Rehearsed " bdi { code { (text(&call["call"])) } } ": "
+                (text(&call["outcome"]).replace('_', " "))
+            }
+            @let differences = items(&call["differences"]);
+            @if !differences.is_empty() {
+                ul {
+                    @for it in differences {
+                        li {
+                            bdi { code { (text(&it["place"])) } } ": "
+                            del { bdi { (text(&it["before"])) } } " → " ins { bdi { (text(&it["after"])) } }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn findings(server: &ServerHandle) -> Markup {
+    let (snapshot, spec) = (server.snapshot(), server.spec());
+    let Some(tools) = snapshot.list(ListKind::Tools) else {
+        return html! {};
+    };
+    let mut findings = lint(&spec.name, tools, &ClientVersion::defaults());
+    findings.retain(|it| it.level > LintLevel::Hint);
+    html! {
+        @if !findings.is_empty() {
+            details {
+                summary { (count(findings.len(), "finding", "findings")) " about tools" }
+                ul { @for finding in findings.iter().take(MAX_FINDINGS) { (found(finding)) } }
+                @if findings.len() > MAX_FINDINGS {
+                    p { (findings.len() - MAX_FINDINGS) " more: " code { "mcp-proxy check --lint" } }
+                }
+            }
+        }
+    }
+}
+
+fn found(finding: &LintFinding) -> Markup {
+    let clients = finding
+        .clients
+        .iter()
+        .map(|(client, _, _)| client.to_string());
+    let clients: Vec<String> = clients.collect();
+    let class = if finding.level == LintLevel::Error {
+        "bad"
+    } else {
+        "warn"
+    };
+    html! {
+        li {
+            strong class=(class) { (finding.level.name()) } " "
+            bdi { code { (clean(&finding.tool)) } } " " bdi { (clean(&finding.place())) }
+            " (" (clients.join(", ")) "). " (finding.rule.advice)
+        }
+    }
+}
+
+fn shown_output(output: &[PageEvent]) -> Markup {
+    let texts = output
+        .iter()
+        .map(|event| event["line"].as_str().unwrap_or_default());
+    html! {
+        details {
+            summary { "Last lines of output" }
+            (lines(texts))
+        }
+    }
+}

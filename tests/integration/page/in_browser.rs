@@ -1,0 +1,109 @@
+//! The page in a browser.
+
+use serde_json::json;
+
+use super::Paged;
+use crate::harness::browser::{Browser, ENTER, ESCAPE};
+use crate::harness::marked;
+
+/// Sizes of the pictures in CSS pixels.
+const SIZES: [(u32, u32); 3] = [(380, 800), (1280, 800), (2560, 1300)];
+
+/// Takes pictures of the page in all sizes and both colour schemes, and checks that it fits its width.
+#[track_caller]
+fn take_pictures(browser: &Browser, name: &str) {
+    for (width, height) in SIZES {
+        browser.resize(width, height);
+        browser.wait(&format!("innerWidth === {width}"));
+        let is_narrow = browser.run("return document.documentElement.scrollWidth <= innerWidth");
+        assert_eq!(is_narrow, true, "{name} at {width}");
+        for scheme in ["light", "dark"] {
+            browser.prefer(scheme);
+            browser.screenshot(&format!("{name}-{width}-{scheme}"));
+        }
+    }
+    browser.prefer("light");
+    browser.resize(1280, 800);
+}
+
+#[test]
+fn a_save_a_failure_and_its_repair_appear_by_themselves() {
+    let Some(browser) = Browser::start() else {
+        return;
+    };
+    let paged = Paged::start();
+    browser.open(&paged.link);
+    browser.wait("!location.search && document.querySelector('#live')?.textContent === 'Live'");
+    paged.meet();
+    browser.wait_text("● running");
+    paged.project.write("weather.json", &marked("v1"));
+    browser.wait_text("generation 2");
+    let trace = "Traceback: server.py, line 7 <b>";
+    let broken = json!({ "exit_at_start": { "code": 3, "stderr": trace } });
+    paged.project.write("weather.json", &broken.to_string());
+    browser.wait_text("✕ broken");
+    browser.wait_text(trace);
+    take_pictures(&browser, "broken");
+    paged.project.write("weather.json", &marked("v2"));
+    browser.wait_text("● running");
+
+    browser.click("nav a[href='/time-line']");
+    browser.wait("document.querySelectorAll('tr.saved').length === 3");
+    take_pictures(&browser, "time-line");
+
+    let project = paged.end();
+    browser.wait("document.querySelector('#live.lost')");
+    let next = Paged::start_in(project);
+    browser.wait("document.querySelector('#live').textContent === 'Live'");
+    next.meet();
+    browser.wait_text("connected");
+    // The browser reports the requests that found no proxy.
+    let console = browser.console();
+    let is_expected = |line: &String| line.contains("net::ERR_");
+    assert!(console.iter().all(is_expected), "{console:#?}");
+    drop(browser);
+}
+
+#[test]
+fn messages_are_found_by_filter_and_keyboard() {
+    let Some(browser) = Browser::start() else {
+        return;
+    };
+    let paged = Paged::start();
+    paged.meet();
+    for number in 0..300 {
+        paged
+            .peer
+            .call("echo", &json!({ "number": number }))
+            .result();
+    }
+    browser.open(&paged.link);
+    browser.wait("!location.search");
+    browser.click("nav a[href='/messages']");
+    browser.wait("document.querySelectorAll('[role=option]').length > 10");
+    // Rows out of sight have no elements.
+    browser.wait("document.querySelectorAll('[role=option]').length < 150");
+    let arguments = json!({ "text": "<img src=x onerror=alert(1)>", "list": [1, { "a": null }] });
+    paged.peer.call("echo", &arguments).result();
+    browser.keys("/");
+    browser.wait("document.activeElement.name === 'text'");
+    browser.keys("ONERROR");
+    browser.wait("document.querySelectorAll('[role=option]').length === 1");
+    browser.keys(ESCAPE);
+    browser.wait("document.activeElement.role === 'listbox'");
+    browser.keys("j");
+    browser.wait_text("<img src=x onerror=alert(1)>");
+    assert_eq!(browser.run("return document.images.length"), 0);
+    browser.keys(ENTER);
+    browser.wait("document.activeElement.id === 'detail'");
+    take_pictures(&browser, "messages");
+    // The address shows a colleague the same message.
+    let address = browser.url();
+    browser.open("about:blank");
+    browser.open(&address);
+    browser.wait_text("<img src=x onerror=alert(1)>");
+    browser.keys(ESCAPE);
+    browser.wait("!location.hash");
+    // The end of the proxy would be an error in its console.
+    drop(browser);
+}
