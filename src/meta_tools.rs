@@ -35,6 +35,7 @@ pub(crate) use caller::{Caller, ConsentChannel, Progress};
 use consent::ConsentQuestions;
 pub(crate) use consent::consent_response;
 use installing::InstallToolOutcome;
+pub(crate) use loading::{ServerAction, act};
 
 /// Meta-tool that calls a tool by name, including tools that the client does not know yet.
 pub(crate) const CALL: &str = "call_dynamic_server_tool";

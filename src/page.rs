@@ -5,6 +5,7 @@
 //! listens on loopback addresses only, and shows nothing without the token of its link or the cookie that the link sets.
 
 mod access;
+mod acting;
 mod assets;
 mod browser;
 mod data;
@@ -27,6 +28,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 
+use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 
 use crate::event::{Event, EventSender};
@@ -127,7 +129,8 @@ impl Page {
         self.fleets.clone()
     }
 
-    /// Serves the page on a thread of its own until the returned guard is dropped, and tells its link.
+    /// Serves the page on a thread of its own until the returned guard is dropped, and tells its link. Must be called on
+    /// the runtime of the servers.
     pub(crate) fn start(self, events: &EventSender) -> io::Result<PageGuard> {
         let url = self.access.link();
         let failure = self.opens_browser.then(|| browser::open(&url));
@@ -142,6 +145,7 @@ impl Page {
             data: self.data,
             fleets: self.fleets,
             hidden: events.hidden(),
+            runtime: Handle::current(),
         };
         let thread = thread::Builder::new().name("page".to_owned());
         let thread = thread.spawn(move || serve(self.listener, site, &ending))?;

@@ -9,6 +9,25 @@ use crate::jsonrpc::Members;
 use crate::mcp::ListKind;
 use crate::server::{ServerHandle, explain};
 
+/// Action on one server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum ServerAction {
+    Load,
+    Reload,
+    Unload,
+}
+
+/// Acts on the server `name` as the meta-tool for this action does. Returns the result or the error of the tool.
+pub(crate) async fn act(fleet: &Fleet, action: ServerAction, name: &str) -> Result<Value, Value> {
+    let arguments = json!({ "server_name": name }).to_string();
+    let arguments = Members::of(&arguments);
+    match action {
+        ServerAction::Load => load(fleet, &arguments).await,
+        ServerAction::Reload => reload(fleet, &arguments).await,
+        ServerAction::Unload => unload(fleet, &arguments).await,
+    }
+}
+
 pub(super) async fn load(fleet: &Fleet, arguments: &Members<'_>) -> Result<Value, Value> {
     let name = server_name(arguments, fleet)?;
     let loaded = fleet.load(&name).await;

@@ -5,11 +5,13 @@ pub(super) fn asset(name: &str) -> Option<(&'static str, &'static str)> {
     const SCRIPT: &str = "text/javascript; charset=utf-8";
     Some(match name {
         "style.css" => (include_str!("assets/style.css"), "text/css; charset=utf-8"),
+        "lanes.js" => (include_str!("assets/lanes.js"), SCRIPT),
         "live.js" => (include_str!("assets/live.js"), SCRIPT),
         "copy.js" => (include_str!("assets/copy.js"), SCRIPT),
         "message.js" => (include_str!("assets/message.js"), SCRIPT),
         "messages.js" => (include_str!("assets/messages.js"), SCRIPT),
         "refresh.js" => (include_str!("assets/refresh.js"), SCRIPT),
+        "time-line.js" => (include_str!("assets/time-line.js"), SCRIPT),
         _ => return None,
     })
 }

@@ -44,9 +44,10 @@ impl Tab {
     /// Returns the address of the script that keeps the page up to date.
     fn script(self) -> &'static str {
         match self {
-            Self::Servers | Self::TimeLine => "/assets/refresh.js",
+            Self::Servers => "/assets/refresh.js",
             Self::Messages => "/assets/messages.js",
             Self::Message => "/assets/message.js",
+            Self::TimeLine => "/assets/time-line.js",
         }
     }
 }

@@ -86,7 +86,8 @@ fn select(site: &Site, filter: &MessageFilter) -> Vec<Arc<Exchange>> {
     found
 }
 
-fn row(exchange: &Exchange) -> Value {
+/// Returns an exchange for a script.
+pub(super) fn row(exchange: &Exchange) -> Value {
     let short = |text: &str| clean(text).chars().take(MAX_NAME).collect::<String>();
     let (state, text) = outcome(exchange);
     json!({

@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex};
 
 use axum::Router;
+use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::request::Parts;
 use axum::http::{HeaderName, HeaderValue, Method, StatusCode, header};
@@ -10,12 +11,13 @@ use axum::response::{IntoResponse as _, Response};
 use maud::Markup;
 use reqwest::Url;
 use tokio::net::TcpListener;
+use tokio::runtime::Handle;
 
 use super::access::PageAccess;
 use super::assets::asset;
 use super::data::PageData;
 use super::layout::{Tab, html_response, page};
-use super::{message_detail, message_list, server_cards, stream, time_line};
+use super::{acting, message_detail, message_list, server_cards, stream, time_line};
 use crate::config::HiddenValues;
 use crate::fleet::OpenFleets;
 
@@ -28,7 +30,8 @@ const HEADERS: [(HeaderName, &str); 6] = [
          form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
     ),
     (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
-    (header::REFERRER_POLICY, "no-referrer"),
+    // With `no-referrer`, browsers send forms without their origin.
+    (header::REFERRER_POLICY, "same-origin"),
     (header::CACHE_CONTROL, "no-store"),
     (
         HeaderName::from_static("cross-origin-resource-policy"),
@@ -48,6 +51,8 @@ pub(super) struct Site {
     pub(super) fleets: OpenFleets,
     /// Values that must not be shown.
     pub(super) hidden: Arc<Mutex<HiddenValues>>,
+    /// Runtime of the servers.
+    pub(super) runtime: Handle,
 }
 
 /// Answers requests without end.
@@ -57,9 +62,9 @@ pub(super) async fn serve(listener: TcpListener, site: Arc<Site>) -> std::io::Re
 }
 
 async fn handle(State(site): State<Arc<Site>>, request: Request) -> Response {
-    let (head, _) = request.into_parts();
+    let (head, body) = request.into_parts();
     let mut response = match address(&head) {
-        Some(url) => answer(&site, &head, &url),
+        Some(url) => answer(&site, &head, body, &url).await,
         None => StatusCode::BAD_REQUEST.into_response(),
     };
     let headers = response.headers_mut();
@@ -75,10 +80,13 @@ fn address(head: &Parts) -> Option<Url> {
     base.join(head.uri.path_and_query()?.as_str()).ok()
 }
 
-fn answer(site: &Arc<Site>, head: &Parts, url: &Url) -> Response {
+async fn answer(site: &Arc<Site>, head: &Parts, body: Body, url: &Url) -> Response {
     let token = value(url, "token");
     if let Some(response) = site.access.refuse(head, token.as_deref()) {
         return response;
+    }
+    if head.method == Method::POST && url.path() == "/act" {
+        return acting::handle(site, body).await;
     }
     if head.method != Method::GET {
         return StatusCode::METHOD_NOT_ALLOWED.into_response();
@@ -97,6 +105,8 @@ fn answer(site: &Arc<Site>, head: &Parts, url: &Url) -> Response {
         "/messages" => whole_or_part(Tab::Messages, message_list::content(site, url)),
         "/messages/rows" => message_list::rows(site, url),
         "/time-line" => whole_or_part(Tab::TimeLine, time_line::content(site)),
+        "/time-line/calls" => time_line::calls(site, url),
+        "/time-line/events" => time_line::events(site, url),
         "/stream" => stream::open(site.data.clone()),
         path => {
             let found = if let Some(message) = path.strip_prefix("/messages/") {
@@ -125,7 +135,7 @@ fn message_number(text: &str) -> Option<u64> {
 }
 
 /// Returns the value of a parameter.
-fn value(url: &Url, name: &str) -> Option<String> {
+pub(super) fn value(url: &Url, name: &str) -> Option<String> {
     let mut pairs = url.query_pairs();
     pairs
         .find(|(it, _)| it == name)

@@ -36,7 +36,7 @@ pub(super) fn content(site: &Site) -> Markup {
                 (faults(fleet, &hidden))
                 div.cards {
                     @for spec in &fleet.config().servers {
-                        (card(site, spec, fleet.loaded(&spec.name), &hidden))
+                        (card(site, *session, spec, fleet.loaded(&spec.name), &hidden))
                     }
                 }
             }
@@ -55,6 +55,7 @@ fn faults(fleet: &Fleet, hidden: &HiddenValues) -> Markup {
 
 fn card(
     site: &Site,
+    session: u64,
     spec: &ServerSpec,
     server: Option<ServerHandle>,
     hidden: &HiddenValues,
@@ -62,7 +63,7 @@ fn card(
     let name = clean(&spec.name);
     let Some(server) = server else {
         return html! {
-            article aria-label=(name) { h3 { bdi { (name) } } p.state { "○ not loaded" } }
+            article aria-label=(name) { h3 { bdi { (name) } } p.state { "○ not loaded" } (actions(session, &spec.name, &[("load", "Load")])) }
         };
     };
     let (reload, output) = {
@@ -81,12 +82,24 @@ fn card(
         article aria-label=(name) {
             h3 { bdi { (name) } }
             p.state.(class) { (mark) " " (status.state) }
+            (actions(session, &spec.name, &[("reload", "Reload"), ("unload", "Unload")]))
             @if let Some(failure) = &failure { (failed(failure)) }
             @if let Some(hint) = &status.hint { p.warn { bdi { (clean(&hidden.hide(hint.clone()))) } } }
             (facts(&server, spec))
             @if let Some(reload) = &reload { (reloaded(&server, reload)) }
             (findings(&server))
             @if !output.is_empty() { (shown_output(&output)) }
+        }
+    }
+}
+
+/// Returns a form with buttons for these actions and their labels.
+fn actions(session: u64, server: &str, actions: &[(&str, &str)]) -> Markup {
+    html! {
+        form.actions method="post" action="/act" {
+            input type="hidden" name="session" value=(session);
+            input type="hidden" name="server" value=(server);
+            @for (action, label) in actions { button name="do" value=(action) { (label) } " " }
         }
     }
 }

@@ -1,26 +1,77 @@
-//! Events of all servers, the newest first.
+//! Events of all servers, the newest first, and the data of the graph above them, which a script draws.
 
+use axum::http::header;
+use axum::response::{IntoResponse as _, Response};
 use maud::{Markup, html};
-use serde_json::Value;
+use reqwest::Url;
+use serde_json::{Value, json};
 
 use super::events::PageEvent;
 use super::layout::time;
-use super::routes::Site;
+use super::message_list::row as message_row;
+use super::routes::{Site, value};
 
 /// Maximum number of events on the page.
 const SHOWN: usize = 500;
+/// Maximum number of calls in the graph.
+const MAX_CALLS: usize = 2_000;
 
 /// Returns the content of the page.
 pub(super) fn content(site: &Site) -> Markup {
     let events = site.data.events().since(0);
     html! {
         h1 { "Time line" }
+        div #graph hidden {}
+        div data-refresh {
         @if events.is_empty() {
             p { "Nothing has happened yet: servers start at the first message of a client." }
         } @else {
             (table(events.iter().rev().take(SHOWN)))
         }
+        }
     }
+}
+
+/// Returns the events from number `since` on as JSON.
+pub(super) fn events(site: &Site, url: &Url) -> Response {
+    let since = number(url, "since").unwrap_or_default();
+    let (next, events) = {
+        let log = site.data.events();
+        (log.count(), log.since(since))
+    };
+    let events: Vec<&Value> = events.iter().map(|event| &**event).collect();
+    json_response(&json!({ "next": next, "events": events }))
+}
+
+/// Returns the newest calls between the times `from` and `to`, in milliseconds since 1970, as JSON.
+pub(super) fn calls(site: &Site, url: &Url) -> Response {
+    let (from, to) = (number(url, "from"), number(url, "to"));
+    let from = from.unwrap_or_default().saturating_mul(1000);
+    let to = to.unwrap_or(u64::MAX).saturating_mul(1000);
+    let mut found: Vec<_> = {
+        let messages = site.data.messages();
+        let calls = messages.iter().rev();
+        let in_sight = calls.filter(|it| {
+            let is_of_server = it.concerns_client && !it.server.is_empty();
+            is_of_server && it.at <= to && it.end.unwrap_or(it.at) >= from
+        });
+        in_sight.take(MAX_CALLS).cloned().collect()
+    };
+    found.reverse();
+    let calls: Vec<Value> = found.iter().map(|it| message_row(it)).collect();
+    json_response(&json!({ "calls": calls }))
+}
+
+fn number(url: &Url, name: &str) -> Option<u64> {
+    value(url, name)?.parse().ok()
+}
+
+fn json_response(body: &Value) -> Response {
+    (
+        [(header::CONTENT_TYPE, "application/json")],
+        body.to_string(),
+    )
+        .into_response()
 }
 
 /// Returns a table of events in this order.

@@ -74,13 +74,13 @@ impl Paged {
 
     #[track_caller]
     fn get(&self, path: &str, headers: &[(&str, &str)]) -> Answer {
-        self.ask("GET", path, headers)
+        self.ask("GET", path, headers, "")
     }
 
     #[track_caller]
-    fn ask(&self, method: &str, path: &str, headers: &[(&str, &str)]) -> Answer {
+    fn ask(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Answer {
         let mut connection = Connection::to(self.address);
-        connection.request_at(path, method, headers, "");
+        connection.request_at(path, method, headers, body);
         connection.answer()
     }
 
@@ -127,7 +127,7 @@ fn only_its_own_pages_read_it_with_the_link() {
             "default-src 'none'; script-src 'self'",
         ),
         ("x-content-type-options", "nosniff"),
-        ("referrer-policy", "no-referrer"),
+        ("referrer-policy", "same-origin"),
         ("cache-control", "no-store"),
     ] {
         let sent = answer.head.header(name).unwrap();
@@ -155,7 +155,7 @@ fn only_its_own_pages_read_it_with_the_link() {
         (&acting, 405),
     ] {
         assert_eq!(
-            paged.ask("POST", "/", headers).status(),
+            paged.ask("POST", "/", headers, "").status(),
             status,
             "{headers:?}"
         );
@@ -224,4 +224,38 @@ fn messages_are_listed_without_secrets_and_as_text() {
     assert!(detail.contains("mcp-proxy call weather echo"), "{detail}");
     let none = paged.get("/messages/rows?errors=on", &[own]).body;
     assert_eq!(serde_json::from_str::<Value>(&none).unwrap()["total"], 0);
+}
+
+#[test]
+fn servers_are_reloaded_unloaded_and_loaded() {
+    let paged = Paged::start();
+    paged.meet();
+    let (cookie, origin) = (paged.cookie(), format!("http://{}", paged.address));
+    let own = [("Cookie", &*cookie), ("Origin", &*origin)];
+    let act = |form: &str| paged.ask("POST", "/act", &own, form);
+    let done = act("session=1&server=weather&do=reload");
+    assert_eq!(
+        (done.status(), done.head.header("location")),
+        (303, Some("/"))
+    );
+    paged.log.until("reloaded", 1);
+    assert_eq!(act("session=1&server=weather&do=unload").status(), 303);
+    paged.log.until("unloaded", 1);
+    assert!(paged.get("/", &own).body.contains("not loaded"));
+    assert_eq!(act("session=1&server=weather&do=load").status(), 303);
+    paged.log.until("ready", 2);
+    for (form, status, reason) in [
+        ("session=1&server=%3Cb%3E&do=reload", 409, "&lt;b&gt;"),
+        (
+            "session=2&server=weather&do=reload",
+            409,
+            "session has ended",
+        ),
+        ("session=1&server=weather&do=delete", 400, "incomplete"),
+        ("", 400, "incomplete"),
+    ] {
+        let answer = act(form);
+        assert_eq!(answer.status(), status, "{form}");
+        assert!(answer.body.contains(reason), "{form}: {}", answer.body);
+    }
 }

@@ -30,15 +30,16 @@ function open(notify) {
         say("Live", false);
         const before = last;
         last = news;
-        listener(news, before);
+        for (const notify of listeners) notify(news, before);
     };
 }
 
-let listener;
+const listeners = [];
 
 /** Calls `notify` with the newest and the former numbers of events whenever there is something new. */
 export function follow(notify) {
-    listener = notify;
+    listeners.push(notify);
+    if (listeners.length > 1) return;
     open();
     // A browser allows few connections to a host, over all tabs.
     document.addEventListener("visibilitychange", () => {

@@ -2,7 +2,7 @@
 
 import { follow, showLocalTimes } from "./live.js";
 
-const main = document.querySelector("main");
+const main = document.querySelector("[data-refresh]") ?? document.querySelector("main");
 const path = location.pathname;
 let isBusy = false;
 let isStale = false;
@@ -36,8 +36,9 @@ async function refresh() {
 
 function show(markup) {
     // The proxy has escaped all foreign text, and its policy forbids scripts in the markup.
-    const fresh = document.createElement("main");
-    fresh.innerHTML = markup;
+    const page = document.createElement("main");
+    page.innerHTML = markup;
+    const fresh = page.querySelector("[data-refresh]") ?? page;
     showLocalTimes(fresh);
     // A person who reads or selects something keeps it.
     if (fresh.innerHTML === shown || !getSelection().isCollapsed) return;

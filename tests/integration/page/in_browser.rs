@@ -46,9 +46,15 @@ fn a_save_a_failure_and_its_repair_appear_by_themselves() {
     take_pictures(&browser, "broken");
     paged.project.write("weather.json", &marked("v2"));
     browser.wait_text("● running");
+    browser.click("button[value=reload]");
+    browser.wait_text("Generation\n5,");
+    paged.peer.call("echo", &json!({})).result();
 
     browser.click("nav a[href='/time-line']");
     browser.wait("document.querySelectorAll('tr.saved').length === 3");
+    browser.wait("document.querySelectorAll('rect.live').length === 4");
+    browser.wait("document.querySelectorAll('text.save').length === 3");
+    browser.wait("document.querySelector('rect.call.g5 title').textContent.includes('echo')");
     take_pictures(&browser, "time-line");
 
     let project = paged.end();

@@ -1,0 +1,68 @@
+//! Actions on servers, which forms of the page ask for.
+
+use axum::body::{Body, to_bytes};
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse as _, Response};
+use maud::html;
+use reqwest::Url;
+
+use super::layout::{Tab, html_response, lines, page};
+use super::routes::{Site, value};
+use crate::lock::locked;
+use crate::meta_tools::{ServerAction, act};
+
+/// Maximum length of a form in bytes.
+const MAX_FORM: usize = 4096;
+
+/// Does what the form in `body` asks for. Responds when it is done, with the page of the servers or with an error.
+pub(super) async fn handle(site: &Site, body: Body) -> Response {
+    let form = to_bytes(body, MAX_FORM).await.unwrap_or_default();
+    let form = std::str::from_utf8(&form).unwrap_or_default();
+    let Some((session, name, action)) = parse(form) else {
+        return (StatusCode::BAD_REQUEST, "The form is incomplete.\n").into_response();
+    };
+    let mut fleets = site.fleets.all().into_iter();
+    let Some((_, fleet)) = fleets.find(|(number, _)| *number == session) else {
+        return (StatusCode::CONFLICT, "This session has ended.\n").into_response();
+    };
+    // The tasks of the servers belong to the runtime of the proxy.
+    let acting = site
+        .runtime
+        .spawn(async move { act(&fleet, action, &name).await });
+    let error = match acting.await {
+        Ok(Ok(_)) => None,
+        Ok(Err(error)) => Some(error["error"].as_str().unwrap_or_default().to_owned()),
+        Err(_) => Some("The proxy is shutting down.".to_owned()),
+    };
+    let Some(error) = error else {
+        let mut response = StatusCode::SEE_OTHER.into_response();
+        let servers = HeaderValue::from_static("/");
+        response.headers_mut().insert(header::LOCATION, servers);
+        return response;
+    };
+    let error = locked(&site.hidden).hide(error);
+    let content = html! {
+        h1 { "This did not work" }
+        (lines(error.lines()))
+        p { a href="/" { "Back to the servers" } }
+    };
+    let mut response = html_response(page(Tab::Message, &site.data, &content));
+    *response.status_mut() = StatusCode::CONFLICT;
+    response
+}
+
+/// Returns the session, the server and the action of a form.
+fn parse(form: &str) -> Option<(u64, String, ServerAction)> {
+    let url = Url::parse(&format!("http://page/?{form}")).ok()?;
+    let action = match &*value(&url, "do")? {
+        "load" => ServerAction::Load,
+        "reload" => ServerAction::Reload,
+        "unload" => ServerAction::Unload,
+        _ => return None,
+    };
+    Some((
+        value(&url, "session")?.parse().ok()?,
+        value(&url, "server")?,
+        action,
+    ))
+}

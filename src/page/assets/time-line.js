@@ -1,0 +1,214 @@
+// The graph above the events: a lane for each server with its generations, starts, saves and calls.
+
+import { lanes } from "./lanes.js";
+import { follow } from "./live.js";
+import "./refresh.js";
+
+const SVG = "http://www.w3.org/2000/svg";
+const LABELS = 110;
+const ROW = 18;
+/** Number of rows for the calls of one session that overlap. */
+const DEPTH = 5;
+
+const graph = document.getElementById("graph");
+const svg = document.createElementNS(SVG, "svg");
+svg.setAttribute("role", "img");
+svg.setAttribute("aria-label", "Generations, saves and calls; the table below has all events in words");
+const events = [];
+let calls = [];
+let next = 0;
+/** Time span in sight, in milliseconds since 1970; `end` is null while it follows the present. */
+const view = { length: 60_000, end: null };
+
+const buttons = document.createElement("p");
+buttons.className = "bar";
+const action = (text, label, act) => {
+    const button = document.createElement("button");
+    button.type = "button";
+    button.textContent = text;
+    button.ariaLabel = label;
+    button.addEventListener("click", () => {
+        act(button);
+        update();
+    });
+    buttons.append(button);
+    return button;
+};
+action("−", "Zoom out", () => zoom(2));
+action("+", "Zoom in", () => zoom(0.5));
+action("All", "Show everything", () => {
+    const first = events[0] ? Date.parse(events[0].time) : Date.now() - 60_000;
+    view.length = Math.max(1000, (Date.now() - first) * 1.05);
+    view.end = null;
+});
+action("← Save", "Previous save", () => jump(-1));
+action("Save →", "Next save", () => jump(1));
+const pause = action("Pause", "Pause", () => (view.end = view.end === null ? Date.now() : null));
+graph.append(buttons, svg);
+graph.hidden = false;
+
+const end = () => view.end ?? Date.now();
+
+function zoom(factor, at = 0.5) {
+    const middle = end() - view.length * (1 - at);
+    view.length = Math.min(Math.max(view.length * factor, 20), 7 * 86_400_000);
+    if (view.end !== null) view.end = middle + view.length * (1 - at);
+}
+
+function pan(part) {
+    view.end = Math.min(end() + view.length * part, Date.now() + view.length / 2);
+}
+
+/** Moves the previous or next save to the middle. */
+function jump(step) {
+    const middle = view.end === null ? Date.now() : view.end - view.length / 2;
+    const saves = events.filter((event) => event.event === "changed").map((event) => Date.parse(event.time));
+    const save = step < 0 ? saves.findLast((at) => at < middle - 1) : saves.find((at) => at > middle + 1);
+    if (save !== undefined) view.end = save + view.length / 2;
+}
+
+let isBusy = false;
+let isStale = false;
+
+/** Fetches what is new and in sight, and draws it. */
+async function update() {
+    if (isBusy) {
+        isStale = true;
+        return;
+    }
+    isBusy = true;
+    do {
+        isStale = false;
+        const [from, to] = [Math.floor(end() - view.length), Math.ceil(end())];
+        const answers = await Promise.all([
+            fetch(`/time-line/events?since=${next}`),
+            fetch(`/time-line/calls?from=${from}&to=${to}`),
+        ]).catch(() => null);
+        if (!answers?.every((answer) => answer.ok)) break;
+        const [news, found] = await Promise.all(answers.map((answer) => answer.json()));
+        events.push(...news.events);
+        next = news.next;
+        calls = found.calls;
+        draw();
+    } while (isStale);
+    isBusy = false;
+}
+
+function add(parent, name, attributes, text) {
+    const element = document.createElementNS(SVG, name);
+    for (const [key, value] of Object.entries(attributes)) element.setAttribute(key, value);
+    if (text !== undefined) element.textContent = text;
+    parent.append(element);
+    return element;
+}
+
+function draw() {
+    pause.textContent = view.end === null ? "Pause" : "Live";
+    pause.ariaLabel = pause.textContent;
+    svg.replaceChildren();
+    const width = graph.clientWidth;
+    const start = end() - view.length;
+    const x = (at) => LABELS + ((at - start) / view.length) * (width - LABELS);
+    /** Adds a bar, if it is in sight. */
+    const bar = (parent, from, to, y, height, kind, title, label) => {
+        const left = Math.max(x(from), LABELS);
+        const right = Math.min(x(to), width);
+        if (right < LABELS || left > width) return null;
+        const box = add(parent, "rect", { x: left, y, width: Math.max(right - left, 2), height, class: kind, rx: 2 });
+        add(box, "title", {}, title);
+        if (label && right - left > 14 + label.length * 7) add(parent, "text", { x: left + 5, y: y + height - 4, class: "on-bar" }, label);
+        return box;
+    };
+    let y = ROW + 6;
+    axis(x, start, width);
+    for (const lane of lanes(events)) {
+        add(svg, "line", { x1: 0, x2: width, y1: y - 4, y2: y - 4, class: "rule" });
+        add(svg, "text", { x: 0, y: y + 13, class: "lane" }, lane.server.length > 14 ? `${lane.server.slice(0, 13)}…` : lane.server);
+        for (const span of lane.spans) {
+            const isLive = span.kind === "live";
+            const to = span.to ?? end();
+            const title = `${span.words}: ${time(span.from)}, ${length(to - span.from)}${span.to === null ? " so far" : ""}`;
+            const kind = isLive || span.kind === "drain" ? `${span.kind} g${span.generation % 6}` : span.kind;
+            bar(svg, span.from, to, isLive ? y : y + ROW + 2, isLive ? ROW : ROW - 6, kind, title, isLive ? `generation ${span.generation}` : span.kind);
+        }
+        for (const mark of lane.marks) {
+            const at = x(mark.at);
+            if (at < LABELS || at > width) continue;
+            const sign = add(svg, "text", { x: at, y: y + 2 * ROW + 11, class: `mark ${mark.kind}`, "text-anchor": "middle" }, mark.sign);
+            add(sign, "title", {}, `${time(mark.at)}: ${mark.words}`);
+        }
+        y += 3 * ROW + 2;
+        y = drawCalls(lane.server, bar, y);
+    }
+    svg.setAttribute("width", width);
+    svg.setAttribute("height", y + 4);
+}
+
+function drawCalls(server, bar, top) {
+    let y = top;
+    const of = calls.filter((call) => call.server === server);
+    for (const session of new Set(of.map((call) => call.session))) {
+        const ends = [];
+        let depth = 1;
+        for (const call of of.filter((it) => it.session === session)) {
+            const to = call.took === null ? (call.state === "plain" ? call.at : end()) : call.at + call.took / 1000;
+            let row = ends.findIndex((it) => it <= call.at);
+            if (row < 0) row = ends.length < DEPTH ? ends.length : DEPTH - 1;
+            ends[row] = to;
+            depth = Math.max(depth, row + 1);
+            const words = `${call.method} ${call.name}: ${call.outcome || "result"}, ${call.took === null ? "" : length(call.took / 1000)}, generation ${call.generation}`;
+            const kind = call.state === "plain" ? "tick" : `call g${call.generation % 6} ${call.state}`;
+            const link = add(svg, "a", { href: `/messages#${call.n}` });
+            if (!bar(link, call.at, to, y + row * 12, 9, kind, words)) link.remove();
+        }
+        add(svg, "text", { x: 12, y: y + 9, class: "session" }, `session ${session}`);
+        y += depth * 12 + 4;
+    }
+    return y + 6;
+}
+
+function axis(x, start, width) {
+    const steps = [1, 2, 5].flatMap((digit) => [1, 10, 100, 1e3, 1e4].map((power) => digit * power));
+    steps.push(6e4, 3e5, 6e5, 18e5, 36e5, 6 * 36e5, 864e5);
+    const step = steps.sort((a, b) => a - b).find((it) => (it / view.length) * (width - LABELS) > 90) ?? 864e5;
+    for (let at = Math.ceil(start / step) * step; at < start + view.length; at += step) {
+        add(svg, "line", { x1: x(at), x2: x(at), y1: 14, y2: 10_000, class: "grid" });
+        add(svg, "text", { x: x(at) + 3, y: 12, class: "session" }, time(at).slice(0, step < 1000 ? 12 : 8));
+    }
+}
+
+function time(at) {
+    const date = new Date(at);
+    const two = (number, digits = 2) => String(number).padStart(digits, "0");
+    return `${two(date.getHours())}:${two(date.getMinutes())}:${two(date.getSeconds())}.${two(date.getMilliseconds(), 3)}`;
+}
+
+function length(ms) {
+    return ms < 1000 ? `${ms.toFixed(ms < 10 ? 1 : 0)} ms` : `${(ms / 1000).toFixed(1)} s`;
+}
+
+let dragged = null;
+svg.addEventListener("pointerdown", (event) => (dragged = { x: event.clientX, end: end(), isMoved: false }));
+addEventListener("pointerup", () => setTimeout(() => (dragged = null)));
+svg.addEventListener("pointermove", (event) => {
+    if (!dragged || event.buttons === 0 || Math.abs(event.clientX - dragged.x) < 4) return;
+    dragged.isMoved = true;
+    view.end = dragged.end - ((event.clientX - dragged.x) / (graph.clientWidth - LABELS)) * view.length;
+    update();
+});
+svg.addEventListener("click", (event) => dragged?.isMoved && event.preventDefault(), true);
+svg.addEventListener("dragstart", (event) => event.preventDefault());
+document.addEventListener("keydown", (event) => {
+    if (event.ctrlKey || event.metaKey || event.altKey) return;
+    if (event.key === "w") zoom(0.5);
+    else if (event.key === "s") zoom(2);
+    else if (event.key === "a") pan(-0.25);
+    else if (event.key === "d") pan(0.25);
+    else if (event.key === "p") view.end = view.end === null ? Date.now() : null;
+    else return;
+    update();
+});
+new ResizeObserver(draw).observe(graph);
+follow(update);
+// The present moves on, also while nothing happens.
+setInterval(() => view.end === null && !document.hidden && draw(), 1000);
