@@ -20,6 +20,7 @@ use std::time::Instant;
 use crate::jsonrpc::RequestId;
 use crate::mcp::Era;
 pub(crate) use file::{Recording, RecordingFile};
+use format::LineFormat;
 pub(crate) use line::RecordedLine;
 use memory::MessageMemory;
 pub(crate) use summary::MessageSummary;
@@ -84,6 +85,11 @@ impl RecordedMessage {
     fn size(&self) -> usize {
         size_of::<Self>() + self.bytes.capacity()
     }
+}
+
+/// Returns the first line of a recording of this process, with its line end.
+pub(crate) fn recording_head() -> String {
+    LineFormat::of_this_process().head()
 }
 
 /// Recorder of all sessions. Cheap to clone.

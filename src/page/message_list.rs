@@ -13,6 +13,7 @@ use super::message_filter::{MessageFilter, session_number};
 use super::messages::{Exchange, ExchangeOutcome};
 use super::routes::Site;
 use crate::output::clean;
+use crate::recorder::recording_head;
 
 /// Number of exchanges in the table.
 const SHOWN: usize = 200;
@@ -63,6 +64,33 @@ pub(super) fn rows(site: &Site, url: &Url) -> Response {
     });
     let kind = [(header::CONTENT_TYPE, "application/json")];
     (kind, body.to_string()).into_response()
+}
+
+/// Returns the selected exchanges as a recording, in the order in which their messages passed.
+pub(super) fn recording(site: &Site, url: &Url) -> Response {
+    let found = select(site, &MessageFilter::of(url));
+    let mut lines: Vec<&str> = found
+        .iter()
+        .flat_map(|it| &it.lines)
+        .map(|line| &**line)
+        .collect();
+    lines.sort_by_key(|line| time_us(line));
+    let text = recording_head() + &lines.join("\n") + "\n";
+    let attachment = "attachment; filename=\"messages.ndjson\"";
+    let headers = [
+        (header::CONTENT_TYPE, "application/x-ndjson"),
+        (header::CONTENT_DISPOSITION, attachment),
+    ];
+    (headers, text).into_response()
+}
+
+/// Returns the time of a recorded line, which is its first member.
+fn time_us(line: &str) -> u64 {
+    let digits = line.strip_prefix(r#"{"time_us":"#).unwrap_or_default();
+    let end = digits
+        .find(|it: char| !it.is_ascii_digit())
+        .unwrap_or(digits.len());
+    digits[..end].parse().unwrap_or_default()
 }
 
 /// Returns the selected exchanges, the oldest first.
@@ -147,6 +175,7 @@ fn form(filter: &MessageFilter, site: &Site) -> Markup {
             label { input type="checkbox" name="errors" checked[filter.only_errors]; " errors" }
             label { input type="checkbox" name="client" checked[filter.only_client]; " only of clients" }
             button { "Filter" }
+            button formaction="/messages.ndjson" { "Save as a recording" }
         }
     }
 }

@@ -103,6 +103,7 @@ async fn answer(site: &Arc<Site>, head: &Parts, body: Body, url: &Url) -> Respon
     match url.path() {
         "/" => whole_or_part(Tab::Servers, server_cards::content(site)),
         "/messages" => whole_or_part(Tab::Messages, message_list::content(site, url)),
+        "/messages.ndjson" => message_list::recording(site, url),
         "/messages/rows" => message_list::rows(site, url),
         "/time-line" => whole_or_part(Tab::TimeLine, time_line::content(site)),
         "/time-line/calls" => time_line::calls(site, url),

@@ -2,7 +2,6 @@ use std::fs;
 use std::path::Path;
 use std::time::{Duration, UNIX_EPOCH};
 
-use super::format::LineFormat;
 use super::*;
 use crate::config::{HiddenValues, ServerSpec};
 use crate::event::EventSender;

@@ -26,7 +26,7 @@ const bar = document.createElement("div");
 bar.className = "bar";
 bar.append(total, pause, jump);
 holder.replaceChildren(bar, list);
-form.querySelector("button").hidden = true;
+form.querySelector("button:not([formaction])").hidden = true;
 
 let height = 28;
 let count = 0;
@@ -37,7 +37,6 @@ let isFollowing = selected === null;
 let isPaused = false;
 let seen = 0;
 let changes = -1;
-let newest = 0;
 const elements = new Map();
 
 function query() {
@@ -204,7 +203,7 @@ function togglePause() {
     else fetchRows();
 }
 
-form.addEventListener("submit", (event) => event.preventDefault());
+form.addEventListener("submit", (event) => event.submitter?.hasAttribute("formaction") || event.preventDefault());
 form.addEventListener("input", () => {
     history.replaceState(null, "", `${location.pathname}?${query()}`);
     isFollowing = true;
@@ -234,7 +233,6 @@ document.addEventListener("keydown", (event) => {
 new ResizeObserver(fetchRows).observe(list);
 showDetail();
 follow((news) => {
-    newest = news.messages;
-    if (!isPaused && newest !== changes) fetchRows();
+    if (!isPaused && news.messages !== changes) fetchRows();
     if (detail.querySelector("[data-open]")) showDetail();
 });
