@@ -37,9 +37,9 @@ const action = (text, label, act) => {
 action("−", "Zoom out", () => zoom(2));
 action("+", "Zoom in", () => zoom(0.5));
 action("All", "Show everything", () => {
-    const first = events[0] ? Date.parse(events[0].time) : Date.now() - 60_000;
-    view.length = Math.max(1000, (Date.now() - first) * 1.05);
+    view.length = Infinity;
     view.end = null;
+    fit(events);
 });
 action("← Save", "Previous save", () => jump(-1));
 action("Save →", "Next save", () => jump(1));
@@ -48,6 +48,12 @@ graph.append(buttons, svg);
 graph.hidden = false;
 
 const end = () => view.end ?? Date.now();
+
+/** Shows no time before the first of these events. */
+function fit(events) {
+    const first = events[0] ? Date.parse(events[0].time) : Date.now() - 60_000;
+    view.length = Math.min(view.length, Math.max(2000, (Date.now() - first) * 1.1));
+}
 
 function zoom(factor, at = 0.5) {
     const middle = end() - view.length * (1 - at);
@@ -86,6 +92,7 @@ async function update() {
         ]).catch(() => null);
         if (!answers?.every((answer) => answer.ok)) break;
         const [news, found] = await Promise.all(answers.map((answer) => answer.json()));
+        if (events.length === 0) fit(news.events);
         events.push(...news.events);
         next = news.next;
         calls = found.calls;
@@ -116,7 +123,9 @@ function draw() {
         if (right < LABELS || left > width) return null;
         const box = add(parent, "rect", { x: left, y, width: Math.max(right - left, 2), height, class: kind, rx: 2 });
         add(box, "title", {}, title);
-        if (label && right - left > 14 + label.length * 7) add(parent, "text", { x: left + 5, y: y + height - 4, class: "on-bar" }, label);
+        const short = label?.split(" ").at(-1);
+        const shown = [label, short].find((it) => it && right - left > 10 + it.length * 7);
+        if (shown) add(parent, "text", { x: left + 5, y: y + height - 4, class: "on-bar" }, shown);
         return box;
     };
     let y = ROW + 6;
@@ -129,7 +138,7 @@ function draw() {
             const to = span.to ?? end();
             const title = `${span.words}: ${time(span.from)}, ${length(to - span.from)}${span.to === null ? " so far" : ""}`;
             const kind = isLive || span.kind === "drain" ? `${span.kind} g${span.generation % 6}` : span.kind;
-            bar(svg, span.from, to, isLive ? y : y + ROW + 2, isLive ? ROW : ROW - 6, kind, title, isLive ? `generation ${span.generation}` : span.kind);
+            bar(svg, span.from, to, isLive ? y : y + ROW + 2, isLive ? ROW : ROW - 6, kind, title, isLive ? `generation ${span.generation}` : "");
         }
         for (const mark of lane.marks) {
             const at = x(mark.at);
