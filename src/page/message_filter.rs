@@ -70,3 +70,56 @@ pub(super) fn session_number(session: &str) -> &str {
         .split_once('-')
         .map_or(session, |(_, number)| number)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::messages::MessageLog;
+    use super::*;
+
+    const LINES: &str = r#"{"time_us":1000,"from":"client","to":"proxy","session":"7-1","bytes":75,"message":{"id":1,"method":"tools/call","params":{"name":"forecast"}}}
+{"time_us":4000,"from":"proxy","to":"client","session":"7-1","bytes":50,"message":{"id":1,"error":{"code":-1,"message":"No"}}}
+{"time_us":5000,"from":"proxy","to":"server","session":"7-2","server":"weather","generation":1,"bytes":25,"message":{"id":1,"method":"initialize"}}"#;
+
+    fn found(query: &str) -> Vec<String> {
+        let mut log = MessageLog::default();
+        LINES.lines().for_each(|line| log.add(line));
+        let url = Url::parse(&format!("http://page/messages?{query}")).unwrap();
+        let filter = MessageFilter::of(&url);
+        let pattern = filter.text_pattern();
+        let has_text = |exchange: &Exchange| {
+            let mut lines = exchange.lines.iter();
+            pattern
+                .as_ref()
+                .is_none_or(|it| lines.any(|line| it.is_match(line.as_bytes())))
+        };
+        let found = log.iter().filter(|it| filter.admits(it) && has_text(it));
+        found.map(|it| it.method.clone()).collect()
+    }
+
+    #[test]
+    fn each_parameter_selects() {
+        assert_eq!(found(""), ["tools/call", "initialize"]);
+        for query in [
+            "session=1",
+            "about=forecast",
+            "about=tools%2Fcall",
+            "errors=on",
+            "client=on",
+            "slower=3",
+            "text=NO%22",
+        ] {
+            assert_eq!(found(query), ["tools/call"], "{query}");
+        }
+        for query in ["server=weather", "session=2", "text=%22Initialize"] {
+            assert_eq!(found(query), ["initialize"], "{query}");
+        }
+        for query in [
+            "server=weather&errors=on",
+            "slower=4",
+            "text=%5C",
+            "about=fore",
+        ] {
+            assert_eq!(found(query), [""; 0], "{query}");
+        }
+    }
+}

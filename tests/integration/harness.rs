@@ -3,6 +3,7 @@
 //! The harness knows of MCP only the shape of its messages, and nothing in it is async. Lines of a peer are kept as
 //! read, so that a test can compare bytes.
 
+#[cfg(target_os = "linux")]
 pub(crate) mod browser;
 mod git_server;
 pub(crate) mod http;
