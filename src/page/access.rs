@@ -73,6 +73,7 @@ impl PageAccess {
             html lang="en" {
                 head {
                     meta http-equiv="refresh" content="0;url=/";
+                    link rel="icon" href="data:,";
                     title { "mcp-proxy" }
                 }
                 body { a href="/" { "Continue" } }

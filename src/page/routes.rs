@@ -108,6 +108,8 @@ async fn answer(site: &Arc<Site>, head: &Parts, body: Body, url: &Url) -> Respon
         "/time-line" => whole_or_part(Tab::TimeLine, time_line::content(site)),
         "/time-line/calls" => time_line::calls(site, url),
         "/time-line/events" => time_line::events(site, url),
+        // Browsers ask for it beside raw messages.
+        "/favicon.ico" => StatusCode::NO_CONTENT.into_response(),
         "/stream" => stream::open(site.data.clone()),
         path => {
             let found = if let Some(message) = path.strip_prefix("/messages/") {
