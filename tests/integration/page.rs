@@ -134,7 +134,7 @@ fn only_its_own_pages_read_it_with_the_link() {
         assert!(sent.starts_with(value), "{name}: {sent}");
     }
     assert_eq!(paged.get("/x", &[own]).status(), 404);
-    let wrong = format!("{}0", &cookie[..cookie.len() - 1]);
+    let wrong = format!("{}x", &cookie[..cookie.len() - 1]);
     assert_eq!(paged.get("/", &[("Cookie", &wrong)]).status(), 401);
     for foreign in [
         ("Host", "rebound.example"),
