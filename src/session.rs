@@ -185,9 +185,9 @@ impl Session {
 
     /// Stops its servers and cancels the running meta-tools; resolves when all have ended.
     pub(crate) async fn end(&self) {
-        self.refuse_early_requests();
-        self.state().running_calls.cancel_all();
+        self.state().running_calls.close();
         self.close_listens();
+        self.end_early_requests();
         tokio::join!(self.fleet.stop(), async {
             let _ = tokio::time::timeout(CLEANUP_TIMEOUT, self.meta_tools.idle()).await;
         });

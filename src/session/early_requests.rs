@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use super::Session;
-use crate::jsonrpc::{Envelope, ErrorObject, INTERNAL_ERROR, RawId, RequestId};
+use crate::jsonrpc::{Envelope, RawId, RequestId};
 use crate::mcp::Era;
 
 /// Maximum size in bytes of the lines held back; later requests are handled at once.
@@ -33,15 +33,21 @@ impl EarlyRequests {
     /// [`Self::next`].
     pub(super) fn initialize_answered(&mut self) -> bool {
         self.unanswered = self.unanswered.saturating_sub(1);
+        self.release()
+    }
+
+    /// Records that the session ends: no response to `initialize` is awaited any more. Returns the same as
+    /// [`Self::initialize_answered`].
+    pub(super) fn end(&mut self) -> bool {
+        self.unanswered = 0;
+        self.release()
+    }
+
+    /// Returns true if the caller alone must handle the requests held back.
+    fn release(&mut self) -> bool {
         let is_first = self.unanswered == 0 && !self.is_releasing;
         self.is_releasing |= is_first;
         is_first
-    }
-
-    /// Removes and returns the ids of all requests held back.
-    pub(super) fn take_all(&mut self) -> Vec<RequestId> {
-        self.held_bytes = 0;
-        self.held.drain(..).map(|(id, _)| id).collect()
     }
 
     /// Holds the request `id` back if `initialize` is not answered, or earlier requests are not handled yet. Returns
@@ -84,9 +90,21 @@ impl Session {
         state.early_messages.initialize_answered();
         let must_handle = state.early_requests.initialize_answered();
         drop(state);
-        if !must_handle {
-            return;
+        if must_handle {
+            self.handle_early_requests();
         }
+    }
+
+    /// Passes the requests that wait for the response to `initialize` on, since the session ends: they are answered as
+    /// all requests to servers that are stopped.
+    pub(super) fn end_early_requests(&self) {
+        let must_handle = self.state().early_requests.end();
+        if must_handle {
+            self.handle_early_requests();
+        }
+    }
+
+    fn handle_early_requests(&self) {
         // Not `while let`: its condition would hold the lock.
         loop {
             let Some((id, line)) = self.state().early_requests.next() else {
@@ -102,16 +120,6 @@ impl Session {
             if catch_unwind(AssertUnwindSafe(handle)).is_err() {
                 self.refuse_panicked(id);
             }
-        }
-    }
-
-    /// Refuses the requests that wait for the response to `initialize`, since the session ends.
-    pub(super) fn refuse_early_requests(&self) {
-        let ids = self.state().early_requests.take_all();
-        let message =
-            "the session ended before the response to `initialize`; the request was not sent";
-        for id in ids {
-            self.answer_error(id.as_raw(), &ErrorObject::new(INTERNAL_ERROR, message));
         }
     }
 }
@@ -156,8 +164,8 @@ mod tests {
         assert_eq!(next(&mut early).as_deref(), Some("1"));
         early.begin();
         assert_eq!(next(&mut early), None);
-        assert!(early.initialize_answered());
-        assert_eq!(early.take_all(), [RequestId::from("2")]);
+        assert!(early.end());
+        assert_eq!(next(&mut early).as_deref(), Some("2"));
         assert_eq!(next(&mut early), None);
     }
 

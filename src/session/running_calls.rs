@@ -21,16 +21,21 @@ const PANICKED: &str = "mcp-proxy panicked while it handled the request; please 
 pub(super) struct RunningCalls {
     /// Number of the newest work.
     newest: u64,
+    /// True once the session ends.
+    is_closed: bool,
     calls: HashMap<RequestId, (u64, CancellationToken)>,
 }
 
 impl RunningCalls {
-    /// Adds the work for the request `id`; returns its number, and the token that ends it.
-    fn begin(&mut self, id: RequestId) -> (u64, CancellationToken) {
+    /// Adds the work for the request `id`; returns its number, and the token that ends it. None if the session ends.
+    fn begin(&mut self, id: RequestId) -> Option<(u64, CancellationToken)> {
+        if self.is_closed {
+            return None;
+        }
         self.newest += 1;
         let token = CancellationToken::new();
         self.calls.insert(id, (self.newest, token.clone()));
-        (self.newest, token)
+        Some((self.newest, token))
     }
 
     /// Removes the work of this `number` for the request `id`, which has ended.
@@ -50,8 +55,9 @@ impl RunningCalls {
         removed.inspect(|(_, token)| token.cancel()).is_some()
     }
 
-    /// Cancels all work.
-    pub(super) fn cancel_all(&mut self) {
+    /// Cancels all work, and begins no more.
+    pub(super) fn close(&mut self) {
+        self.is_closed = true;
         for (_, (_, token)) in self.calls.drain() {
             token.cancel();
         }
@@ -75,7 +81,12 @@ impl Session {
     /// error instead.
     pub(super) fn run(&self, id: RawId<'_>, work: impl Future<Output = ()> + Send + 'static) {
         let (session, id) = (self.strong_self(), RequestId::from(id));
-        let (number, token) = self.state().running_calls.begin(id.clone());
+        let begun = self.state().running_calls.begin(id.clone());
+        let Some((number, token)) = begun else {
+            let message = "the session ended before the request was handled";
+            let error = ErrorObject::new(INTERNAL_ERROR, message);
+            return self.answer_error(id.as_raw(), &error);
+        };
         self.tasks.spawn(async move {
             let finished = token.run_until_cancelled(has_finished(work)).await;
             if finished == Some(false) {
