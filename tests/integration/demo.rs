@@ -225,10 +225,11 @@ fn the_reference_knows_every_option() {
 /// Every option in the reference belongs to a subcommand or to another program.
 #[test]
 fn the_reference_knows_no_other_options() {
-    const FOREIGN: [&str; 9] = [
+    const FOREIGN: [&str; 10] = [
         "--from",
         "--import",
         "--inspect",
+        "--no-open",
         "--port",
         "--release",
         "--stdio",
