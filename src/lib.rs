@@ -131,8 +131,9 @@
 //!   state machine and the settle stage do no I/O and read no clock: time is an argument.
 //! * **Architecture Invariant:** a request that may have effects is written to at most one generation.
 //!   There is no retry of `tools/call` or of an unknown method, unless a remote server is known not to have processed
-//!   it. While it serves a client, the proxy itself makes only calls that the user names, or whose tools have no effects by
-//!   their own declaration if the user wishes (`rehearse`).
+//!   it. While it serves a client, the proxy itself makes only calls for rehearsals: those that the user names; if the user
+//!   wishes (`recorded`), calls of the client whose tools declare no further effects or are named by the user; and if the
+//!   client wishes (`rehearse: true`), calls whose tools declare no effects or are named by the user.
 //! * **Architecture Invariant:** generations belong to one task, the supervisor. No other task starts or stops a
 //!   generation; other tasks send reports to the supervisor.
 //! * **Architecture Invariant:** `watcher` never touches a server, and `server` knows neither session nor fleet: it

@@ -49,7 +49,12 @@ impl ToolCall {
             parameters: parameters.to_owned(),
             rehearse: match arguments.get("rehearse") {
                 None | Some("null") => None,
-                Some(wanted) => Some(wanted == "true"),
+                Some("true") => Some(true),
+                Some("false") => Some(false),
+                Some(_) => {
+                    let error = "`rehearse` must be true or false; nothing was done";
+                    return Err(json!({ "error": error }));
+                }
             },
         })
     }

@@ -15,7 +15,7 @@ use crate::mcp::{Entry, List};
 /// Maximum number of calls that are kept.
 const MAX_CALLS: usize = 32;
 /// Maximum length in bytes of the arguments of a call that is kept.
-const MAX_ARGUMENTS: usize = 64 * 1024;
+pub(super) const MAX_ARGUMENTS: usize = 64 * 1024;
 /// Maximum length in bytes of an answer that is kept. The live code is asked for a longer one.
 const MAX_ANSWER: usize = 256 * 1024;
 
@@ -52,6 +52,23 @@ impl RepeatPermission {
 /// Returns true if recorded calls of the tool may run once more.
 pub(super) fn is_repeatable(tool: &Entry, named: &[String]) -> bool {
     RepeatPermission::of(tool, named) != RepeatPermission::Denied
+}
+
+/// Returns true if calls of the tool may run at any time: it only reads, or the user names it.
+pub(super) fn is_always_repeatable(tool: &Entry, named: &[String]) -> bool {
+    matches!(
+        RepeatPermission::of(tool, named),
+        RepeatPermission::ReadOnly | RepeatPermission::Named
+    )
+}
+
+/// Returns true if code with these tools may get a call that a client asks to rehearse: the code has no such tool, or calls
+/// of the tool may run at any time.
+pub(super) fn admits_asked(tools: Option<&List>, call: &RehearsedCall, named: &[String]) -> bool {
+    tools.is_some_and(|tools| {
+        let tool = tools.find(&call.tool);
+        tool.is_none_or(|it| is_always_repeatable(it, named))
+    })
 }
 
 /// Newest distinct calls of clients.
@@ -230,6 +247,23 @@ mod tests {
             );
         }
         assert_eq!(repeatable(&recorder), ["named", "read"]);
+    }
+
+    #[test]
+    fn a_call_that_a_client_asks_for_has_no_effects() {
+        let mut tools = List::default();
+        tools.add_page(ListKind::Tools, TOOLS).unwrap();
+        let admitted = |tools: Option<&List>, tool: &str| {
+            let call = RehearsedCall::parse(tool).unwrap();
+            admits_asked(tools, &call, &["named".to_owned()])
+        };
+        for tool in ["read", "named", "unknown"] {
+            assert!(admitted(Some(&tools), tool), "{tool}");
+            assert!(!admitted(None, tool), "{tool}");
+        }
+        for tool in ["set", "delete", "odd", "false", "plain"] {
+            assert!(!admitted(Some(&tools), tool), "{tool}");
+        }
     }
 
     #[test]

@@ -18,6 +18,7 @@ use tokio::time::timeout_at;
 use super::ServerShared;
 use super::connection::Connection;
 use super::pending_requests::RawResponse;
+use super::recent_calls::admits_asked;
 use crate::config::RehearsedCall;
 use crate::event::{AnswerDifference, RehearsalOutcome, RehearsalReport, RehearsedAnswer};
 use crate::jsonrpc::quoted;
@@ -116,10 +117,14 @@ struct Judgement<'a> {
 /// Rehearsal of one candidate.
 #[derive(Debug)]
 pub(super) struct Rehearsal {
-    /// Calls that the user names.
+    /// Calls that the user names, and after them those that the client asks for.
     pub(super) calls: Vec<RehearsedCall>,
-    /// Tools whose recorded calls may be repeated whatever they declare; `None` if no recorded call is rehearsed.
-    pub(super) repeatable_tools: Option<Vec<String>>,
+    /// Number of the calls that the user names.
+    pub(super) user_calls: usize,
+    /// Tools whose calls may be repeated whatever they declare.
+    pub(super) repeatable_tools: Vec<String>,
+    /// True if recorded calls are rehearsed too.
+    pub(super) with_recorded: bool,
     /// Time limit for all calls together.
     pub(super) limit: Duration,
     /// Connection of the live code, unless it was stopped before the candidate started.
@@ -165,8 +170,12 @@ impl Rehearsal {
         shared: &ServerShared,
     ) -> RehearsalResult {
         let deadline = Instant::now() + self.limit;
+        let (named, asked) = self.calls.split_at(self.user_calls);
+        let asked = asked.iter();
+        let admitted = asked.filter(|it| admits_asked(tools, it, &self.repeatable_tools));
+        let calls: Vec<&RehearsedCall> = named.iter().chain(admitted).collect();
         let mut responses = Vec::new();
-        for call in &self.calls {
+        for call in &calls {
             let response = if lacks_tool(tools, call) {
                 CallResponse::NoTool
             } else {
@@ -195,7 +204,7 @@ impl Rehearsal {
             deadline,
             confirmed_by: None,
         };
-        for (call, response) in self.calls.iter().zip(responses.into_iter().chain(unasked)) {
+        for (call, response) in calls.into_iter().zip(responses.into_iter().chain(unasked)) {
             let live = locked(&shared.remembered_answers).0.get(call).cloned();
             let live = live.unwrap_or_default();
             let report = match response {

@@ -9,7 +9,7 @@ use super::call::{Call, ResponseSink};
 use super::connection::Connection;
 use super::error_replies;
 use super::gate::GateStatus;
-use super::recent_calls::is_repeatable;
+use super::recent_calls::{MAX_ARGUMENTS, is_always_repeatable};
 use super::report::Command;
 use crate::config::RehearsedCall;
 use crate::event::Failure;
@@ -26,7 +26,7 @@ impl ServerHandle {
     }
 
     /// Lets new code answer a call of the client before it goes live, from now on, or no longer if it is not `wanted`.
-    /// Returns the reason if the tool may have effects, or if the server does not rehearse.
+    /// Returns the reason if the tool may have effects, if the arguments are too long, or if the server does not rehearse.
     pub(crate) fn rehearse(&self, call: RehearsedCall, wanted: bool) -> Result<(), String> {
         let (snapshot, spec) = (self.snapshot(), self.spec());
         if spec.remote.is_some() {
@@ -34,11 +34,17 @@ impl ServerHandle {
         }
         let tools = snapshot.list(ListKind::Tools);
         let tool = tools.and_then(|tools| tools.find(&call.tool));
-        if wanted && !tool.is_some_and(|it| is_repeatable(it, &spec.rehearse_tools)) {
+        if wanted && !tool.is_some_and(|it| is_always_repeatable(it, &spec.rehearse_tools)) {
             return Err(format!(
-                "`{}` may have effects: it declares neither `readOnlyHint` nor `idempotentHint`, and the user does \
-                 not name it in `rehearse_tools`",
+                "`{}` may have effects: it does not declare `readOnlyHint`, or declares `destructiveHint` too, and \
+                 the user does not name it in `rehearse_tools`",
                 call.tool
+            ));
+        }
+        if wanted && call.arguments.len() > MAX_ARGUMENTS {
+            let limit = MAX_ARGUMENTS / 1024;
+            return Err(format!(
+                "the arguments are longer than {limit} KiB, and a rehearsal would repeat them at each reload"
             ));
         }
         self.command(Command::Rehearse { call, wanted });

@@ -334,9 +334,14 @@ fn a_model_asks_for_a_rehearsal_of_its_call() {
         let listed = watched.peer.call("get_loaded_servers", &json!({}));
         let server = &listed.result()["structuredContent"]["servers"][0];
         assert_eq!(server["rehearsal"]["calls"], json!(calls));
-        call("forecast", false).result();
-        watched.project.write(SOURCE, &script("v2", &tools(23)));
+        // New code whose tool may have effects does not get the call.
+        let text = tool("forecast", "x-reply", "@COUNT@");
+        watched.project.write(SOURCE, &script("v2", &[text]));
         assert!(watched.until("reloaded", 2)[1]["rehearsal"].is_null());
+        assert_eq!(text_of(&watched, "forecast"), "1");
+        call("forecast", false).result();
+        watched.project.write(SOURCE, &script("v3", &tools(23)));
+        assert!(watched.until("reloaded", 3)[2]["rehearsal"].is_null());
     }
 }
 

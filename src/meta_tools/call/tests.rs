@@ -75,6 +75,16 @@ async fn a_call_without_a_tool_says_what_to_give() {
             "",
         ),
         (
+            r#"{"tool_name":"send","rehearse":1}"#,
+            "`rehearse` must be true or false; nothing was done",
+            "",
+        ),
+        (
+            r#"{"tool_name":"send","rehearse":"yes"}"#,
+            "`rehearse` must be true or false; nothing was done",
+            "",
+        ),
+        (
             r#"{"tool_name":"send","server_name":5}"#,
             "`server_name` must be a string",
             "",

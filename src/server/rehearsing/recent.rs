@@ -24,7 +24,7 @@ impl Rehearsal {
         deadline: Instant,
         result: &mut RehearsalResult,
     ) {
-        let (Some(named), Some(tools)) = (&self.repeatable_tools, tools) else {
+        let Some(tools) = tools.filter(|_| self.with_recorded) else {
             return;
         };
         let recent = locked(&shared.recent_calls).repeatable();
@@ -33,7 +33,7 @@ impl Rehearsal {
             let tool = tools.find(&call.tool);
             let left = deadline.saturating_duration_since(Instant::now());
             if self.calls.contains(call)
-                || !tool.is_some_and(|it| is_repeatable(it, named))
+                || !tool.is_some_and(|it| is_repeatable(it, &self.repeatable_tools))
                 || recent.took >= left
             {
                 continue;

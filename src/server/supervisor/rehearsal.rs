@@ -6,7 +6,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::super::connection::Connection;
 use super::super::lists::Lists;
-use super::super::recent_calls::{CallRecorder, is_repeatable};
+use super::super::recent_calls::{CallRecorder, admits_asked, is_repeatable};
 use super::super::rehearsing::{Learning, Rehearsal, RehearsalResult, unknown_tool};
 use super::super::state::{StartCause, State, Succession};
 use super::{Supervisor, rules};
@@ -35,12 +35,18 @@ impl Supervisor {
         }
     }
 
-    /// Returns the calls of the user and those that the client asks for.
+    /// Returns the calls of the user, and after them those that the client asks for and the live code may get.
     fn rehearsed_calls(&self) -> Vec<RehearsedCall> {
-        let mut calls = self.context.spec.rehearsed_calls();
-        let asked = self.asked_rehearsals.iter();
-        let more: Vec<_> = asked.filter(|it| !calls.contains(it)).cloned().collect();
-        calls.extend(more);
+        let spec = &self.context.spec;
+        let mut calls = spec.rehearsed_calls();
+        let snapshot = self.shared.snapshot.borrow().clone();
+        let tools = snapshot.list(ListKind::Tools);
+        let asked = self
+            .asked_rehearsals
+            .iter()
+            .filter(|it| !calls.contains(it) && admits_asked(tools, it, &spec.rehearse_tools));
+        let asked: Vec<_> = asked.cloned().collect();
+        calls.extend(asked);
         calls
     }
 
@@ -59,9 +65,9 @@ impl Supervisor {
         let spec = &self.context.spec;
         Some(Rehearsal {
             calls: self.rehearsed_calls(),
-            repeatable_tools: spec
-                .rehearses_recorded()
-                .then(|| spec.rehearse_tools.clone()),
+            user_calls: spec.rehearsed_calls().len(),
+            repeatable_tools: spec.rehearse_tools.clone(),
+            with_recorded: spec.rehearses_recorded(),
             limit: spec.timeouts.rehearsal,
             live: self.active().map(|it| it.running.connection.clone()),
         })
