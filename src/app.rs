@@ -117,7 +117,8 @@ async fn serve_clients(
     let page = options.page.take();
     let open_fleets = page.as_ref().map(Page::fleets);
     let is_open = http.as_ref().is_some_and(http::HttpOptions::is_open);
-    let sessions = sessions(options, is_open, recorder, open_fleets, events)?;
+    let mut sessions = sessions(options, is_open, recorder, open_fleets, events)?;
+    sessions.resources.has_other_sessions = http.is_some();
     let _page = page.map(|page| page.start(events)).transpose()?;
     match http {
         Some(options) => {

@@ -86,6 +86,8 @@ pub(super) struct RecentCall {
     pub(super) call: RehearsedCall,
     /// Time to its answer.
     pub(super) took: Duration,
+    /// True if its tool only reads.
+    pub(super) is_read_only: bool,
     /// Generation that answered.
     pub(super) generation: u64,
     /// Raw result or error, unless it is too long.
@@ -95,11 +97,21 @@ pub(super) struct RecentCall {
 }
 
 impl RecentCalls {
-    /// Returns the calls that may run once more, the newest first.
+    /// Returns the calls that may run once more, in the order in which they must run: those that only read, the newest
+    /// first, and then the others, the oldest first, so that the newest effect is the last one again.
     pub(super) fn repeatable(&self) -> Vec<Arc<RecentCall>> {
         let calls = self.calls.iter();
         let may_repeat = |it: &&Arc<RecentCall>| it.effects.is_none_or(|it| it == self.effects);
-        calls.filter(may_repeat).cloned().collect()
+        let calls = calls.filter(may_repeat).cloned();
+        let (mut ordered, others): (Vec<_>, Vec<_>) = calls.partition(|it| it.is_read_only);
+        ordered.extend(others.into_iter().rev());
+        ordered
+    }
+
+    /// Forgets the calls, because later ones are not recorded. Calls in flight do not count as the last effect.
+    pub(super) fn clear(&mut self) {
+        self.calls.clear();
+        self.effects += 1;
     }
 
     fn add(&mut self, call: RecentCall) {
@@ -113,6 +125,8 @@ impl RecentCalls {
 #[derive(Debug)]
 pub(super) struct CallRecorder {
     permissions: HashMap<String, RepeatPermission>,
+    /// True if other sessions have servers of their own, whose effects are not counted here.
+    has_other_sessions: bool,
     generation: u64,
     calls: Arc<Mutex<RecentCalls>>,
 }
@@ -121,16 +135,19 @@ pub(super) struct CallRecorder {
 #[derive(Debug)]
 pub(super) struct RecordedCall {
     call: RehearsedCall,
+    is_read_only: bool,
     effects: Option<u64>,
     began: Instant,
     recorder: Arc<CallRecorder>,
 }
 
 impl CallRecorder {
-    /// Creates the recorder of calls to `tools`, of which `named` may be repeated whatever they declare.
+    /// Creates the recorder of calls to `tools`, of which `named` may be repeated whatever they declare. If
+    /// `has_other_sessions`, tools that are only idempotent may not: a client of another server may have undone the call.
     pub(super) fn new(
         tools: &List,
         named: &[String],
+        has_other_sessions: bool,
         generation: u64,
         calls: Arc<Mutex<RecentCalls>>,
     ) -> Self {
@@ -139,6 +156,7 @@ impl CallRecorder {
             .map(|it| (it.name.clone(), RepeatPermission::of(it, named)));
         Self {
             permissions: permissions.collect(),
+            has_other_sessions,
             generation,
             calls,
         }
@@ -154,7 +172,8 @@ impl CallRecorder {
             calls.effects += 1;
             effects = Some(calls.effects).filter(|_| permission == RepeatPermission::Idempotent);
         }
-        if permission == RepeatPermission::Denied {
+        let is_idempotent = permission == RepeatPermission::Idempotent;
+        if permission == RepeatPermission::Denied || is_idempotent && self.has_other_sessions {
             return None;
         }
         let message = Members::of(line);
@@ -170,6 +189,7 @@ impl CallRecorder {
                 tool: tool.to_owned(),
                 arguments: arguments.to_owned(),
             },
+            is_read_only: permission == RepeatPermission::ReadOnly,
             effects,
             began: Instant::now(),
             recorder: self.clone(),
@@ -185,6 +205,7 @@ impl RecordedCall {
         locked(&self.recorder.calls).add(RecentCall {
             call: self.call,
             took: self.began.elapsed(),
+            is_read_only: self.is_read_only,
             generation: self.recorder.generation,
             answer: (length <= MAX_ANSWER).then(kept),
             effects: self.effects,
@@ -207,11 +228,16 @@ mod tests {
         {"name":"named","annotations":{"destructiveHint":true}}]}"#;
 
     fn recorder() -> Arc<CallRecorder> {
+        recorder_of(false)
+    }
+
+    fn recorder_of(has_other_sessions: bool) -> Arc<CallRecorder> {
         let mut tools = List::default();
         tools.add_page(ListKind::Tools, TOOLS).unwrap();
         let named = ["named".to_owned(), "unknown".to_owned()];
         let calls = Arc::default();
-        Arc::new(CallRecorder::new(&tools, &named, 3, calls))
+        let recorder = CallRecorder::new(&tools, &named, has_other_sessions, 3, calls);
+        Arc::new(recorder)
     }
 
     fn call(recorder: &Arc<CallRecorder>, tool: &str, params: &str) {
@@ -234,7 +260,7 @@ mod tests {
         ] {
             call(&recorder, tool, "");
         }
-        assert_eq!(repeatable(&recorder), ["named", "read"]);
+        assert_eq!(repeatable(&recorder), ["read", "named"]);
         for params in [
             r#","task":{}"#,
             r#","inputResponses":{}"#,
@@ -246,7 +272,7 @@ mod tests {
                 &format!(r#"{params},"arguments":{{"a":1}}"#),
             );
         }
-        assert_eq!(repeatable(&recorder), ["named", "read"]);
+        assert_eq!(repeatable(&recorder), ["read", "named"]);
     }
 
     #[test]
@@ -274,12 +300,39 @@ mod tests {
         call(&recorder, "read", "");
         assert_eq!(repeatable(&recorder), ["read", r#"set {"to":1}"#]);
         call(&recorder, "set", &with(2));
-        assert_eq!(repeatable(&recorder), [r#"set {"to":2}"#, "read"]);
+        assert_eq!(repeatable(&recorder), ["read", r#"set {"to":2}"#]);
         for tool in ["plain", "named", "unlisted"] {
             call(&recorder, "set", &with(2));
             call(&recorder, tool, "");
             assert!(!repeatable(&recorder).contains(&r#"set {"to":2}"#.to_owned()));
         }
+        // Clients of other sessions may have effects that are not counted.
+        let recorder = recorder_of(true);
+        call(&recorder, "set", "");
+        call(&recorder, "read", "");
+        assert_eq!(repeatable(&recorder), ["read"]);
+    }
+
+    #[test]
+    fn the_newest_effect_is_the_last_one_again() {
+        let recorder = recorder();
+        let with = |value: u32| format!(r#","arguments":{{"to":{value}}}"#);
+        for value in [1, 2] {
+            call(&recorder, "named", &with(value));
+            call(&recorder, "read", &with(value));
+        }
+        let expected = [
+            r#"read {"to":2}"#,
+            r#"read {"to":1}"#,
+            r#"named {"to":1}"#,
+            r#"named {"to":2}"#,
+        ];
+        assert_eq!(repeatable(&recorder), expected);
+        // A call that was in flight when the recorder ended may have been followed by others.
+        let in_flight = recorder.sent("set", "{}").unwrap();
+        locked(&recorder.calls).clear();
+        in_flight.answered(Ok("{}"));
+        assert!(repeatable(&recorder).is_empty());
     }
 
     #[test]

@@ -41,6 +41,8 @@ pub(crate) struct ProxyResources {
     pub(crate) http: Arc<http::HttpClients>,
     /// True if the servers' files are watched.
     pub(crate) watches_files: bool,
+    /// True if other sessions may run servers of the same definitions.
+    pub(crate) has_other_sessions: bool,
     /// True if clients see the tools under names that all of them accept, instead of the servers' own.
     pub(crate) renames_tools: bool,
     /// Limit on concurrent starts.
@@ -72,6 +74,7 @@ impl ProxyResources {
             era,
             http: Arc::default(),
             watches_files: true,
+            has_other_sessions: false,
             renames_tools: false,
             start_permits: StartPermits::default(),
             builds: Arc::default(),

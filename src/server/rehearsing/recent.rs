@@ -1,4 +1,4 @@
-//! Rehearsal of recent calls of clients, the newest first, in the time that the calls of the user leave.
+//! Rehearsal of recent calls of clients, in the time that the calls of the user leave.
 
 use std::time::Instant;
 
@@ -15,7 +15,8 @@ use crate::rehearsal::Answer;
 
 impl Rehearsal {
     /// Lets the candidate, which has these tools, answer recent calls; adds the comparison to `result`. A call that took
-    /// longer than the time that is left is left out, and so is one whose tool may have effects by now.
+    /// longer than the time that is left is left out, and so is one whose tool may have effects by now. A call with an
+    /// effect needs time for the later ones too, so that its effect does not outlast theirs.
     pub(super) async fn run_recent(
         &self,
         candidate: &Connection,
@@ -27,14 +28,19 @@ impl Rehearsal {
         let Some(tools) = tools.filter(|_| self.with_recorded) else {
             return;
         };
-        let recent = locked(&shared.recent_calls).repeatable();
-        for recent in recent {
+        let calls = locked(&shared.recent_calls).repeatable();
+        for (index, recent) in calls.iter().enumerate() {
             let call = &recent.call;
+            let needed = if recent.is_read_only {
+                recent.took
+            } else {
+                calls[index..].iter().map(|it| it.took).sum()
+            };
             let tool = tools.find(&call.tool);
             let left = deadline.saturating_duration_since(Instant::now());
             if self.calls.contains(call)
                 || !tool.is_some_and(|it| is_repeatable(it, &self.repeatable_tools))
-                || recent.took >= left
+                || needed >= left
             {
                 continue;
             }
@@ -44,7 +50,7 @@ impl Rehearsal {
                 CallResponse::Answer(answer, took) => {
                     let judgement = Judgement {
                         new: RememberedAnswer::new(answer, took),
-                        live: recent_answer(&recent, shared),
+                        live: recent_answer(recent, shared),
                         deadline,
                         confirmed_by: Some(candidate),
                     };

@@ -127,10 +127,14 @@ impl Supervisor {
             Ok(tools) if self.rehearses() && spec.rehearses_recorded() => Some(CallRecorder::new(
                 tools,
                 &spec.rehearse_tools,
+                self.context.resources.has_other_sessions,
                 connection.generation,
                 self.shared.recent_calls.clone(),
             )),
-            _ => None,
+            _ => {
+                locked(&self.shared.recent_calls).clear();
+                None
+            }
         };
         connection.set_call_recorder(recorder.map(Arc::new));
     }
