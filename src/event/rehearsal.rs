@@ -8,6 +8,8 @@ use crate::config::HiddenValues;
 
 /// Maximum length of a shown value, in characters.
 const SHOWN_CHARS: usize = 60;
+/// Maximum length of a shown call, in characters.
+const SHOWN_CALL_CHARS: usize = 200;
 /// Maximum number of differences of one call that a report contains.
 const MAX_DIFFERENCES: usize = 20;
 
@@ -71,21 +73,20 @@ impl RehearsalReport {
         calls.filter(|it| it.outcome == outcome).count()
     }
 
-    /// Hides values in all its texts, and shortens those of differences to [`SHOWN_CHARS`].
+    /// Hides values in all its texts, and shortens calls to [`SHOWN_CALL_CHARS`] and values of differences to
+    /// [`SHOWN_CHARS`].
     pub(crate) fn hide(&mut self, hidden: &HiddenValues) {
         let hide = |text: &mut String| *text = hidden.hide(std::mem::take(text));
         for call in &mut self.calls {
             hide(&mut call.call);
+            // A hidden value that was cut before could not be recognised.
+            shorten(&mut call.call, SHOWN_CALL_CHARS);
             call.varied.iter_mut().for_each(hide);
             for difference in &mut call.differences {
                 hide(&mut difference.place);
                 for value in [&mut difference.before, &mut difference.after] {
                     hide(value);
-                    // A value that was cut before could not be recognised.
-                    if let Some((end, _)) = value.char_indices().nth(SHOWN_CHARS) {
-                        value.truncate(end);
-                        value.push('…');
-                    }
+                    shorten(value, SHOWN_CHARS);
                 }
             }
         }
@@ -131,6 +132,14 @@ impl RehearsalOutcome {
     }
 }
 
+/// Cuts a text to `chars` characters and an ellipsis if it is longer.
+fn shorten(text: &mut String, chars: usize) {
+    if let Some((end, _)) = text.char_indices().nth(chars) {
+        text.truncate(end);
+        text.push('…');
+    }
+}
+
 fn millis(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
@@ -151,7 +160,7 @@ mod tests {
             after: "é".repeat(100),
         };
         let answer = RehearsedAnswer {
-            call: format!("t {secret}"),
+            call: format!("t {secret} {}", "é".repeat(200)),
             outcome: RehearsalOutcome::Differs,
             took: None,
             took_before: None,
@@ -166,6 +175,11 @@ mod tests {
         };
         report.hide(&spec.hidden_values());
         assert!(!report.value().to_string().contains("s3cret"), "{report:?}");
+        let call = &report.calls[0].call;
+        assert!(
+            call.chars().count() == 201 && call.ends_with("é…"),
+            "{call}"
+        );
         let after = &report.calls[0].differences[0].after;
         assert_eq!(*after, format!("{}…", "é".repeat(60)));
     }

@@ -7,6 +7,7 @@
 
 mod learning;
 mod recent;
+mod regression;
 
 use std::collections::HashMap;
 use std::mem::discriminant;
@@ -26,6 +27,7 @@ use crate::lock::locked;
 use crate::mcp::List;
 use crate::rehearsal::{Answer, Comparison, Varying, compare, is_slower};
 pub(super) use learning::{Learning, unknown_tool};
+use regression::Regression;
 
 /// Answers of the live code to rehearsed calls.
 #[derive(Debug, Default)]
@@ -138,27 +140,6 @@ pub(super) struct RehearsalResult {
     /// Answers to remember if the candidate goes live.
     pub(super) answers: HashMap<RehearsedCall, RememberedAnswer>,
     pub(super) regression: Option<Regression>,
-}
-
-/// First rehearsed call that was answered before and is not any more.
-#[derive(Debug)]
-pub(super) struct Regression {
-    call: String,
-    /// Message of the error; `None` if the process ended.
-    error: Option<String>,
-}
-
-impl Regression {
-    /// Returns the regression as a sentence fragment about a generation; `how` says how its process ended.
-    pub(super) fn reason(&self, how: &str) -> String {
-        let call = &self.call;
-        match &self.error {
-            Some(error) => {
-                format!("fails the rehearsed call `{call}`, which was answered before: {error}")
-            }
-            None => format!("{how} during the rehearsed call `{call}`"),
-        }
-    }
 }
 
 impl Rehearsal {
@@ -314,8 +295,8 @@ impl RehearsalResult {
     }
 
     fn add_regression(&mut self, call: &RehearsedCall, error: Option<String>) {
-        let call = call.to_string();
-        self.regression.get_or_insert(Regression { call, error });
+        self.regression
+            .get_or_insert_with(|| Regression::new(call, error));
     }
 }
 
