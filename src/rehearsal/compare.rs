@@ -42,6 +42,11 @@ impl Varying {
         self.0.extend(keys);
     }
 
+    /// Adds the places of `other`.
+    pub(crate) fn extend(&mut self, other: &Self) {
+        self.0.extend(other.0.iter().cloned());
+    }
+
     fn has(&self, key: &str) -> bool {
         self.0.contains(key)
     }

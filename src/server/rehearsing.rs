@@ -239,7 +239,9 @@ impl Rehearsal {
             let is_same = compared.differences.is_empty() && !is_slower(known.took, new.took);
             let again = match (&self.live, confirmed_by) {
                 _ if is_same => None,
-                (None, Some(candidate)) => answer(candidate, call, deadline).await,
+                (None, Some(candidate)) => {
+                    recent::confirm(candidate, call, &compared, deadline).await
+                }
                 _ => self.ask_live(call, deadline).await,
             };
             if !is_same && again.is_none() && confirmed_by.is_some() {
@@ -253,7 +255,7 @@ impl Rehearsal {
                 };
                 repeated.repeat(&call.tool, again);
                 if self.live.is_none() {
-                    known.varying = new.varying.clone();
+                    known.varying.extend(&new.varying);
                 }
                 compared = known.compare(&call.tool, &new);
             }

@@ -329,3 +329,12 @@ fn a_part_that_differs_by_itself_is_known_by_its_words_and_members() {
         assert_eq!(found, expected, "{before} {now} {again}");
     }
 }
+
+#[test]
+fn places_learned_from_several_answers_add_up() {
+    let of = |a: u32, b: u32| structured(json!({ "a": a, "b": b }));
+    let mut varying = learned(&of(1, 1), &of(2, 1));
+    varying.extend(&learned(&of(1, 1), &of(1, 2)));
+    let compared = compare("t", &of(1, 1), &of(3, 3), &varying);
+    assert!(compared.differences.is_empty() && compared.varied.len() == 2);
+}

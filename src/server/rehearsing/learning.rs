@@ -16,7 +16,7 @@ use crate::rehearsal::Answer;
 use crate::suggestions::nearest;
 
 /// Pause before the code is asked again, in which times in seconds change.
-const REPEAT_PAUSE: Duration = Duration::from_millis(1100);
+pub(super) const REPEAT_PAUSE: Duration = Duration::from_millis(1100);
 
 /// Learns the answers of the first code, and warns of calls that tell nothing about later code.
 #[derive(Debug)]

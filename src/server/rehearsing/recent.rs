@@ -2,16 +2,21 @@
 
 use std::time::Instant;
 
+use tokio::time::sleep;
+
 use super::super::ServerShared;
 use super::super::connection::Connection;
 use super::super::recent_calls::{RecentCall, is_repeatable};
+use super::learning::REPEAT_PAUSE;
 use super::{
-    CallResponse, Judgement, LiveAnswer, Rehearsal, RehearsalResult, RememberedAnswer, ask, report,
+    CallResponse, Judgement, LiveAnswer, Rehearsal, RehearsalResult, RememberedAnswer, answer, ask,
+    report,
 };
+use crate::config::RehearsedCall;
 use crate::event::RehearsalOutcome;
 use crate::lock::locked;
 use crate::mcp::List;
-use crate::rehearsal::Answer;
+use crate::rehearsal::{Answer, Comparison};
 
 impl Rehearsal {
     /// Lets the candidate, which has these tools, answer recent calls; adds the comparison to `result`. A call that took
@@ -68,6 +73,23 @@ impl Rehearsal {
             }
         }
     }
+}
+
+/// Returns a second answer of the candidate that confirms a difference, if there is time for it: times in seconds must
+/// have changed, unless an error stands where a result was or the answer is only slower.
+pub(super) async fn confirm(
+    candidate: &Connection,
+    call: &RehearsedCall,
+    compared: &Comparison,
+    deadline: Instant,
+) -> Option<RememberedAnswer> {
+    if !compared.is_regression && !compared.differences.is_empty() {
+        if deadline.saturating_duration_since(Instant::now()) <= REPEAT_PAUSE {
+            return None;
+        }
+        sleep(REPEAT_PAUSE).await;
+    }
+    answer(candidate, call, deadline).await
 }
 
 /// Returns the answer of the live code to a recent call: to the client if the live code gave it, or else as a candidate.
