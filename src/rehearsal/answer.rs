@@ -57,6 +57,21 @@ impl Answer {
         }
     }
 
+    /// Returns the length of the answer as JSON in bytes, about that of the raw answer.
+    pub(crate) fn length(&self) -> usize {
+        match self {
+            Self::Result {
+                structured,
+                content,
+            } => {
+                let structured = structured.as_ref().map_or(0, |it| it.to_string().len());
+                structured + content.to_string().len()
+            }
+            Self::Error(message) => message.len(),
+            Self::InputRequest => 0,
+        }
+    }
+
     /// Reads a raw JSON-RPC error.
     pub(crate) fn of_error(raw: &str) -> Self {
         let message = Members::of(raw).text("message").map(String::from);
@@ -116,6 +131,7 @@ mod tests {
         };
         assert_eq!(structured, expected);
         let long = json!({ "content": [text(&"x".repeat(1 << 20))] }).to_string();
+        assert!(of(&long).length() < 20 && of(r#"{"content":[],"x":1}"#).length() == 2);
         assert_eq!(of(&long), result(format!("{} bytes", long.len()).into()));
     }
 

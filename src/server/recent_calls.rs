@@ -17,7 +17,7 @@ const MAX_CALLS: usize = 32;
 /// Maximum length in bytes of the arguments of a call that is kept.
 pub(super) const MAX_ARGUMENTS: usize = 64 * 1024;
 /// Maximum length in bytes of an answer that is kept. The live code is asked for a longer one.
-const MAX_ANSWER: usize = 256 * 1024;
+pub(super) const MAX_ANSWER: usize = 256 * 1024;
 
 /// Permission to call a tool once more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -198,9 +198,14 @@ impl CallRecorder {
 }
 
 impl RecordedCall {
-    /// Takes the raw result or error.
+    /// Takes the raw result or error. A call that is answered by a request for input is not kept.
     pub(super) fn answered(self, outcome: Result<&str, &str>) {
         let length = outcome.map_or_else(str::len, str::len);
+        let asks =
+            |it: &str| Members::of(it).text("resultType").as_deref() == Some("input_required");
+        if length <= MAX_ANSWER && outcome.is_ok_and(asks) {
+            return;
+        }
         let kept = || outcome.map(Box::from).map_err(Box::from);
         locked(&self.recorder.calls).add(RecentCall {
             call: self.call,
@@ -357,6 +362,11 @@ mod tests {
             (newest.answer.is_some(), newest.generation)
         };
         assert_eq!(answered("{}"), (true, 3));
+        let asked = recorder.sent("read", r#"{"params":{"arguments":{"b":1}}}"#);
+        asked
+            .unwrap()
+            .answered(Ok(r#"{"resultType":"input_required","inputRequests":{}}"#));
+        assert!(!repeatable(&recorder).contains(&r#"read {"b":1}"#.to_owned()));
         assert_eq!(answered(&"x".repeat(MAX_ANSWER + 1)), (false, 3));
     }
 }

@@ -71,7 +71,8 @@ impl Connection {
         }
     }
 
-    /// Returns true, and counts it, if the server's request is for input that no client can give.
+    /// Returns true, and counts it, if the server's request is for input that no client can give. After any request for
+    /// input, no client's call in flight is rehearsed, since the request may belong to any of them.
     pub(super) fn refuses_input(&self, envelope: &Envelope<'_>) -> bool {
         let method = envelope.method.as_deref();
         let is_input = matches!(
@@ -81,6 +82,9 @@ impl Connection {
         let mut pending = locked(&self.pending);
         let is_refused = is_input && pending.calls_without_input > 0 && pending.call_count == 0;
         pending.refused_inputs += u64::from(is_refused);
+        if is_input {
+            pending.recorded_calls.clear();
+        }
         is_refused
     }
 }

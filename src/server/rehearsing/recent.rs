@@ -6,7 +6,7 @@ use tokio::time::sleep;
 
 use super::super::ServerShared;
 use super::super::connection::Connection;
-use super::super::recent_calls::{RecentCall, is_repeatable};
+use super::super::recent_calls::{MAX_ANSWER, RecentCall, is_repeatable};
 use super::learning::REPEAT_PAUSE;
 use super::{
     CallResponse, Judgement, LiveAnswer, Rehearsal, RehearsalResult, RememberedAnswer, answer, ask,
@@ -59,7 +59,12 @@ impl Rehearsal {
                         deadline,
                         confirmed_by: Some(candidate),
                     };
-                    self.judge(call, judgement, result).await
+                    let told = self.judge(call, judgement, result).await;
+                    let kept = result.answers.get(call);
+                    if kept.is_some_and(|it| it.answer.length() > MAX_ANSWER) {
+                        result.answers.remove(call);
+                    }
+                    told
                 }
                 CallResponse::Lost => result.lost(call),
                 CallResponse::Late | CallResponse::NoTool => {
