@@ -153,7 +153,7 @@ impl<R: BufRead, W: Write> MockServer<'_, R, W> {
                 continue;
             };
             if matches!(recorded.kind(), MessageKind::Request) {
-                if !self.ask(message, &recorded)? {
+                if !self.ask(message, &recorded, id)? {
                     return Ok(());
                 }
             } else if progress_token(message).is_some() {
@@ -183,8 +183,17 @@ impl<R: BufRead, W: Write> MockServer<'_, R, W> {
         self.write(&error_response(id, &ErrorObject::new(INTERNAL_ERROR, text)))
     }
 
-    /// Sends the client a recorded request, and waits for the response. Returns false if the client has gone.
-    fn ask(&mut self, message: &str, recorded: &Envelope<'_>) -> io::Result<bool> {
+    /// Sends the client a recorded request, and waits for the response. Returns false if the client has gone, or has
+    /// cancelled its own request `cause`, during which it is asked.
+    fn ask(
+        &mut self,
+        message: &str,
+        recorded: &Envelope<'_>,
+        cause: RawId<'_>,
+    ) -> io::Result<bool> {
+        if self.waiting.iter().any(|line| cancels(line, cause)) {
+            return Ok(false);
+        }
         self.asked += 1;
         let id = RequestId::from(self.asked);
         let old = recorded.id.unwrap_or(RawId::NULL);
@@ -198,6 +207,9 @@ impl<R: BufRead, W: Write> MockServer<'_, R, W> {
             });
             if is_response {
                 return Ok(true);
+            }
+            if cancels(&line, cause) {
+                return Ok(false);
             }
             self.waiting.push_back(line);
         }
@@ -227,6 +239,14 @@ impl<R: BufRead, W: Write> MockServer<'_, R, W> {
             format!("the recording {file} has `{method}` only with the params {shown}{more}");
         ErrorObject::new(INVALID_PARAMS, text)
     }
+}
+
+/// Returns true if the client's message cancels its request `id`.
+fn cancels(line: &str, id: RawId<'_>) -> bool {
+    let is_cancellation = Envelope::parse(line)
+        .is_ok_and(|it| it.method.as_deref() == Some("notifications/cancelled"));
+    let message = Members::of(line);
+    is_cancellation && message.object("params").get("requestId") == Some(id.as_str())
 }
 
 /// Returns a progress notification with this raw token.

@@ -150,3 +150,35 @@ fn messages_before_a_response_are_sent_under_the_ids_of_the_client() {
     assert_eq!(lines, expected);
     assert!(reports.is_empty(), "{reports:?}");
 }
+
+#[test]
+fn a_cancelled_request_waits_no_longer_for_the_client() {
+    let asking = |id: u32| {
+        [
+            format!(r#">{{"id":{id},"method":"tools/call","params":{{"name":"t"}}}}"#),
+            format!(r#"<{{"id":9{id},"method":"roots/list"}}"#),
+            format!(r#">{{"id":9{id},"result":{{"roots":[]}}}}"#),
+            format!(r#"<{{"id":{id},"result":{id}}}"#),
+        ]
+    };
+    let list = [
+        r#">{"id":3,"method":"tools/list"}"#.to_owned(),
+        r#"<{"id":3,"result":3}"#.to_owned(),
+    ];
+    let recorded = [&asking(1)[..], &asking(2)[..], &list[..]].concat();
+    let recorded: Vec<&str> = recorded.iter().map(String::as_str).collect();
+    let client = [
+        r#"{"id":"a","method":"tools/call","params":{"name":"t"}}"#,
+        r#"{"id":"b","method":"tools/call","params":{"name":"t"}}"#,
+        // The second call is cancelled before it begins.
+        r#"{"method":"notifications/cancelled","params":{"requestId":"b"}}"#,
+        r#"{"method":"notifications/cancelled","params":{"requestId":"a"}}"#,
+        r#"{"id":"l","method":"tools/list"}"#,
+    ];
+    let (lines, _) = served(&recorded, &client);
+    let expected = [
+        r#"{"id":1,"method":"roots/list"}"#,
+        r#"{"id":"l","result":3}"#,
+    ];
+    assert_eq!(lines, expected);
+}
