@@ -38,7 +38,7 @@ use crate::random;
 use crate::state::StateError;
 use access::PageAccess;
 use data::PageData;
-use remembered::RememberedPage;
+use remembered::{last_port, remember_port};
 use routes::Site;
 
 /// Wish for a page.
@@ -74,13 +74,9 @@ pub(crate) struct Page {
 impl Page {
     /// Listens at the address that is wished for. `project` is the folder that the proxy serves. Blocks.
     pub(crate) fn bind(wish: PageWish, project: &Path) -> Result<Self, PageError> {
-        let before = RememberedPage::read(project);
-        let key = match &before {
-            Some(before) => before.key.clone(),
-            None => random::id()?,
-        };
         let any = SocketAddr::from((IpAddr::V4(Ipv4Addr::LOCALHOST), 0));
-        let last = before.as_ref().map(|it| SocketAddr::new(any.ip(), it.port));
+        let last_port = last_port(project);
+        let last = last_port.map(|port| SocketAddr::new(any.ip(), port));
         let (wished, fallback) = match wish {
             PageWish::At(address) => (address, None),
             PageWish::Anywhere | PageWish::Open => (last.unwrap_or(any), Some(any)),
@@ -94,18 +90,13 @@ impl Page {
             Ok((it.local_addr()?, it))
         });
         let (address, listener) = bound.map_err(|error| PageError::Bind(wished, error))?;
-        if before.is_none() {
-            let port = address.port();
+        if last_port != Some(address.port()) {
             // Without it, an open tab does not find the next proxy, which its reader sees.
-            let _ = RememberedPage {
-                port,
-                key: key.clone(),
-            }
-            .write(project);
+            let _ = remember_port(project, address.port());
         }
         Ok(Self {
             listener,
-            access: PageAccess::new(address, random::id()?, &RememberedPage::name(project), key),
+            access: PageAccess::new(address, random::id()?, random::id()?),
             data: PageData::new(random::id()?),
             fleets: OpenFleets::default(),
             opens_browser: wish == PageWish::Open,

@@ -23,20 +23,20 @@ pub(super) struct PageAccess {
     control: AccessControl,
     /// Token of the link of this run.
     token: String,
-    /// Cookies are sent to all ports of a host, so that each project has one of its own.
+    /// Browsers send cookies to all ports of a host, so that each port has a cookie of its own.
     cookie_name: String,
-    /// Value of the cookie.
+    /// Value of the cookie of this run: the browser has also sent the value of the last run to other ports.
     key: String,
 }
 
 impl PageAccess {
-    /// Creates the rules of the page of `project` at `address`.
-    pub(super) fn new(address: SocketAddr, token: String, project: &str, key: String) -> Self {
+    /// Creates the rules of the page at `address`, with the token of its link and the value of its cookie.
+    pub(super) fn new(address: SocketAddr, token: String, key: String) -> Self {
         Self {
             address,
             control: AccessControl::of_address(address),
             token,
-            cookie_name: format!("mcp-proxy-{project}"),
+            cookie_name: format!("mcp-proxy-{}", address.port()),
             key,
         }
     }

@@ -1,4 +1,4 @@
-//! Port and cookie that the page of a project keeps from one proxy to the next, so that an open tab finds the next one.
+//! Port that the page of a project keeps from one proxy to the next, so that an open tab finds the next one.
 
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::path::Path;
@@ -8,38 +8,22 @@ use crate::state::{StateDirectory, StateError, StateFolder};
 /// Sub-folder of the user's state.
 const FOLDER: &str = "pages";
 
-/// Data of the page of one project.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct RememberedPage {
-    pub(super) port: u16,
-    /// Value of the cookie.
-    pub(super) key: String,
+/// Returns the port of the project's last page, if it is known. Blocks.
+pub(super) fn last_port(project: &Path) -> Option<u16> {
+    let bytes = folder().ok()?.read(&name(project)).ok()??;
+    String::from_utf8(bytes).ok()?.trim_end().parse().ok()
 }
 
-impl RememberedPage {
-    /// Returns the data of the project's last page, if there are any. Blocks.
-    pub(super) fn read(project: &Path) -> Option<Self> {
-        let bytes = folder().ok()?.read(&Self::name(project)).ok()??;
-        let text = String::from_utf8(bytes).ok()?;
-        let (port, key) = text.trim_end().split_once(' ')?;
-        let port = port.parse().ok()?;
-        let is_key = key.len() == 32 && key.bytes().all(|it| it.is_ascii_hexdigit());
-        let key = key.to_owned();
-        is_key.then_some(Self { port, key })
-    }
+/// Stores the port of the project's page. Blocks.
+pub(super) fn remember_port(project: &Path, port: u16) -> Result<(), StateError> {
+    folder()?.write(&name(project), format!("{port}\n").as_bytes())
+}
 
-    /// Stores the data. Blocks.
-    pub(super) fn write(&self, project: &Path) -> Result<(), StateError> {
-        let text = format!("{} {}\n", self.port, self.key);
-        folder()?.write(&Self::name(project), text.as_bytes())
-    }
-
-    /// Returns a name for the project, for the file and the cookie.
-    pub(super) fn name(project: &Path) -> String {
-        let mut hasher = DefaultHasher::new();
-        project.hash(&mut hasher);
-        format!("{:016x}", hasher.finish())
-    }
+/// Returns the name of the project's file.
+fn name(project: &Path) -> String {
+    let mut hasher = DefaultHasher::new();
+    project.hash(&mut hasher);
+    format!("{:016x}", hasher.finish())
 }
 
 /// Opens the private folder of the pages.

@@ -15,7 +15,7 @@ async function lost() {
     if (source.readyState !== EventSource.CLOSED) return;
     // The stream does not tell why it was refused.
     const answer = await fetch("/").catch(() => null);
-    if (answer?.status === 401) say("This link has expired: open the one that the proxy has printed", true);
+    if (answer?.status === 401) say("This link has expired: open the one that the proxy has printed; mcp-proxy status prints it as well", true);
     else setTimeout(open, 500);
 }
 
