@@ -154,10 +154,10 @@ fn serve(listener: TcpListener, site: Site, ending: &CancellationToken) {
     let served = runtime.and_then(|runtime| {
         runtime.block_on(async {
             let listener = tokio::net::TcpListener::from_std(listener)?;
-            let served = ending
+            ending
                 .run_until_cancelled(routes::serve(listener, Arc::new(site)))
                 .await;
-            served.unwrap_or(Ok(()))
+            Ok(())
         })
     });
     if let Err(error) = served {

@@ -1,6 +1,7 @@
 //! Addresses of the site.
 
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
@@ -8,10 +9,14 @@ use axum::extract::{Request, State};
 use axum::http::request::Parts;
 use axum::http::{HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
 use maud::Markup;
 use reqwest::Url;
 use tokio::net::TcpListener;
 use tokio::runtime::Handle;
+use tokio::sync::Semaphore;
 
 use super::access::PageAccess;
 use super::assets::asset;
@@ -20,6 +25,13 @@ use super::layout::{Tab, html_response, page};
 use super::{acting, message_detail, message_list, server_cards, stream, time_line};
 use crate::config::HiddenValues;
 use crate::fleet::OpenFleets;
+
+/// Maximum number of connections. A browser opens at most six to a host.
+const CONNECTIONS: usize = 64;
+/// Time limit for the headers of the next request on a connection.
+const SILENCE: Duration = Duration::from_secs(10);
+/// Pause after a connection that could not be accepted.
+const PAUSE: Duration = Duration::from_millis(50);
 
 /// Headers of every response. Nothing is loaded from elsewhere, no script or style stands in a page, and no other site
 /// frames, reads or stores one.
@@ -56,9 +68,32 @@ pub(super) struct Site {
 }
 
 /// Answers requests without end.
-pub(super) async fn serve(listener: TcpListener, site: Arc<Site>) -> std::io::Result<()> {
+pub(super) async fn serve(listener: TcpListener, site: Arc<Site>) {
     let router = Router::new().fallback(handle).with_state(site);
-    axum::serve(listener, router).await
+    let permits = Arc::new(Semaphore::new(CONNECTIONS));
+    while let Ok(permit) = permits.clone().acquire_owned().await {
+        let stream = match listener.accept().await {
+            Ok((stream, _)) => stream,
+            // No file descriptor left, or the browser has already disconnected.
+            Err(error) => {
+                tracing::debug!(%error, "a connection to the page was not accepted");
+                tokio::time::sleep(PAUSE).await;
+                continue;
+            }
+        };
+        let service = TowerToHyperService::new(router.clone());
+        tokio::spawn(async move {
+            let served = http1::Builder::new()
+                .timer(TokioTimer::new())
+                .header_read_timeout(SILENCE)
+                .serve_connection(TokioIo::new(stream), service)
+                .await;
+            if let Err(error) = served {
+                tracing::debug!(%error, "connection error of the page");
+            }
+            drop(permit);
+        });
+    }
 }
 
 async fn handle(State(site): State<Arc<Site>>, request: Request) -> Response {
@@ -143,4 +178,40 @@ pub(super) fn value(url: &Url, name: &str) -> Option<String> {
     pairs
         .find(|(it, _)| it == name)
         .map(|(_, value)| value.into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::TcpStream;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn silent_connections_make_room_for_others() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let site = Site {
+            access: PageAccess::new(address, "token".to_owned(), "key".to_owned()),
+            data: PageData::new("run".to_owned()),
+            fleets: OpenFleets::default(),
+            hidden: Arc::default(),
+            runtime: Handle::current(),
+        };
+        tokio::spawn(serve(listener, Arc::new(site)));
+        let mut silent = Vec::new();
+        for _ in 0..CONNECTIONS {
+            silent.push(TcpStream::connect(address).await.unwrap());
+        }
+        let mut asking = TcpStream::connect(address).await.unwrap();
+        let request = format!("GET / HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n");
+        asking.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        asking.read_to_string(&mut answer).await.unwrap();
+        assert!(answer.starts_with("HTTP/1.1 401 "), "{answer}");
+        for mut stream in silent {
+            let end = tokio::time::timeout(2 * SILENCE, stream.read(&mut [0])).await;
+            assert_eq!(end.unwrap().unwrap_or_default(), 0);
+        }
+    }
 }
