@@ -16,6 +16,10 @@ use crate::front::http::AccessControl;
 const EXPIRED: &str = "This link has expired, or the page was opened without it. Open the link that the proxy has \
     printed at its start; `mcp-proxy status` prints it as well.\n";
 
+/// Answer to a request for another host or from elsewhere.
+const FOREIGN: &str = "The request names another host, or comes from another site or port. Open the link that the \
+    proxy has printed at its start; `mcp-proxy status` prints it as well.\n";
+
 /// Access rules.
 #[derive(Debug)]
 pub(super) struct PageAccess {
@@ -49,19 +53,20 @@ impl PageAccess {
     /// Returns the response to a request that is not admitted, or that brings the token; `None` for others.
     pub(super) fn refuse(&self, request: &Parts, token: Option<&str>) -> Option<Response> {
         let headers = &request.headers;
-        if !self.control.admits(headers) {
-            let text = "The request names another host, or comes from another site.\n";
-            return Some(refused(StatusCode::FORBIDDEN, text));
+        let token = token.filter(|_| request.uri.path() == "/");
+        let has_token = token.is_some_and(|it| is_equal(it, &self.token));
+        // The link may stand anywhere; cookies come with requests from pages at other ports as well.
+        if !self.control.admits(headers) || !(has_token || is_from_here(headers)) {
+            return Some(refused(StatusCode::FORBIDDEN, FOREIGN));
         }
         if request.method != Method::GET && !is_own_action(headers) {
             let text = "Only the page itself may act.\n";
             return Some(refused(StatusCode::FORBIDDEN, text));
         }
-        let is_admitted = match token.filter(|_| request.uri.path() == "/") {
-            Some(token) if is_equal(token, &self.token) => return Some(self.admission()),
-            Some(_) => false,
-            None => self.has_cookie(headers),
-        };
+        if has_token {
+            return Some(self.admission());
+        }
+        let is_admitted = token.is_none() && self.has_cookie(headers);
         (!is_admitted).then(|| refused(StatusCode::UNAUTHORIZED, EXPIRED))
     }
 
@@ -101,6 +106,12 @@ impl PageAccess {
     }
 }
 
+/// Returns false if the browser says that a page of another site or port has caused the request.
+fn is_from_here(headers: &HeaderMap) -> bool {
+    let mut sites = headers.get_all("sec-fetch-site").iter();
+    sites.all(|site| site == "same-origin" || site == "none")
+}
+
 /// Returns true if the browser says that a page of this origin has sent the request.
 fn is_own_action(headers: &HeaderMap) -> bool {
     let site = headers.get("sec-fetch-site");
@@ -113,4 +124,48 @@ fn is_equal(given: &str, known: &str) -> bool {
 
 fn refused(status: StatusCode, text: &'static str) -> Response {
     (status, text).into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::http::Request;
+
+    use super::*;
+
+    fn status(access: &PageAccess, path: &str, headers: &[(&str, &str)]) -> u16 {
+        let host = access.address.to_string();
+        let cookie = format!("{}={}", access.cookie_name, access.key);
+        let mut request = Request::get(path)
+            .header("host", host)
+            .header("cookie", cookie);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let (request, ()) = request.body(()).unwrap().into_parts();
+        let token = request.uri.query().and_then(|it| it.strip_prefix("token="));
+        let refused = access.refuse(&request, token);
+        refused.map_or(0, |response| response.status().as_u16())
+    }
+
+    #[test]
+    fn only_the_link_may_be_opened_from_elsewhere() {
+        let address = SocketAddr::from(([127, 0, 0, 2], 8809));
+        let access = PageAccess::new(address, "token".to_owned(), "key".to_owned());
+        for path in ["/", "/messages.ndjson", "/stream"] {
+            for (site, expected) in [
+                ("same-origin", 0),
+                ("none", 0),
+                ("same-site", 403),
+                ("cross-site", 403),
+            ] {
+                let found = status(&access, path, &[("sec-fetch-site", site)]);
+                assert_eq!(found, expected, "{path} {site}");
+            }
+        }
+        let elsewhere = [("sec-fetch-site", "cross-site")];
+        assert_eq!(status(&access, "/?token=token", &elsewhere), 200);
+        assert_eq!(status(&access, "/?token=other", &elsewhere), 403);
+        assert_eq!(status(&access, "/?token=other", &[]), 401);
+        assert_eq!(status(&access, "/messages?token=token", &elsewhere), 403);
+    }
 }
