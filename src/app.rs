@@ -15,7 +15,7 @@ use crate::event::{Event, EventSender};
 use crate::fleet::{FleetSetup, OpenFleets, ToolCache, WatchSubscriptions};
 use crate::front::{http, stdio};
 use crate::meta_tools::{OfferedMetaTools, Set};
-use crate::page::Page;
+use crate::page::{Page, PageGuard};
 use crate::recorder::Recorder;
 use crate::server::ProxyResources;
 use crate::session::{Session, SessionFactory};
@@ -119,11 +119,14 @@ async fn serve_clients(
     let is_open = http.as_ref().is_some_and(http::HttpOptions::is_open);
     let mut sessions = sessions(options, is_open, recorder, open_fleets, events)?;
     sessions.resources.has_other_sessions = http.is_some();
-    let _page = page.map(|page| page.start(events)).transpose()?;
+    let page = page.map(|page| page.start(events)).transpose()?;
     match http {
         Some(options) => {
             let front = http::Front::bind(options, limit, sessions, events).await?;
             front.serve(&shutdown.requested).await;
+            if let Some(page) = &page {
+                page.stop();
+            }
             let reason = "received a signal".to_owned();
             events.send(Event::Ending { reason });
             tokio::select! {
@@ -132,7 +135,7 @@ async fn serve_clients(
             }
             Ok(EndReason::Signal)
         }
-        None => serve_stdio(&sessions, limit, &shutdown, events).await,
+        None => serve_stdio(&sessions, limit, &shutdown, page.as_ref(), events).await,
     }
 }
 
@@ -175,6 +178,7 @@ async fn serve_stdio(
     sessions: &SessionFactory,
     limit: usize,
     shutdown: &Shutdown,
+    page: Option<&PageGuard>,
     events: &EventSender,
 ) -> Result<EndReason, AppError> {
     let out = Outbox::new(stream::stdout()?)?;
@@ -191,6 +195,9 @@ async fn serve_stdio(
         () = out.closed() => (EndReason::ClientGone, "the client closed stdout"),
         () = shutdown.requested.cancelled() => (EndReason::Signal, "received a signal"),
     };
+    if let Some(page) = page {
+        page.stop();
+    }
     events.send(Event::Ending {
         reason: reason.to_owned(),
     });

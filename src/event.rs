@@ -209,7 +209,8 @@ pub(crate) enum Event {
     },
     /// The HTTP front listens on this URL.
     Listening { url: String },
-    /// The page for the browser is at this link; `warning` says why the browser was not opened.
+    /// The page for the browser is at this link; `warning` says why the browser was not opened, or why the
+    /// link has another address than the user named.
     Page {
         url: String,
         warning: Option<String>,

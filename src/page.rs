@@ -46,7 +46,7 @@ use routes::Site;
 pub(crate) enum PageWish {
     /// At the address of the project's last page, if it is free.
     Anywhere,
-    /// At this loopback address; port 0 selects any free port.
+    /// At this loopback address, if it is free; port 0 selects any free port.
     At(SocketAddr),
     /// As [`Self::Anywhere`], and in the user's browser.
     Open,
@@ -69,27 +69,32 @@ pub(crate) struct Page {
     data: Arc<PageData>,
     fleets: OpenFleets,
     opens_browser: bool,
+    /// Reason why the page is not at the address that the user names.
+    warning: Option<String>,
 }
 
 impl Page {
-    /// Listens at the address that is wished for. `project` is the folder that the proxy serves. Blocks.
+    /// Listens at the address that is wished for or, if that is taken, at a free port of 127.0.0.1. `project` is the
+    /// folder that the proxy serves. Blocks.
     pub(crate) fn bind(wish: PageWish, project: &Path) -> Result<Self, PageError> {
         let any = SocketAddr::from((IpAddr::V4(Ipv4Addr::LOCALHOST), 0));
         let last_port = last_port(project);
         let last = last_port.map(|port| SocketAddr::new(any.ip(), port));
-        let (wished, fallback) = match wish {
-            PageWish::At(address) => (address, None),
-            PageWish::Anywhere | PageWish::Open => (last.unwrap_or(any), Some(any)),
+        let wished = match wish {
+            PageWish::At(address) => address,
+            PageWish::Anywhere | PageWish::Open => last.unwrap_or(any),
         };
-        let bound = TcpListener::bind(wished).or_else(|error| match fallback {
-            Some(fallback) => TcpListener::bind(fallback),
-            None => Err(error),
+        let mut warning = None;
+        let bound = TcpListener::bind(wished).or_else(|error| {
+            let text = format!("--page: cannot listen on {wished}: {error}; a free port is used");
+            warning = matches!(wish, PageWish::At(_)).then_some(text);
+            TcpListener::bind(any)
         });
         let bound = bound.and_then(|it| {
             it.set_nonblocking(true)?;
             Ok((it.local_addr()?, it))
         });
-        let (address, listener) = bound.map_err(|error| PageError::Bind(wished, error))?;
+        let (address, listener) = bound.map_err(|error| PageError::Bind(any, error))?;
         if last_port != Some(address.port()) {
             // Without it, an open tab does not find the next proxy, which its reader sees.
             let _ = remember_port(project, address.port());
@@ -100,6 +105,7 @@ impl Page {
             data: PageData::new(random::id()?),
             fleets: OpenFleets::default(),
             opens_browser: wish == PageWish::Open,
+            warning,
         })
     }
 
@@ -125,9 +131,9 @@ impl Page {
     pub(crate) fn start(self, events: &EventSender) -> io::Result<PageGuard> {
         let url = self.access.link();
         let failure = self.opens_browser.then(|| browser::open(&url));
-        let warning = failure
-            .and_then(Result::err)
-            .map(|error: StateError| error.to_string());
+        let failure = failure.and_then(Result::err);
+        let failure = failure.map(|error: StateError| error.to_string());
+        let warning = self.warning.or(failure);
         events.send(Event::Page { url, warning });
         let end = CancellationToken::new();
         let ending = end.clone();
@@ -171,6 +177,13 @@ fn serve(listener: TcpListener, site: Site, ending: &CancellationToken) {
 pub(crate) struct PageGuard {
     end: CancellationToken,
     thread: Option<JoinHandle<()>>,
+}
+
+impl PageGuard {
+    /// Stops listening, so that the next proxy can have the address. Does not wait.
+    pub(crate) fn stop(&self) {
+        self.end.cancel();
+    }
 }
 
 impl Drop for PageGuard {

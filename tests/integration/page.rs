@@ -34,9 +34,16 @@ impl Paged {
     /// Starts the proxy in a project that may have had one before.
     #[track_caller]
     pub(crate) fn start_in(project: Project) -> Self {
+        Self::start_at("", project)
+    }
+
+    /// Starts the proxy with this value of `--page`.
+    #[track_caller]
+    fn start_at(wish: &str, project: Project) -> Self {
         let log = Log::new();
         let proxy = Proxy::dev([example("fake_server"), "weather.json".into()])
-            .options(["--name", "weather", "--watch", "weather.json", "--page"])
+            .options(["--name", "weather", "--watch", "weather.json"])
+            .options([format!("--page={wish}")])
             .options(["--env", "API_KEY=kanarie-1234567"])
             .known_to(&project);
         let peer = log.written_by(proxy).spawn();
@@ -179,6 +186,21 @@ fn the_next_proxy_of_the_project_keeps_the_address_only() {
     assert_eq!(next.get(&format!("/?token={old}"), &[]).status(), 401);
     assert_eq!(next.get("/", &[("Cookie", &cookie)]).status(), 401);
     assert_ne!(next.cookie(), cookie);
+}
+
+#[test]
+fn a_taken_address_is_replaced_with_a_warning() {
+    let paged = Paged::start();
+    let project = Project::new();
+    project.write("weather.json", &marked("v0"));
+    let other = Paged::start_at(&paged.address.to_string(), project);
+    assert_ne!(other.address, paged.address);
+    let page = &other.log.until("page", 1)[0];
+    let warning = page["warning"].as_str().unwrap();
+    assert!(warning.contains(&paged.address.to_string()), "{warning}");
+    other.meet();
+    let (taken, project) = (other.address, other.end());
+    assert_eq!(Paged::start_in(project).address, taken);
 }
 
 #[test]
