@@ -8,6 +8,8 @@ use serde_json::Value;
 
 /// Maximum number of events, and of lines of output.
 const MAX_EVENTS: usize = 5_000;
+/// Maximum size of the events, and of the lines of output, in bytes of their JSON.
+const MAX_SIZE: usize = 16 * 1024 * 1024;
 /// Length in bytes to which the text of a line of output is cut.
 const MAX_OUTPUT: usize = 4_096;
 
@@ -17,11 +19,34 @@ pub(super) type PageEvent = Arc<Value>;
 /// The newest events, the oldest first.
 #[derive(Debug, Default)]
 pub(super) struct EventLog {
-    events: VecDeque<PageEvent>,
+    events: BoundedEvents,
     /// Output of servers and builds.
-    output: VecDeque<PageEvent>,
+    output: BoundedEvents,
     /// Number of events so far.
     count: u64,
+}
+
+/// Events with their sizes, at most [`MAX_EVENTS`] with at most [`MAX_SIZE`].
+#[derive(Debug, Default)]
+struct BoundedEvents {
+    events: VecDeque<(usize, PageEvent)>,
+    size: usize,
+}
+
+impl BoundedEvents {
+    fn push(&mut self, size: usize, event: PageEvent) {
+        self.events.push_back((size, event));
+        self.size += size;
+        while (self.size > MAX_SIZE || self.events.len() > MAX_EVENTS)
+            && let Some((oldest, _)) = self.events.pop_front()
+        {
+            self.size -= oldest;
+        }
+    }
+
+    fn iter(&self) -> impl DoubleEndedIterator<Item = &PageEvent> {
+        self.events.iter().map(|(_, event)| event)
+    }
 }
 
 impl EventLog {
@@ -35,19 +60,16 @@ impl EventLog {
             None | Some("page") => return false,
             Some(name) => matches!(name, "stderr" | "build_output" | "stray"),
         };
-        let list = if is_output {
+        let (list, size) = if is_output {
             cut(&mut event["line"]);
             cut(&mut event["text"]);
-            &mut self.output
+            (&mut self.output, line.len().min(2 * MAX_OUTPUT))
         } else {
-            &mut self.events
+            (&mut self.events, line.len())
         };
-        if list.len() == MAX_EVENTS {
-            list.pop_front();
-        }
         event["n"] = self.count.into();
         self.count += 1;
-        list.push_back(Arc::new(event));
+        list.push(size, Arc::new(event));
         true
     }
 
@@ -132,7 +154,7 @@ mod tests {
         for line in 0..=MAX_EVENTS {
             assert!(log.add(&stderr(&line.to_string())));
         }
-        assert_eq!(log.output.len(), MAX_EVENTS);
+        assert_eq!(log.output.iter().count(), MAX_EVENTS);
         assert_eq!(log.count(), 2 + MAX_EVENTS as u64);
         assert_eq!(log.since(0).len(), 1);
         assert!(log.since(1).is_empty());
@@ -141,6 +163,17 @@ mod tests {
         let newest = log.last_output("a", 2);
         assert_eq!(newest[1]["line"], MAX_EVENTS.to_string());
         assert_eq!(newest.len(), 2);
+    }
+
+    #[test]
+    fn the_size_of_events_is_limited() {
+        let mut log = EventLog::default();
+        let text = "x".repeat(MAX_SIZE / 4);
+        for server in ["a", "b", "c", "d", "e"] {
+            log.add(&json!({ "event": "reloaded", "server": server, "text": text }).to_string());
+        }
+        let kept: Vec<_> = log.events.iter().map(|it| it["server"].clone()).collect();
+        assert_eq!(kept, ["c", "d", "e"]);
     }
 
     #[test]

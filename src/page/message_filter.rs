@@ -43,7 +43,11 @@ impl MessageFilter {
 
     /// Returns true if an exchange has the wanted properties; [`Self::text_pattern`] tells its text.
     pub(super) fn admits(&self, exchange: &Exchange) -> bool {
-        let took = |limit: u64| exchange.took().is_some_and(|took| took >= limit * 1000);
+        let took = |limit: u64| {
+            exchange
+                .took()
+                .is_some_and(|took| took >= limit.saturating_mul(1000))
+        };
         let is_failed = matches!(exchange.outcome, ExchangeOutcome::Failed(_));
         (self.server.is_empty() || *exchange.server == *self.server)
             && (self.session.is_empty() || session_number(&exchange.session) == self.session)
@@ -116,6 +120,7 @@ mod tests {
         for query in [
             "server=weather&errors=on",
             "slower=4",
+            "slower=18446744073709551615",
             "text=%5C",
             "about=fore",
         ] {

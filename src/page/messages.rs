@@ -12,8 +12,10 @@ use crate::recorder::{MessageSummary, RecordedLine};
 const MAX_SIZE: usize = 64 * 1024 * 1024;
 /// Maximum number of exchanges.
 const MAX_EXCHANGES: usize = 100_000;
-/// Number of open requests from which on those without an exchange are forgotten.
+/// Minimum number of open requests from which on those without an exchange are forgotten.
 const MAX_OPEN: usize = 10_000;
+/// Maximum length of an id in bytes. Requests with longer ones remain open.
+const MAX_ID: usize = 256;
 
 /// State of an exchange.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -65,6 +67,8 @@ pub(super) struct MessageLog {
     size: usize,
     /// Numbers of the exchanges of open requests, by connection, sender and id.
     open: HashMap<String, u64>,
+    /// Number of open requests at which those without an exchange are forgotten next, unless [`MAX_OPEN`] is greater.
+    open_limit: usize,
     /// Number of lines so far.
     changes: u64,
     /// Number of messages that the recorder has dropped.
@@ -111,7 +115,8 @@ impl MessageLog {
     fn begin(&mut self, line: &RecordedLine<'_>, summary: &MessageSummary) -> u64 {
         let number = self.first + self.exchanges.len() as u64;
         let is_request = summary.id.is_some() && !summary.is_response;
-        if let Some(id) = summary.id.as_deref().filter(|_| is_request) {
+        let id = summary.id.as_deref().filter(|id| id.len() <= MAX_ID);
+        if let Some(id) = id.filter(|_| is_request) {
             self.open.insert(key(line, &line.from, id), number);
         }
         let (method, name) = summary.text.split_once(' ').unwrap_or((&summary.text, ""));
@@ -148,9 +153,10 @@ impl MessageLog {
             self.first += 1;
             self.size -= oldest.lines.iter().map(|line| line.len()).sum::<usize>();
         }
-        if self.open.len() > MAX_OPEN {
+        if self.open.len() > self.open_limit.max(MAX_OPEN) {
             let first = self.first;
             self.open.retain(|_, number| *number >= first);
+            self.open_limit = 2 * self.open.len();
         }
     }
 
@@ -308,6 +314,12 @@ mod tests {
         assert!(log.get(4).is_none());
     }
 
+    fn ping(id: &str) -> String {
+        format!(
+            r#"{{"time_us":1,"from":"client","to":"proxy","session":"7-1","bytes":1,"message":{{"id":{id},"method":"ping"}}}}"#
+        )
+    }
+
     #[test]
     fn the_oldest_messages_are_forgotten() {
         let mut log = MessageLog::default();
@@ -322,5 +334,9 @@ mod tests {
         assert!(log.size <= MAX_SIZE);
         log.add("no line");
         assert_eq!(log.changes(), 6);
+        log.add(&ping(&"9".repeat(MAX_ID + 1)));
+        assert_eq!(log.open.len(), 6);
+        log.add(&ping(&"9".repeat(MAX_ID)));
+        assert_eq!(log.open.len(), 7);
     }
 }
