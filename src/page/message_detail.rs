@@ -1,13 +1,11 @@
 //! One exchange: its messages, its times, and the notifications and the output of the same server meanwhile.
 
-use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
 use axum::http::header;
 use axum::response::{IntoResponse as _, Response};
 use maud::{Markup, html};
-use serde_json::value::RawValue;
 
 use super::events::PageEvent;
 use super::json_tree::{escaped, json_tree};
@@ -30,7 +28,7 @@ pub(super) fn content(site: &Site, number: u64) -> Option<Markup> {
     let exchange = site.data.messages().get(number)?.clone();
     let (class, outcome) = outcome(&exchange);
     let shown: Vec<RecordedLine<'_>> = parsed(&exchange).collect();
-    let command = call_command(&exchange, shown.first());
+    let command = call_command(site, &exchange);
     Some(html! {
         article.message data-open=[(exchange.outcome == ExchangeOutcome::Open).then_some("open")] {
             h2 { bdi { (clean(&exchange.method)) " " (clean(&exchange.name)) } }
@@ -177,28 +175,93 @@ fn moment(end: Option<u64>) -> String {
     )
 }
 
-/// Returns the command line that repeats a call of a tool.
-fn call_command(exchange: &Exchange, request: Option<&RecordedLine<'_>>) -> Option<String> {
-    if exchange.method != "tools/call" || exchange.server.is_empty() {
+/// Returns the command line that repeats a call of a tool, if the server is known and a person can trust the words.
+fn call_command(site: &Site, exchange: &Exchange) -> Option<String> {
+    if exchange.method != "tools/call" {
         return None;
     }
-    let message = request?.message.map(RawValue::get)?;
-    let params = Members::of(message);
-    let params = params.object("params");
-    let arguments = escaped(params.get("arguments").unwrap_or("{}"));
-    // The name that the server knows is in the message to it.
-    let to_server = parsed(exchange).find(|line| line.to == "server");
-    let name = to_server.and_then(|line| {
-        let message = Members::of(line.message?.get());
-        message.object("params").text("name").map(Cow::into_owned)
+    let fleets = site.fleets.all();
+    let known = fleets.iter().find_map(|(_, fleet)| {
+        let config = fleet.config();
+        let spec = config
+            .servers
+            .iter()
+            .find(|it| *it.name == *exchange.server)?;
+        // A server from the command line has no name that a command would know.
+        let is_configured = !fleet.files().is_empty();
+        match (is_configured, &spec.remote) {
+            (true, _) => Some(Vec::new()),
+            (false, None) => Some(spec.shown.clone()),
+            (false, Some(_)) => None,
+        }
     });
-    let words = [
-        "mcp-proxy",
-        "call",
-        &exchange.server,
-        name.as_deref()?,
-        &arguments,
-    ];
+    let command = known?;
+    // The message to the server has the name that the server knows, and the arguments that it got.
+    let to_server = parsed(exchange).find(|line| line.to == "server")?;
+    command_line(&exchange.server, to_server.message?.get(), &command)
+}
+
+/// Returns the command line that repeats `call` at the configured server or, if there is a `command`, at its server.
+fn command_line(server: &str, call: &str, command: &[String]) -> Option<String> {
+    let call = Members::of(call);
+    let params = call.object("params");
+    let arguments = escaped(params.get("arguments").unwrap_or("{}"));
+    let tool = params.text("name")?;
+    let mut words = vec!["mcp-proxy", "call"];
+    if command.is_empty() {
+        words.push(server);
+    }
+    words.extend([&*tool, &arguments]);
+    if !command.is_empty() {
+        words.push("--");
+        words.extend(command.iter().map(String::as_str));
+    }
+    let is_name = |text: &str| !text.starts_with('-') && clean(text) == text;
+    let is_harmless = is_name(server) && is_name(&tool) && arguments.starts_with('{');
+    let is_harmless = is_harmless && command.iter().all(|word| clean(word) == *word);
     let is_short = arguments.len() <= MAX_ARGUMENTS;
-    shlex::try_join(words).ok().filter(|_| is_short)
+    let line = shlex::try_join(words).ok()?;
+    (is_harmless && is_short).then_some(line)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn call(name: &str) -> String {
+        let params = serde_json::json!({ "name": name, "arguments": { "city": "Rome" } });
+        serde_json::json!({ "params": params }).to_string()
+    }
+
+    #[test]
+    fn a_call_becomes_a_command() {
+        assert_eq!(
+            command_line("weather", &call("forecast"), &[]).unwrap(),
+            r#"mcp-proxy call weather forecast '{"city":"Rome"}'"#
+        );
+        let command = ["uv", "run", "my server.py"].map(str::to_owned);
+        assert_eq!(
+            command_line("weather", &call("forecast"), &command).unwrap(),
+            r#"mcp-proxy call forecast '{"city":"Rome"}' -- uv run 'my server.py'"#
+        );
+    }
+
+    #[test]
+    fn a_terminal_gets_no_control_characters_and_no_options() {
+        for (server, tool) in [
+            ("weather", "--config=/tmp/x"),
+            ("weather", "a\nrm -r b"),
+            ("weather", "a\u{1b}[201~b"),
+            ("-v", "forecast"),
+            ("a\rb", "forecast"),
+        ] {
+            assert_eq!(
+                command_line(server, &call(tool), &[]),
+                None,
+                "{server} {tool}"
+            );
+        }
+        let other = r#"{"params":{"name":"forecast","arguments":"--json"}}"#;
+        assert_eq!(command_line("weather", other, &[]), None);
+    }
 }

@@ -43,7 +43,11 @@ impl Paged {
         let log = Log::new();
         let proxy = Proxy::dev([example("fake_server"), "weather.json".into()])
             .options(["--name", "weather", "--watch", "weather.json"])
-            .options([format!("--page={wish}")])
+            .options(
+                Some("--page")
+                    .into_iter()
+                    .chain(Some(wish).filter(|it| !it.is_empty())),
+            )
             .options(["--env", "API_KEY=kanarie-1234567"])
             .known_to(&project);
         let peer = log.written_by(proxy).spawn();
@@ -244,7 +248,7 @@ fn messages_are_listed_without_secrets_and_as_text() {
         !detail.contains('\u{202e}') && !detail.contains('\u{1b}'),
         "{detail}"
     );
-    assert!(detail.contains("mcp-proxy call weather echo"), "{detail}");
+    assert!(detail.contains("mcp-proxy call echo "), "{detail}");
     let recording = paged.get("/messages.ndjson?about=echo", &[own]);
     paged.project.write("saved.ndjson", &recording.body);
     let printed = Run::within(&paged.project, &["logs", "--messages=saved.ndjson"]).ended_with(0);
