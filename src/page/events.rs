@@ -85,10 +85,14 @@ impl EventLog {
         newer.cloned().collect()
     }
 
-    /// Returns the last event `name` of a server.
-    pub(super) fn last(&self, server: &str, name: &str) -> Option<PageEvent> {
+    /// Returns the event of the reload that led to a generation of a server. Each session counts its own generations.
+    pub(super) fn reload(&self, server: &str, generation: u64) -> Option<PageEvent> {
         let mut events = self.events.iter().rev();
-        let is_wanted = |event: &&PageEvent| event["event"] == name && event["server"] == server;
+        let is_wanted = |event: &&PageEvent| {
+            event["event"] == "reloaded"
+                && event["server"] == server
+                && event["generation"] == generation
+        };
         events.find(is_wanted).cloned()
     }
 
@@ -150,7 +154,8 @@ mod tests {
     #[test]
     fn output_displaces_no_event() {
         let mut log = EventLog::default();
-        assert!(log.add(&json!({ "event": "reloaded", "server": "a" }).to_string()));
+        let reload = json!({ "event": "reloaded", "server": "a", "generation": 2 });
+        assert!(log.add(&reload.to_string()));
         for line in 0..=MAX_EVENTS {
             assert!(log.add(&stderr(&line.to_string())));
         }
@@ -158,8 +163,8 @@ mod tests {
         assert_eq!(log.count(), 2 + MAX_EVENTS as u64);
         assert_eq!(log.since(0).len(), 1);
         assert!(log.since(1).is_empty());
-        assert_eq!(log.last("a", "reloaded").unwrap()["n"], 0);
-        assert!(log.last("b", "reloaded").is_none());
+        assert_eq!(log.reload("a", 2).unwrap()["n"], 0);
+        assert!(log.reload("a", 3).is_none() && log.reload("b", 2).is_none());
         let newest = log.last_output("a", 2);
         assert_eq!(newest[1]["line"], MAX_EVENTS.to_string());
         assert_eq!(newest.len(), 2);

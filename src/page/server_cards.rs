@@ -10,7 +10,7 @@ use super::layout::{lines, milliseconds, time};
 use super::routes::Site;
 use crate::config::{HiddenValues, ServerSpec};
 use crate::contract::{ClientVersion, LintFinding, LintLevel, lint};
-use crate::event::{Failure, ToolDiff};
+use crate::event::Failure;
 use crate::fleet::Fleet;
 use crate::lock::locked;
 use crate::mcp::ListKind;
@@ -67,10 +67,16 @@ fn card(
         };
     };
     let (reload, output) = {
+        let generation = server.snapshot().generation;
         let events = site.data.events();
-        let reload = events.last(&spec.name, "reloaded");
+        let reload = events.reload(&spec.name, generation);
         (reload, events.last_output(&spec.name, OUTPUT_LINES))
     };
+    let reload = reload.map(|event| {
+        let mut event = Value::clone(&event);
+        hidden.hide_in(&mut event);
+        event
+    });
     let failure = server.refusal().map(|failure| {
         let mut failure = Failure::clone(&failure);
         failure.hide(hidden);
@@ -86,8 +92,8 @@ fn card(
             @if let Some(failure) = &failure { (failed(failure)) }
             @if let Some(hint) = &status.hint { p.warn { bdi { (clean(&hidden.hide(hint.clone()))) } } }
             (facts(&server, spec))
-            @if let Some(reload) = &reload { (reloaded(&server, reload)) }
-            (findings(&server))
+            @if let Some(reload) = &reload { (reloaded(reload)) }
+            (findings(&server, hidden))
             @if !output.is_empty() { (shown_output(&output)) }
         }
     }
@@ -175,9 +181,8 @@ fn facts(server: &ServerHandle, spec: &ServerSpec) -> Markup {
     }
 }
 
-fn reloaded(server: &ServerHandle, event: &PageEvent) -> Markup {
+fn reloaded(event: &Value) -> Markup {
     let took = event["took_ms"].as_u64().unwrap_or_default();
-    let diff = &server.snapshot().diff;
     html! {
         section aria-label="Last reload" {
             h4 { "Last reload" }
@@ -185,28 +190,36 @@ fn reloaded(server: &ServerHandle, event: &PageEvent) -> Markup {
                 (time(event["time"].as_str().unwrap_or_default())) ": generation " (event["generation"])
                 " in " (milliseconds(took))
             }
-            (difference(diff))
+            (difference(&event["diff"]))
             (rehearsal(&event["rehearsal"]))
         }
     }
 }
 
-fn difference(diff: &ToolDiff) -> Markup {
-    let names = |names: &[String]| clean(&names.join(", ")).into_owned();
+/// Returns the changes of the lists, from the event of the reload.
+fn difference(diff: &Value) -> Markup {
+    let names = |names: &Value| {
+        let names: Vec<String> = items(names).iter().map(text).collect();
+        names.join(", ")
+    };
+    let lists = diff.as_object().into_iter().flatten();
+    let is_empty = lists.map(|(_, list)| items(list)).all(<[Value]>::is_empty);
     html! {
-        @if *diff == ToolDiff::default() {
+        @if is_empty {
             p { "The lists are the same as before." }
         } @else {
             ul {
-                @if !diff.added.is_empty() { li { "added: " bdi { (names(&diff.added)) } } }
-                @if !diff.removed.is_empty() { li { "removed: " bdi { (names(&diff.removed)) } } }
-                @for (tool, members) in &diff.changed {
-                    li { "changed: " bdi { (clean(tool)) } " (" bdi { (names(members)) } ")" }
+                @for list in ["added", "removed"] {
+                    @if !items(&diff[list]).is_empty() { li { (list) ": " bdi { (names(&diff[list])) } } }
                 }
-                @for change in &diff.contract {
-                    li class=(if change.is_breaking { "bad" } else { "warn" }) {
-                        (if change.is_breaking { "breaking: " } else { "look: " })
-                        (change.kind) " " bdi { (clean(&change.name)) } ": " bdi { (clean(&change.text)) }
+                @for it in items(&diff["changed"]) {
+                    li { "changed: " bdi { (text(&it["tool"])) } " (" bdi { (names(&it["members"])) } ")" }
+                }
+                @for change in items(&diff["contract"]) {
+                    @let class = text(&change["class"]);
+                    li class=(if class == "breaking" { "bad" } else { "warn" }) {
+                        (class) ": " (text(&change["kind"])) " " bdi { (text(&change["name"])) } ": "
+                        bdi { (text(&change["text"])) }
                     }
                 }
             }
@@ -214,10 +227,18 @@ fn difference(diff: &ToolDiff) -> Markup {
     }
 }
 
+/// Returns a text of an event for the page.
+fn text(value: &Value) -> String {
+    clean(value.as_str().unwrap_or_default()).into_owned()
+}
+
+/// Returns the elements of a list of an event.
+fn items(value: &Value) -> &[Value] {
+    value.as_array().map_or(&[], Vec::as_slice)
+}
+
 /// Returns the answers to rehearsed calls, from the event of the reload.
 fn rehearsal(report: &Value) -> Markup {
-    let text = |value: &Value| clean(value.as_str().unwrap_or_default()).into_owned();
-    let items = |value: &Value| value.as_array().cloned().unwrap_or_default();
     html! {
         @for call in items(&report["calls"]) {
             p {
@@ -239,7 +260,7 @@ fn rehearsal(report: &Value) -> Markup {
     }
 }
 
-fn findings(server: &ServerHandle) -> Markup {
+fn findings(server: &ServerHandle, hidden: &HiddenValues) -> Markup {
     let (snapshot, spec) = (server.snapshot(), server.spec());
     let Some(tools) = snapshot.list(ListKind::Tools) else {
         return html! {};
@@ -250,7 +271,7 @@ fn findings(server: &ServerHandle) -> Markup {
         @if !findings.is_empty() {
             details {
                 summary { (count(findings.len(), "finding", "findings")) " about tools" }
-                ul { @for finding in findings.iter().take(MAX_FINDINGS) { (found(finding)) } }
+                ul { @for finding in findings.iter().take(MAX_FINDINGS) { (found(finding, hidden)) } }
                 @if findings.len() > MAX_FINDINGS {
                     p { (findings.len() - MAX_FINDINGS) " more: " code { "mcp-proxy check --lint" } }
                 }
@@ -259,7 +280,8 @@ fn findings(server: &ServerHandle) -> Markup {
     }
 }
 
-fn found(finding: &LintFinding) -> Markup {
+fn found(finding: &LintFinding, hidden: &HiddenValues) -> Markup {
+    let shown = |text: &str| clean(&hidden.hide(text.to_owned())).into_owned();
     let clients = finding
         .clients
         .iter()
@@ -273,7 +295,7 @@ fn found(finding: &LintFinding) -> Markup {
     html! {
         li {
             strong class=(class) { (finding.level.name()) } " "
-            bdi { code { (clean(&finding.tool)) } } " " bdi { (clean(&finding.place())) }
+            bdi { code { (shown(&finding.tool)) } } " " bdi { (shown(&finding.place())) }
             " (" (clients.join(", ")) "). " (finding.rule.advice)
         }
     }
@@ -288,5 +310,32 @@ fn shown_output(output: &[PageEvent]) -> Markup {
             summary { "Last lines of output" }
             (lines(texts))
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn changes_of_a_reload_are_listed() {
+        let none =
+            json!({ "added": [], "removed": [], "changed": [], "contract": [], "left_out": [] });
+        assert!(
+            difference(&none)
+                .into_string()
+                .contains("the same as before")
+        );
+        let diff = json!({
+            "added": ["a", "b"], "removed": [], "changed": [{ "tool": "c", "members": ["title"] }],
+            "contract": [{ "class": "breaking", "kind": "tool", "name": "d", "text": "gone" }], "left_out": [],
+        });
+        assert_eq!(
+            difference(&diff).into_string(),
+            "<ul><li>added: <bdi>a, b</bdi></li><li>changed: <bdi>c</bdi> (<bdi>title</bdi>)</li>\
+             <li class=\"bad\">breaking: tool <bdi>d</bdi>: <bdi>gone</bdi></li></ul>"
+        );
     }
 }
