@@ -149,6 +149,7 @@ impl Page {
         Ok(PageGuard {
             end,
             thread: Some(thread),
+            opens_browser: self.opens_browser,
         })
     }
 }
@@ -177,6 +178,7 @@ fn serve(listener: TcpListener, site: Site, ending: &CancellationToken) {
 pub(crate) struct PageGuard {
     end: CancellationToken,
     thread: Option<JoinHandle<()>>,
+    opens_browser: bool,
 }
 
 impl PageGuard {
@@ -191,6 +193,10 @@ impl Drop for PageGuard {
         self.end.cancel();
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
+        }
+        if self.opens_browser {
+            // A file that remains has an expired link.
+            let _ = browser::forget();
         }
     }
 }

@@ -167,5 +167,13 @@ mod tests {
         assert_eq!(status(&access, "/?token=other", &elsewhere), 403);
         assert_eq!(status(&access, "/?token=other", &[]), 401);
         assert_eq!(status(&access, "/messages?token=token", &elsewhere), 403);
+        assert_eq!(
+            status(&access, "/", &[("origin", "http://127.0.0.2:8809")]),
+            0
+        );
+        assert_eq!(
+            status(&access, "/", &[("origin", "http://127.0.0.3:8809")]),
+            403
+        );
     }
 }

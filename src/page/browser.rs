@@ -32,7 +32,7 @@ pub(super) fn open(url: &str) -> Result<(), StateError> {
         a href=(url) { "mcp-proxy" }
     };
     let folder = folder()?;
-    let name = format!("open-{}.html", std::process::id());
+    let name = file_name();
     folder.write(&name, markup.into_string().as_bytes())?;
     let mut command = command(&folder.file(&name));
     command
@@ -43,4 +43,13 @@ pub(super) fn open(url: &str) -> Result<(), StateError> {
     let mut child = child.map_err(FileError::at("open a browser for", &folder.file(&name)))?;
     thread::spawn(move || child.wait());
     Ok(())
+}
+
+/// Removes the file that [`open`] has written: its link has expired. Blocks.
+pub(super) fn forget() -> Result<(), StateError> {
+    folder()?.remove(&file_name())
+}
+
+fn file_name() -> String {
+    format!("open-{}.html", std::process::id())
 }

@@ -157,7 +157,7 @@ impl AccessControl {
         let is_own = address.ip().is_unspecified() && is_ip_at(host, port);
         is_own
             || self.is_local(host)
-            || host.eq_ignore_ascii_case(&address.to_string())
+            || self.is_address(host)
             || self
                 .hosts
                 .iter()
@@ -170,7 +170,19 @@ impl AccessControl {
             .strip_prefix("http://")
             .or_else(|| origin.strip_prefix("https://"));
         let allowed = |allowed: &String| origin.eq_ignore_ascii_case(allowed.trim_end_matches('/'));
-        host.is_some_and(|host| self.is_local(host)) || self.origins.iter().any(allowed)
+        host.is_some_and(|host| self.is_local(host) || self.is_address(host))
+            || self.origins.iter().any(allowed)
+    }
+
+    /// Returns true if `host` is the address of this server. Browsers leave out port 80.
+    fn is_address(&self, host: &str) -> bool {
+        self.address.is_some_and(|address| {
+            let name = match address.ip() {
+                IpAddr::V4(ip) => ip.to_string(),
+                IpAddr::V6(ip) => format!("[{ip}]"),
+            };
+            is_at(host, &name, address.port())
+        })
     }
 
     fn is_local(&self, host: &str) -> bool {
