@@ -24,6 +24,8 @@ pub(super) struct EventLog {
     output: BoundedEvents,
     /// Number of events so far.
     count: u64,
+    /// Number of events without output so far.
+    changes: u64,
 }
 
 /// Events with their sizes, at most [`MAX_EVENTS`] with at most [`MAX_SIZE`].
@@ -65,6 +67,7 @@ impl EventLog {
             cut(&mut event["text"]);
             (&mut self.output, line.len().min(2 * MAX_OUTPUT))
         } else {
+            self.changes += 1;
             (&mut self.events, line.len())
         };
         event["n"] = self.count.into();
@@ -76,6 +79,11 @@ impl EventLog {
     /// Returns the number of events so far.
     pub(super) fn count(&self) -> u64 {
         self.count
+    }
+
+    /// Returns the number of events without output so far.
+    pub(super) fn changes(&self) -> u64 {
+        self.changes
     }
 
     /// Returns the events without output from number `first` on.
@@ -161,7 +169,7 @@ mod tests {
         }
         assert_eq!(log.output.iter().count(), MAX_EVENTS);
         assert_eq!(log.count(), 2 + MAX_EVENTS as u64);
-        assert_eq!(log.since(0).len(), 1);
+        assert_eq!((log.changes(), log.since(0).len()), (1, 1));
         assert!(log.since(1).is_empty());
         assert_eq!(log.reload("a", 2).unwrap()["n"], 0);
         assert!(log.reload("a", 3).is_none() && log.reload("b", 2).is_none());

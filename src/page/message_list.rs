@@ -1,5 +1,6 @@
 //! List of exchanges: a table of the newest, and rows by their position for a script that shows those in sight.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use axum::http::header;
@@ -19,6 +20,8 @@ use crate::recorder::recording_head;
 const SHOWN: usize = 200;
 /// Maximum number of rows in one response.
 const MAX_ROWS: usize = 500;
+/// Methods of a handshake.
+const HANDSHAKE: [&str; 3] = ["initialize", "notifications/initialized", "server/discover"];
 /// Length to which a name is cut in a row, in characters.
 const MAX_NAME: usize = 200;
 
@@ -66,9 +69,11 @@ pub(super) fn rows(site: &Site, url: &Url) -> Response {
     (kind, body.to_string()).into_response()
 }
 
-/// Returns the selected exchanges as a recording, in the order in which their messages passed.
+/// Returns the selected exchanges as a recording, in the order in which their messages passed. The handshakes of their
+/// sessions belong to it: replays need those.
 pub(super) fn recording(site: &Site, url: &Url) -> Response {
-    let found = select(site, &MessageFilter::of(url));
+    let mut found = select(site, &MessageFilter::of(url));
+    add_handshakes(&mut found, site.data.messages().iter());
     let mut lines: Vec<&str> = found
         .iter()
         .flat_map(|it| &it.lines)
@@ -82,6 +87,21 @@ pub(super) fn recording(site: &Site, url: &Url) -> Response {
         (header::CONTENT_DISPOSITION, attachment),
     ];
     (headers, text).into_response()
+}
+
+/// Adds the handshakes among `all` of the sessions in `found`.
+fn add_handshakes<'a>(
+    found: &mut Vec<Arc<Exchange>>,
+    all: impl Iterator<Item = &'a Arc<Exchange>>,
+) {
+    let sessions: HashSet<_> = found.iter().map(|it| it.session.clone()).collect();
+    let numbers: HashSet<u64> = found.iter().map(|it| it.number).collect();
+    let handshakes = all.filter(|it| {
+        HANDSHAKE.contains(&&*it.method)
+            && sessions.contains(&it.session)
+            && !numbers.contains(&it.number)
+    });
+    found.extend(handshakes.cloned());
 }
 
 /// Returns the time of a recorded line, which is its first member.

@@ -39,7 +39,7 @@ async fn write(mut writer: DuplexStream, data: &PageData) -> std::io::Result<()>
         changes.borrow_and_update();
         let notice = json!({
             "run": data.run,
-            "events": data.events().count(),
+            "events": data.events().changes(),
             "messages": data.messages().changes(),
         });
         let notice = format!("data: {notice}\n\n");
