@@ -242,10 +242,14 @@ impl Session {
         related_number: Option<u64>,
     ) {
         let id = envelope.id.unwrap_or(RawId::NULL);
+        let is_roots = envelope.method.as_deref() == Some("roots/list");
+        if is_roots && !self.is_shared && self.takes_notified(from, id) {
+            return;
+        }
         match from.add_input_request(line, envelope, related_number, self.is_shared) {
             Ok(Some(number)) => self.park_later(from.clone(), number),
             Ok(None) => {}
-            Err(InputError::NoRequest(_, method)) if method == "roots/list" && !self.is_shared => {
+            Err(InputError::NoRequest(..)) if is_roots && !self.is_shared => {
                 self.take_roots_request(from, id);
             }
             Err(error) => {

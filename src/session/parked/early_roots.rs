@@ -43,6 +43,8 @@ struct RootsReader {
     given: Option<Arc<str>>,
     /// True if the client was asked since the first request.
     is_current: bool,
+    /// True if it was notified of changed roots, and has not requested them since.
+    is_notified: bool,
 }
 
 impl EarlyRoots {
@@ -54,6 +56,9 @@ impl EarlyRoots {
             Some(id) => {
                 for it in self.readers.iter_mut().filter(|it| is_its(it)) {
                     it.waiting.retain(|open| *open != id);
+                    if it.waiting.is_empty() {
+                        it.timeout = None;
+                    }
                 }
             }
         }
@@ -86,16 +91,32 @@ impl EarlyRoots {
                 timeout: None,
                 given: None,
                 is_current: false,
+                is_notified: false,
             });
             self.readers.len() - 1
         });
         &mut self.readers[at]
     }
 
-    /// Removes all requests that wait; returns them with the connections of their servers.
+    /// Removes all requests that wait, after the client was asked; returns them with the connections of their servers.
     fn take_waiting(&mut self) -> Vec<(Arc<Connection>, Vec<RequestId>)> {
-        let take = |it: &mut RootsReader| (it.connection.clone(), it.take_waiting());
-        self.readers.iter_mut().map(take).collect()
+        let waiting = self.readers.iter_mut().map(|it| {
+            it.is_current = true;
+            (it.connection.clone(), it.take_waiting())
+        });
+        waiting.filter(|(_, ids)| !ids.is_empty()).collect()
+    }
+
+    /// Returns true if the server behind `from` was notified of roots that are known, and has not requested them since:
+    /// true once a notification.
+    fn take_notified(&mut self, from: &Connection) -> bool {
+        let is_its = |it: &&mut RootsReader| std::ptr::eq(&raw const *it.connection, from);
+        self.known.is_some()
+            && self
+                .readers
+                .iter_mut()
+                .find(is_its)
+                .is_some_and(|it| std::mem::take(&mut it.is_notified))
     }
 
     /// Remembers the client's `roots`; returns the servers that got others last, and are to be notified.
@@ -105,6 +126,7 @@ impl EarlyRoots {
         let mut outdated = Vec::new();
         for it in &mut self.readers {
             if it.waiting.is_empty() && it.given.as_deref() != Some(&*roots) {
+                it.is_notified = true;
                 outdated.push(it.connection.clone());
             }
             it.given = Some(roots.clone());
@@ -121,6 +143,17 @@ impl RootsReader {
 }
 
 impl Session {
+    /// Takes the request `id` of a server for the roots, if it follows a notification of changed roots; returns false if it
+    /// does not. It may come during a call, but the call could end before the client responds.
+    pub(super) fn takes_notified(&self, from: &Arc<Connection>, id: RawId<'_>) -> bool {
+        let is_notified = self.has_early_roots.load(Ordering::Relaxed)
+            && self.state().early_roots.take_notified(from);
+        if is_notified {
+            self.take_roots_request(from, id);
+        }
+        is_notified
+    }
+
     /// Takes the request `id` of a server for the roots, which belongs to no call.
     pub(super) fn take_roots_request(&self, from: &Arc<Connection>, id: RawId<'_>) {
         let answered = {
@@ -164,7 +197,6 @@ impl Session {
                 let mut before = None;
                 loop {
                     match connection.oldest_request() {
-                        None if connection.is_live() => return,
                         Some(oldest) if before == Some(oldest) => break,
                         oldest => before = oldest,
                     }
@@ -173,9 +205,11 @@ impl Session {
                 if let Some(session) = session.upgrade() {
                     let waiting = {
                         let mut state = session.state();
-                        let reader = state.early_roots.reader(&connection);
-                        vec![(reader.connection.clone(), reader.take_waiting())]
+                        let mut readers = state.early_roots.readers.iter_mut();
+                        let reader = readers.find(|it| Arc::ptr_eq(&it.connection, &connection));
+                        reader.map_or_else(Vec::new, RootsReader::take_waiting)
                     };
+                    let waiting = vec![(connection, waiting)];
                     refuse(waiting, InputError::RootsAwaited);
                 }
             }));
@@ -194,6 +228,11 @@ impl Session {
             return false;
         }
         let spec = server.spec();
+        let asks = |it: &RootsReader| !it.is_current && *it.connection.server == *spec.name;
+        // Most calls end here, and pay nothing more.
+        if !self.state().early_roots.readers.iter().any(asks) {
+            return false;
+        }
         let roots = InputRequest::roots();
         let capabilities = request.envelope.params.meta.client_capabilities;
         let checked = roots.check(&spec.name, capabilities.unwrap_or("{}"));
@@ -205,8 +244,7 @@ impl Session {
         let (state, info) = {
             let mut state = self.state();
             let mut readers = state.early_roots.readers.iter();
-            let asks = |it: &&RootsReader| !it.is_current && *it.connection.server == *spec.name;
-            let Some(reader) = readers.find(asks) else {
+            let Some(reader) = readers.find(|it| asks(it)) else {
                 return false;
             };
             let info = reader.connection.server_info();
@@ -230,26 +268,30 @@ impl Session {
         request: Request<'_>,
         responses: &Members<'_>,
     ) {
-        match InputRequest::roots().response(responses) {
+        let has_reader = match InputRequest::roots().response(responses) {
             Some(roots) => self.take_roots(roots),
             None => self.refuse_early_roots(|server| {
                 InputError::NoResponse(server, "roots/list".to_owned())
             }),
-        }
-        for it in &mut self.state().early_roots.readers {
-            it.is_current = true;
-        }
+        };
         let line = bridge::with_input_of(original, request.client_line);
-        self.send_later(&line, request, tokio::time::sleep(READING_TIME));
+        let reading = if has_reader {
+            READING_TIME
+        } else {
+            Duration::ZERO
+        };
+        self.send_later(&line, request, tokio::time::sleep(reading));
     }
 
-    /// Passes the client's `roots` to the servers that wait for them, and notifies those that got others.
-    pub(super) fn take_roots(&self, roots: &str) {
+    /// Passes the client's `roots` to the servers that wait for them, and notifies those that got others. Returns true if
+    /// there are such servers.
+    pub(super) fn take_roots(&self, roots: &str) -> bool {
         let (outdated, waiting) = {
             let mut state = self.state();
             let early_roots = &mut state.early_roots;
             (early_roots.renew(roots), early_roots.take_waiting())
         };
+        let has_reader = !outdated.is_empty() || !waiting.is_empty();
         for (connection, ids) in waiting {
             for id in ids {
                 answer(&connection, id.as_raw(), Ok(roots));
@@ -258,12 +300,15 @@ impl Session {
         for connection in outdated {
             connection.send_notification("notifications/roots/list_changed", None);
         }
+        has_reader
     }
 
-    /// Refuses all requests that wait, each with the error for the server of this name.
-    pub(super) fn refuse_early_roots(&self, error: impl Fn(String) -> InputError) {
+    /// Refuses all requests that wait, each with the error for the server of this name. Returns true if there are any.
+    pub(super) fn refuse_early_roots(&self, error: impl Fn(String) -> InputError) -> bool {
         let waiting = self.state().early_roots.take_waiting();
+        let has_reader = !waiting.is_empty();
         refuse(waiting, error);
+        has_reader
     }
 }
 

@@ -146,6 +146,26 @@ async fn a_server_that_waits_for_nothing_keeps_its_request_open() {
     stage.session.tasks.wait().await;
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_live_server_that_stalls_later_gets_an_error() {
+    let stage = Stage::new(&["a"], true, Set::Dev);
+    let connection = stage.connect("a");
+    connection.go_live();
+    stage.receive(&request("0", "vendor/x", "c", r#""a":1"#));
+    let number = member(&stage.sent_to("a"), "id");
+    connection.receive(&ask("7"), None).unwrap();
+    let response = format!(r#"{{"id":{number},"result":{{}}}}"#);
+    connection.receive(&response, None).unwrap();
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    assert!(stage.sent_to("a").is_empty());
+    let list = connection.send_own("tools/list", None, tokio::sync::oneshot::channel().0);
+    assert!(list.is_ok());
+    stage.sent_to("a");
+    tokio::time::sleep(Duration::from_secs(7)).await;
+    let error = member(&stage.sent_to("a"), "error");
+    assert!(error.contains("notified of changed roots"), "{error}");
+}
+
 /// The client has changed its roots, and cannot tell by itself.
 #[tokio::test(start_paused = true)]
 async fn a_later_generation_gets_the_present_roots() {
@@ -188,6 +208,9 @@ async fn a_later_generation_gets_the_present_roots() {
     let responses = format!(r#"{{"{}":{{"roots":[3]}}}}"#, keys[0]);
     stage.receive(&call("6", &again(&state, &responses)));
     assert_eq!(stage.sent_to("a"), [answer(4, "3"), notice().to_owned()]);
+    // The call could end before the client responds.
+    second.receive(&ask("40"), None).unwrap();
+    assert_eq!(stage.sent_to("a"), [answer(40, "3")]);
     second.close();
 
     let third = stage.connect("a");
