@@ -39,14 +39,15 @@ impl Session {
     }
 
     /// Makes room for the only client whose calls are open and not parked at the server behind `from`: cancels calls of
-    /// other clients there that have been parked for long, so that the server's next request for input has one possible
-    /// client. The present request may still belong to one of them.
+    /// other clients there that have been parked for long and are not answered, so that the server's next request for
+    /// input has one possible client. The present request may still belong to one of them.
     pub(super) fn give_up_abandoned(&self, from: &Connection) {
         let clients = from.clients_not_asked();
         let [client] = clients[..] else { return };
         let is_abandoned = |call: &ParkedCall| {
             let is_open_here = matches!(&call.next, NextStep::GoOn(open) if open.is_at(from));
-            is_open_here && call.gives_way && call.digests.client != client
+            let is_waiting = call.gives_way && !call.is_answered();
+            is_open_here && is_waiting && call.digests.client != client
         };
         let mut state = self.state();
         let calls = &mut state.parked_calls.calls;

@@ -84,3 +84,30 @@ async fn a_call_that_is_parked_for_long_gives_way_to_another_client() {
     stage.receive(&call_of("c", "3", &again(&state, r#"{"1":{}}"#)));
     is_invalid_state(&stage.lines());
 }
+
+#[tokio::test(start_paused = true)]
+async fn an_answered_call_keeps_its_result_when_others_give_way() {
+    let stage = Stage::shared(&["a"]);
+    let connection = stage.connect("a");
+    let park = |id: &str| {
+        stage.receive(&call_of("c", id, ""));
+        connection.receive(&ask(id), None).unwrap();
+    };
+    park("1");
+    let number = member(&stage.sent_to("a"), "id");
+    collected().await;
+    let (_, answered) = asked(&stage.lines());
+    park("2");
+    collected().await;
+    let (_, given_up) = asked(&stage.lines());
+    tokio::time::sleep(Duration::from_secs(61)).await;
+    let response = format!(r#"{{"id":{number},"result":{{"content":[]}}}}"#);
+    connection.receive(&response, None).unwrap();
+    stage.receive(&call_of("d", "3", ""));
+    connection.receive(&ask("3"), None).unwrap();
+    stage.receive(&call_of("c", "4", &again(&given_up, r#"{"2":{}}"#)));
+    is_invalid_state(&stage.lines());
+    stage.receive(&call_of("c", "5", &again(&answered, r#"{"1":{}}"#)));
+    let result = member(&stage.lines(), "result");
+    assert!(result.contains("complete"), "{result}");
+}
