@@ -15,8 +15,17 @@ pub(crate) struct InnerWatcher {
     script: Option<String>,
     /// Whether a second instance would disturb the first.
     is_alone: bool,
-    /// Part of the line by which it reports that it keeps the former code after a save, if it does.
-    failure_sign: Option<&'static str>,
+    /// Signs of its reports on a save, if it makes such.
+    report: Option<ReportSigns>,
+}
+
+/// Parts of the lines by which a development server reports on a save.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct ReportSigns {
+    /// It keeps the former code.
+    pub(crate) failure: &'static str,
+    /// It has taken the saved code over.
+    pub(crate) success: &'static str,
 }
 
 /// Programs whose only purpose is to restart another program on changes.
@@ -35,12 +44,23 @@ const SUBCOMMANDS: &[(&str, &str)] = &[
     ("fastapi", "dev"),
 ];
 
-/// Subcommands of frameworks that run a development server, of which each project can have only one, with the failure
-/// sign. Next.js compiles a file at the next request only, and fails that.
-const DEVELOPMENT_SERVERS: &[(&str, &str, Option<&str>)] = &[
+/// Signs of `xmcp dev`. It also reports errors of types, as "ERROR in", for code that it takes over.
+const XMCP: ReportSigns = ReportSigns {
+    failure: "compiled with ",
+    success: "Compiled in ",
+};
+/// Signs of `mcp-use dev`.
+const MCP_USE: ReportSigns = ReportSigns {
+    failure: "reload failed",
+    success: "reloaded server entry",
+};
+
+/// Subcommands of frameworks that run a development server, of which each project can have only one, with the signs of
+/// its reports. Next.js compiles a file at the next request only, and fails that.
+const DEVELOPMENT_SERVERS: &[(&str, &str, Option<ReportSigns>)] = &[
     ("next", "dev", None),
-    ("xmcp", "dev", Some("ERROR in ")),
-    ("mcp-use", "dev", Some("reload failed")),
+    ("xmcp", "dev", Some(XMCP)),
+    ("mcp-use", "dev", Some(MCP_USE)),
 ];
 
 /// Directories of installed programs.
@@ -53,7 +73,7 @@ impl InnerWatcher {
             advice,
             script: None,
             is_alone: false,
-            failure_sign: None,
+            report: None,
         }
     }
 
@@ -101,9 +121,9 @@ impl InnerWatcher {
         self.is_alone
     }
 
-    /// Returns a part of the line by which it reports that it keeps the former code after a save, if it does.
-    pub(crate) fn failure_sign(&self) -> Option<&'static str> {
-        self.failure_sign
+    /// Returns the signs of its reports on a save, if it makes such.
+    pub(crate) fn report(&self) -> Option<ReportSigns> {
+        self.report
     }
 
     fn location(&self) -> String {
@@ -161,11 +181,11 @@ pub(crate) fn of(command: &CommandLine) -> Option<InnerWatcher> {
         return Some(InnerWatcher::left_out(&program, first?));
     }
     let mut servers = DEVELOPMENT_SERVERS.iter();
-    if let Some((_, word, failure_sign)) = servers.find(|it| is_called(it.0, it.1)) {
+    if let Some((_, word, report)) = servers.find(|it| is_called(it.0, it.1)) {
         return Some(InnerWatcher {
             advice: "start the built server".to_owned(),
             is_alone: true,
-            failure_sign: *failure_sign,
+            report: *report,
             ..InnerWatcher::left_out(&program, word)
         });
     }

@@ -205,7 +205,10 @@ impl HttpProcess {
         }
         let failed = async {
             match self.demand {
-                ProcessDemand::Saved(save) => process.ended_again(save).await,
+                ProcessDemand::Saved(save) => tokio::select! {
+                    failure = process.ended_again(save) => failure,
+                    failure = process.kept_code(save) => failure,
+                },
                 ProcessDemand::Lost(time) => {
                     let time = time.checked_sub(REACTION).unwrap_or(time);
                     process.ended_again(time).await

@@ -12,7 +12,7 @@ use tokio::time::sleep;
 use super::backend::SHOWN_STDERR;
 use super::handshake::ProofFailure;
 use crate::command_line::CommandLine;
-use crate::command_line::inner_watcher::{self, InnerWatcher};
+use crate::command_line::inner_watcher::{self, InnerWatcher, ReportSigns};
 use crate::config::ServerSpec;
 use crate::lock::locked;
 use crate::package_scripts;
@@ -23,6 +23,8 @@ use crate::transport::listening_ports::{TreeProcesses, tree_processes};
 pub(super) const REACTION: Duration = Duration::from_secs(3);
 /// Like [`REACTION`], for a development server, which may replace its code without an end of a process.
 const REACTION_IN_PLACE: Duration = Duration::from_secs(1);
+/// Time after a save for a development server to report on it. A save of a file that it does not use gets no report.
+const REPORT_TIME: Duration = Duration::from_secs(4);
 /// Time between the end of an instance and the beginning of the next, at most.
 const GAP: Duration = Duration::from_secs(2);
 /// Interval at which the processes are read: that costs processor time.
@@ -46,8 +48,8 @@ pub(crate) struct ServingProcess {
     pub(super) port: u16,
     /// Time within which it reacts to a save; `None` if it does not reload itself.
     reaction: Option<Duration>,
-    /// Part of the line by which it reports that it keeps the former code after a save, if it does.
-    failure_sign: Option<&'static str>,
+    /// Signs of its reports on a save, if it makes such.
+    report: Option<ReportSigns>,
     /// Processes that listened when a generation last proved itself.
     proven: Mutex<BTreeSet<u32>>,
     /// Processes that listened when a generation last proved itself or failed.
@@ -82,7 +84,7 @@ impl ServingProcess {
             host,
             port,
             reaction,
-            failure_sign: watcher.and_then(InnerWatcher::failure_sign),
+            report: watcher.and_then(InnerWatcher::report),
             proven: Mutex::default(),
             known: Mutex::default(),
         }
@@ -137,18 +139,21 @@ impl ServingProcess {
         let mut ended = EndedInstance::default();
         loop {
             let since = save.elapsed();
-            let Some(processes) = self.processes().await else {
-                sleep(reaction.saturating_sub(since)).await;
-                return Ok(());
-            };
+            // Some systems do not report the processes.
+            let processes = self.processes().await;
+            let processes = processes.as_ref();
             let has_reacted = since >= reaction;
-            if processes.has_younger_listener(since) {
+            if processes.is_some_and(|it| it.has_younger_listener(since)) {
                 return Ok(());
             }
-            if has_reacted && self.is_complete(&processes) {
-                return self.check_log(save);
+            let is_complete = processes.is_none_or(|it| self.is_complete(it));
+            if has_reacted
+                && is_complete
+                && let Some(result) = self.reported(save)
+            {
+                return result;
             }
-            ended.note(has_reacted && self.has_ended(&processes, since))?;
+            ended.note(has_reacted && processes.is_some_and(|it| self.has_ended(it, since)))?;
             tokio::select! {
                 _ = exited.wait() => return Err(ProofFailure::NotListening(None)),
                 () = sleep(LOOK_INTERVAL) => {}
@@ -156,17 +161,31 @@ impl ServingProcess {
         }
     }
 
-    /// Returns the failure of the saved code if the process has reported since `save` that it keeps the former code.
-    fn check_log(&self, save: Instant) -> Result<(), ProofFailure> {
+    /// Returns the result of the save by the newest report of the process since then, if it makes reports; `None` if the
+    /// report is still to come.
+    fn reported(&self, save: Instant) -> Option<Result<(), ProofFailure>> {
+        let Some(ReportSigns { failure, success }) = self.report else {
+            return Some(Ok(()));
+        };
         let log = self.child.stderr();
-        if self
-            .failure_sign
-            .is_some_and(|sign| log.has_since(save, sign))
-        {
-            let reason = "reports an error, and goes on with the code before the save";
-            return Err(ProofFailure::Wrong(reason.to_owned()));
+        match log.newest_sign(save, &[failure, success]) {
+            Some(sign) if sign == failure => {
+                let reason = "reports an error, and goes on with the code before the save";
+                Some(Err(ProofFailure::Wrong(reason.to_owned())))
+            }
+            None if save.elapsed() < REPORT_TIME => None,
+            _ => Some(Ok(())),
         }
-        Ok(())
+    }
+
+    /// Waits until the process has reported since `save` that it keeps the former code; returns the failure.
+    pub(super) async fn kept_code(&self, save: Instant) -> ProofFailure {
+        loop {
+            if let Some(Err(failure)) = self.reported(save) {
+                return failure;
+            }
+            sleep(LOOK_INTERVAL).await;
+        }
     }
 
     /// Waits until the instance that began after `time` has ended, and no other follows; returns the failure of the saved

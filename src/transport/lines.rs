@@ -135,12 +135,12 @@ impl OutputTail {
         lines.map(|(_, line)| line.clone()).collect()
     }
 
-    /// Returns true if a line that was read after `time`, and is still kept, contains `sign`.
-    pub(crate) fn has_since(&self, time: Instant, sign: &str) -> bool {
+    /// Returns the sign in the newest line that was read after `time`, is still kept, and contains one of `signs`.
+    pub(crate) fn newest_sign<'a>(&self, time: Instant, signs: &[&'a str]) -> Option<&'a str> {
         let tail = self.buffer();
         let newest = tail.lines.iter().rev();
         let mut since = newest.take_while(|(read, _)| *read > time);
-        since.any(|(_, line)| line.contains(sign))
+        since.find_map(|(_, line)| signs.iter().find(|sign| line.contains(**sign)).copied())
     }
 
     /// Waits for lines that a process writes about an error after it has answered: until they have stopped, or for at
@@ -230,6 +230,19 @@ mod tests {
             cut(off_by_one.as_bytes()),
             [format!("x{}…", "é".repeat(LINE_CAP / 2 - 1))]
         );
+    }
+
+    #[test]
+    fn the_newest_sign_decides() {
+        let tail = OutputTail::default();
+        let start = Instant::now().checked_sub(Duration::from_secs(1)).unwrap();
+        let newest = |time| tail.newest_sign(time, &["failed", "done"]);
+        assert_eq!(newest(start), None);
+        for (line, sign) in [("x failed", "failed"), ("done y", "done"), ("z", "done")] {
+            tail.push(line.to_owned());
+            assert_eq!(newest(start), Some(sign), "{line}");
+        }
+        assert_eq!(newest(Instant::now()), None);
     }
 
     #[test]
