@@ -101,6 +101,8 @@ pub(crate) struct Supervisor {
     is_era_reported: bool,
     /// Newest generation of which the user was told that a client gives input that it does not know of.
     input_noted: u64,
+    /// Newest generation whose client has changed, with the capabilities of clients that it was told at its start.
+    told: (u64, String),
     /// Names reported as duplicates in a list.
     duplicates: HashSet<(ListKind, String)>,
     /// Faults of tools for clients, as reported.
@@ -153,6 +155,7 @@ impl Supervisor {
             undeclared: HashSet::new(),
             is_era_reported: false,
             input_noted: 0,
+            told: (0, String::new()),
             duplicates: HashSet::new(),
             tool_faults: ReportedFaults::default(),
             former_tools: FormerTools::default(),

@@ -50,15 +50,18 @@ impl Supervisor {
         });
         // A legacy client would introduce itself anew.
         if connection.era() == Era::Legacy && self.hello.initialize.is_none() {
-            self.note_untold_input(connection.generation, &known_capabilities);
+            if self.told.0 != connection.generation {
+                self.told = (connection.generation, known_capabilities);
+            }
+            self.note_untold_input(connection.generation);
         }
     }
 
     /// Tells the user, once a generation, that a client gives input of which that generation of a legacy server does not
-    /// know: it was told the capabilities `known` at its start.
-    fn note_untold_input(&mut self, generation: u64, known: &str) {
-        let [known, now] =
-            [known, &self.hello.identity.capabilities].map(bridge::input_capabilities);
+    /// know, since it was told others at its start.
+    fn note_untold_input(&mut self, generation: u64) {
+        let [known, now] = [&self.told.1, &self.hello.identity.capabilities]
+            .map(|it| bridge::input_capabilities(it));
         let all = union(&[&known, &now]);
         let (known, all) = (Members::of(&known), Members::of(&all));
         let new: Vec<_> = ["elicitation", "sampling", "roots"]
