@@ -9,14 +9,19 @@ use crate::jsonrpc::{RawId, RequestId};
 
 /// Maximum number of remembered requests.
 const MAX: usize = 64;
+/// Maximum size in bytes of the id of a remembered request.
+const MAX_ID_BYTES: usize = 1024;
 
 /// Cancelled requests, most of which were answered before and never return; the oldest first.
 #[derive(Debug, Default)]
 pub(super) struct CancelledRequests(VecDeque<(Weak<dyn ResponseSink>, RequestId)>);
 
 impl CancelledRequests {
-    /// Adds the request `id` of `sink`; forgets the oldest one if there are too many.
+    /// Adds the request `id` of `sink`, unless its id is very long; forgets the oldest one if there are too many.
     pub(super) fn add(&mut self, sink: &Arc<dyn ResponseSink>, id: RawId<'_>) {
+        if id.as_str().len() > MAX_ID_BYTES {
+            return;
+        }
         if self.0.len() == MAX {
             self.0.pop_front();
         }
