@@ -2,10 +2,17 @@
 
 use std::io;
 use std::net::Ipv4Addr;
+use std::ops::Range;
 
 use tokio::net::TcpSocket;
 
 use crate::config::ProcessAddress;
+
+/// Ports to choose from. Systems take the ports of outgoing connections, and those that programs leave to them, from
+/// above: such a port could be taken between its release and the moment when the process listens on it.
+const CHOICE: Range<u16> = 20_000..32_768;
+/// Number of ports to try before the choice is left to the system.
+const TRIES: usize = 64;
 
 /// Port for a start. Unless it is fixed, no other program gets it before its release.
 #[derive(Debug)]
@@ -29,8 +36,14 @@ impl ProcessPort {
 
     /// Reserves a free port.
     pub(crate) fn reserve() -> io::Result<Self> {
+        let is_free = |number: u16| Self::bind(number).ok();
+        let chosen = (0..TRIES).find_map(|_| is_free(random_port()?));
+        chosen.map_or_else(|| Self::bind(0), Ok)
+    }
+
+    fn bind(number: u16) -> io::Result<Self> {
         let socket = TcpSocket::new_v4()?;
-        socket.bind((Ipv4Addr::LOCALHOST, 0).into())?;
+        socket.bind((Ipv4Addr::LOCALHOST, number).into())?;
         Ok(Self {
             number: socket.local_addr()?.port(),
             _reservation: Some(socket),
@@ -47,6 +60,11 @@ impl ProcessPort {
     }
 }
 
+fn random_port() -> Option<u16> {
+    let random = getrandom::u32().ok()? % u32::from(CHOICE.end - CHOICE.start);
+    u16::try_from(random).ok().map(|it| CHOICE.start + it)
+}
+
 #[cfg(test)]
 mod tests {
     use std::net::{TcpListener, TcpStream};
@@ -56,6 +74,7 @@ mod tests {
     #[test]
     fn a_reserved_port_is_free_once_it_is_released() {
         let port = ProcessPort::reserve().unwrap();
+        assert!(CHOICE.contains(&port.number()));
         let address = (Ipv4Addr::LOCALHOST, port.number());
         TcpStream::connect(address).unwrap_err();
         TcpListener::bind(address).unwrap_err();
