@@ -145,13 +145,13 @@
 //!   have few senders; backpressure comes from not reading. Only events may be dropped, and they are counted then: a
 //!   client that does not read stderr must not stop the protocol.
 //! * **Architecture Invariant:** locks nest only in this order: state of a session, state of its fleet, receivers of
-//!   the watcher's notices, gate, requests of a connection, its identity, and last the client's open batches, its
-//!   `Delivery`, an `Outbox` or the `MessageMemory`. The watcher's `NoticeDispatcher` may precede the receivers, and
-//!   nothing is called back with it held but them; so a gate asks for saves before it locks. Other locks are taken alone, or as the second of
-//!   two: `SessionStreams` after `LegacySessions`, the response to a parked call after the state of its session, the
-//!   phase of an HTTP connection and the progress of a transfer after the table that lists it, `Reaper` after
-//!   `StandbyPool`, definition and settings of a server after the fleet. Only a shared build is locked across an
-//!   `await`.
+//!   the watcher's notices, gate, requests of a connection, its identity or the `RecentCalls` of its server, and last the
+//!   client's open batches, its `Delivery`, an `Outbox` or the `MessageMemory`. The watcher's `NoticeDispatcher` may
+//!   precede the receivers, and nothing is called back with it held but them; so a gate asks for saves before it locks.
+//!   Other locks are taken alone, or as the second of two: `SessionStreams` after `LegacySessions`, the response to a
+//!   parked call after the state of its session, the phase of an HTTP connection and the progress of a transfer after
+//!   the table that lists it, `Reaper` after `StandbyPool`, definition and settings of a server after the fleet. Only a
+//!   shared build is locked across an `await`.
 //! * **Architecture Invariant:** there is no `unsafe`.
 //!
 //! # Cross-cutting concerns
