@@ -61,7 +61,7 @@ pub(crate) struct DevArgs {
     /// `readOnlyHint` or `idempotentHint`.
     #[arg(long, value_name = "CALL", value_parser = RehearsalItem::parse)]
     pub(crate) rehearse: Vec<RehearsalItem>,
-    /// Tool whose recorded calls may run at each save too, whatever it declares; repeatable
+    /// Tool whose recorded calls may run at each save, even without these annotations; repeatable
     #[arg(long, value_name = "NAME")]
     pub(crate) rehearse_tools: Vec<String>,
     /// Reaction to new code that answers such a call with an error, unlike the code before [default: report]

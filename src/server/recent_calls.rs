@@ -142,8 +142,8 @@ pub(super) struct RecordedCall {
 }
 
 impl CallRecorder {
-    /// Creates the recorder of calls to `tools`, of which `named` may be repeated whatever they declare. If
-    /// `has_other_sessions`, tools that are only idempotent may not: a client of another server may have undone the call.
+    /// Creates the recorder of calls to `tools`. Calls to the tools in `named` may be repeated without any annotation. With
+    /// `has_other_sessions`, calls to tools that are only idempotent may not, since another session may have undone them.
     pub(super) fn new(
         tools: &List,
         named: &[String],

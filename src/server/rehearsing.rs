@@ -123,7 +123,7 @@ pub(super) struct Rehearsal {
     pub(super) calls: Vec<RehearsedCall>,
     /// Number of the calls that the user names.
     pub(super) user_calls: usize,
-    /// Tools whose calls may be repeated whatever they declare.
+    /// Tools whose calls may be repeated without any annotation.
     pub(super) repeatable_tools: Vec<String>,
     /// True if recorded calls are rehearsed too.
     pub(super) with_recorded: bool,

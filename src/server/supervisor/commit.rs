@@ -61,9 +61,7 @@ impl Supervisor {
         self.keep_former_tools(&before.lists, &lists, &diff, &running.connection);
         self.check_results(&lists, &running.connection);
         self.record_calls(&lists, &running.connection);
-        if before.generation == 0 {
-            self.warn_of_unrehearsed_tools(&lists);
-        }
+        self.warn_of_unrehearsed_tools(before.generation, &lists);
         let snapshot = Arc::new(Snapshot {
             generation: number,
             lists,

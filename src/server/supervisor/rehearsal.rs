@@ -139,10 +139,12 @@ impl Supervisor {
         connection.set_call_recorder(recorder.map(Arc::new));
     }
 
-    /// Warns, after the first start, of settings by which no recorded call of a tool is rehearsed.
-    pub(super) fn warn_of_unrehearsed_tools(&self, lists: &Lists) {
+    /// Warns of settings by which no recorded call of a tool is rehearsed, unless a generation `before` was live, and its
+    /// start has warned already; 0 stands for none.
+    pub(super) fn warn_of_unrehearsed_tools(&self, before: u64, lists: &Lists) {
         let spec = &self.context.spec;
-        let (Ok(tools), true) = (&lists[ListKind::Tools.index()], self.rehearses()) else {
+        let is_meant = before == 0 && self.rehearses();
+        let (Ok(tools), true) = (&lists[ListKind::Tools.index()], is_meant) else {
             return;
         };
         let warn = |message: String| {
