@@ -25,6 +25,9 @@ pub(super) const REACTION: Duration = Duration::from_secs(3);
 const REACTION_IN_PLACE: Duration = Duration::from_secs(1);
 /// Time after a save for a development server to report on it. A save of a file that it does not use gets no report.
 const REPORT_TIME: Duration = Duration::from_secs(4);
+/// Time after the first proof in which the watcher of a process may not have begun: `uvicorn --reload` begins it a quarter
+/// of a second after the server, and never learns of a save before that.
+const WATCHER_START: Duration = Duration::from_secs(2);
 /// Time between the end of an instance and the beginning of the next, at most.
 const GAP: Duration = Duration::from_secs(2);
 /// Interval at which the processes are read: that costs processor time.
@@ -50,6 +53,8 @@ pub(crate) struct ServingProcess {
     reaction: Option<Duration>,
     /// Signs of its reports on a save, if it makes such.
     report: Option<ReportSigns>,
+    /// Time from which on its own watcher is known to watch; `None` before the first proof.
+    watches_since: Mutex<Option<Instant>>,
     /// Processes that listened when a generation last proved itself.
     proven: Mutex<BTreeSet<u32>>,
     /// Processes that listened when a generation last proved itself or failed.
@@ -85,6 +90,7 @@ impl ServingProcess {
             port,
             reaction,
             report: watcher.and_then(InnerWatcher::report),
+            watches_since: Mutex::default(),
             proven: Mutex::default(),
             known: Mutex::default(),
         }
@@ -106,9 +112,21 @@ impl ServingProcess {
             return BTreeSet::new();
         }
         let processes = self.processes().await.unwrap_or_default();
-        *locked(&self.proven) = processes.listeners();
-        *locked(&self.known) = processes.listeners();
+        let listeners = processes.listeners();
+        let before = std::mem::replace(&mut *locked(&self.proven), listeners.clone());
+        self.note_watcher(listeners != before);
+        *locked(&self.known) = listeners;
         processes.listeners_on(port)
+    }
+
+    /// Records from when on its own watcher is known to watch: it does once it has replaced an instance.
+    fn note_watcher(&self, has_replaced: bool) {
+        let mut watches_since = locked(&self.watches_since);
+        if watches_since.is_none() {
+            *watches_since = Some(Instant::now() + WATCHER_START);
+        } else if has_replaced {
+            *watches_since = Some(Instant::now());
+        }
     }
 
     /// Records the processes that listen, after a generation has failed.
@@ -128,6 +146,28 @@ impl ServingProcess {
             while !has_other_listener(pid, &known).await {
                 sleep(LONG_LOOK_INTERVAL).await;
             }
+        }
+    }
+
+    /// Waits until the process reacts to a save that it may have missed, because its own watcher may not have begun;
+    /// returns false if it does not react. Returns true at once for other saves.
+    pub(super) async fn reacts(&self, save: Instant) -> bool {
+        let watched = locked(&self.watches_since).is_some_and(|since| since <= save);
+        if watched || self.reaction != Some(REACTION) {
+            return true;
+        }
+        loop {
+            let since = save.elapsed();
+            let Some(processes) = self.processes().await else {
+                return true;
+            };
+            if processes.has_younger(since) || self.ending(&processes).is_some() {
+                return true;
+            }
+            if since >= REACTION || self.child.has_exited() {
+                return false;
+            }
+            sleep(LOOK_INTERVAL).await;
         }
     }
 

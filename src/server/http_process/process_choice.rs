@@ -51,6 +51,7 @@ async fn living(candidate: &Candidate) -> Option<Arc<ServingProcess>> {
     let may_serve = demand != ProcessDemand::New && process.may_serve(&candidate.context.spec);
     let may_serve = match demand {
         ProcessDemand::Lost(time) if may_serve => process.recovers(time).await,
+        ProcessDemand::Saved(save) if may_serve => process.reacts(save).await,
         _ => may_serve,
     };
     if may_serve {

@@ -119,14 +119,21 @@ impl Browser {
         ));
     }
 
-    /// Clicks in the middle of the element that a CSS selector finds first.
+    /// Clicks in the middle of the element that a CSS selector finds first. A page that updates itself may replace the
+    /// element between the two steps.
     #[track_caller]
     pub(crate) fn click(&self, selector: &str) {
         let query = json!({ "using": "css selector", "value": selector });
-        let element = self.post("element", &query);
-        let ids = element.as_object().expect("an element");
-        let id = ids.values().next().and_then(Value::as_str).expect("an id");
-        self.post(&format!("element/{id}/click"), &json!({}));
+        loop {
+            let element = self.post("element", &query);
+            let ids = element.as_object().expect("an element");
+            let id = ids.values().next().and_then(Value::as_str).expect("an id");
+            match self.try_post(&format!("element/{id}/click"), &json!({})) {
+                Ok(_) => return,
+                Err(error) if error.starts_with("stale element reference") => {}
+                Err(error) => panic!("{selector}: {error}"),
+            }
+        }
     }
 
     /// Types keys into the focused element.

@@ -54,9 +54,19 @@ fn python(project: Project, words: &[&str], url: &str, options: &[&str]) -> Serv
     served
 }
 
-/// Starts an application without an SDK by `uvicorn --reload`, whose options precede that of the port.
+/// Starts an application without an SDK by `uvicorn --reload`; waits until that watches files, which it does later than
+/// it serves.
 #[track_caller]
 fn uvicorn(words: &[&str], url: &str, watch: &str, options: &[&str]) -> Served {
+    let served = uvicorn_before_its_watcher(words, url, watch, options);
+    let pid = served.log.events("spawned")[0]["pid"].clone();
+    eventually(DEADLINE, || has_watch(&pid));
+    served
+}
+
+/// Starts an application without an SDK by `uvicorn --reload`, whose options precede that of the port.
+#[track_caller]
+fn uvicorn_before_its_watcher(words: &[&str], url: &str, watch: &str, options: &[&str]) -> Served {
     let project = Project::new();
     project.copy("fixtures/servers/raw_asgi.py", "server.py");
     let served = python(
@@ -215,6 +225,15 @@ fn a_broken_save_is_told_and_mended_by_the_next() {
 }
 
 #[test]
+fn a_save_before_its_watcher_begins_is_answered_by_the_saved_code() {
+    let words = [&UVICORN[..3], &["--reload-delay=30", "--port"]].concat();
+    let served = uvicorn_before_its_watcher(&words, OWN_PORT, "*.py", &[]);
+    served.save_round(1);
+    assert_eq!(served.mark(), "v1", "{}", served.log.text());
+    served.log.exactly("spawned", 2);
+}
+
+#[test]
 fn a_reload_that_begins_late_mends_a_broken_save() {
     let words = [
         "uvicorn",
@@ -224,9 +243,6 @@ fn a_reload_that_begins_late_mends_a_broken_save() {
         "--port",
     ];
     let served = uvicorn(&words, OWN_PORT, "*.py", &[]);
-    // The watcher begins only after its first delay.
-    let pid = served.log.events("spawned")[0]["pid"].clone();
-    eventually(DEADLINE, || has_watch(&pid));
     served.project.edit("server.py", "\"v0\"", "\"v0");
     let broken = served.log.until("broken", 1);
     assert!(broken[0].to_string().contains("SyntaxError"), "{broken:?}");
@@ -282,15 +298,15 @@ fn the_watchers_of_node_and_tsx_are_left_to_their_work() {
 }
 
 #[test]
-fn a_save_of_another_file_delays_calls_only_briefly_and_an_unknown_one_is_noticed() {
+fn an_unknown_save_is_noticed_and_one_of_another_file_delays_calls_only_briefly() {
     let served = node(&["node", "--watch"], &["--watch", "*.txt"], "");
     assert_eq!(served.description(), BEFORE);
+    served.project.edit("ts_v1.mjs", BEFORE, AFTER);
+    served.log.until("reloaded", 1);
+    assert_eq!(served.description(), AFTER, "{}", served.log.text());
     served.project.write("notes.txt", "hello");
     assert_eq!(served.echo(), "echo: hi", "{}", served.log.text());
-    served.log.until("reloaded", 1);
-    served.project.edit("ts_v1.mjs", BEFORE, AFTER);
     served.log.until("reloaded", 2);
-    assert_eq!(served.description(), AFTER, "{}", served.log.text());
     served.was_kept("node --watch");
 }
 
