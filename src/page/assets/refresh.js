@@ -58,6 +58,11 @@ function show(markup) {
 
 let shown = "";
 showLocalTimes(main);
+let later;
 follow((news, before) => {
-    if (news.events !== before.events || before.events === undefined) refresh();
+    if (news.events === before.events) return;
+    refresh();
+    // A server's state changes a moment after the event that tells of it, or without any event.
+    clearTimeout(later);
+    later = setTimeout(refresh, 500);
 });
