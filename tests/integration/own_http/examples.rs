@@ -111,6 +111,26 @@ export default () => "v0";
     ),
 ];
 
+/// Server on Next.js, whose packages lie outside of the project.
+const NEXT: Files = &[
+    ("package.json", r#"{"type":"module"}"#),
+    (
+        "next.config.js",
+        "export default { turbopack: { root: '/' } };\n",
+    ),
+    (
+        "app/api/mcp/route.js",
+        r#"import { createMcpHandler } from 'mcp-handler';
+const mark = () => ({ content: [{ type: 'text', text: "v0" }] });
+const handler = createMcpHandler((server) => {
+    server.registerTool('mark', {}, mark);
+});
+export { handler as GET, handler as POST };
+"#,
+    ),
+];
+const NEXT_OPTIONS: &[&str] = &["--env", "NEXT_TELEMETRY_DISABLED=1"];
+
 const WATCH: &[&str] = &["--watch", "*.*"];
 
 /// Starts a command of the topic, with its program found in `programs`.
@@ -167,40 +187,65 @@ fn servers_on_express_and_hono() {
     }
 }
 
+/// Edits a server whose framework reloads it, and whose answer `"v0"` stands in the last of `files`.
+#[track_caller]
+fn reloads_itself(command: &str, packages: &str, files: Files, options: &[&str]) -> Served {
+    let project = Project::new();
+    for (name, text) in files {
+        project.write(name, text);
+    }
+    let modules = peers().join(packages).join("node_modules");
+    symlink(&modules, project.path("node_modules")).unwrap();
+    let programs = format!("{packages}/node_modules/.bin");
+    let options = [&["--start-timeout", "2m"], options].concat();
+    let served = start(project, command, "auto", &programs, &options);
+    let (source, _) = files.last().unwrap();
+    assert_eq!(served.mark(), "v0", "{command}");
+    served.project.edit(source, "\"v0\"", "\"v1\"");
+    assert_eq!(served.mark(), "v1", "{command}: {}", served.log.text());
+    served.log.until("reloaded", 1);
+    served.project.edit(source, "\"v1\"", "\"v1");
+    served.log.until("broken", 1);
+    served
+}
+
 #[test]
 fn frameworks_that_reload_themselves() {
-    for (command, files) in [("mcp-use dev --no-open", MCP_USE), ("xmcp dev", XMCP)] {
-        let project = Project::new();
-        for (name, text) in files {
-            project.write(name, text);
-        }
-        let programs = "web/node_modules/.bin";
-        let modules = peers().join("web/node_modules");
-        symlink(modules, project.path("node_modules")).unwrap();
-        let (source, _) = files.last().unwrap();
-        let options = [
-            "--watch",
-            source,
-            "--start-timeout",
-            "2m",
-            "--env",
+    for (command, files, telemetry) in [
+        (
+            "mcp-use dev --no-open",
+            MCP_USE,
             "MCP_USE_ANONYMIZED_TELEMETRY=false",
-            "--env",
-            "XMCP_TELEMETRY_DISABLED=true",
-        ];
-        let served = start(project, command, "auto", programs, &options);
-        assert_eq!(served.mark(), "v0", "{command}");
-        served.project.edit(source, "\"v0\"", "\"v1\"");
-        eventually(DEADLINE, || served.mark() == "v1");
-        served.log.until("reloaded", 1);
+        ),
+        ("xmcp dev", XMCP, "XMCP_TELEMETRY_DISABLED=true"),
+    ] {
+        let (source, _) = files.last().unwrap();
+        let options = ["--watch", source, "--env", telemetry];
+        let served = reloads_itself(command, "web", files, &options);
         // Both frameworks would go on with the former code.
-        served.project.edit(source, "\"v1\"", "\"v1");
-        served.log.until("broken", 1);
         let told = served.mark();
         assert!(told.contains("the code before the save"), "{told}");
         served.project.edit(source, "\"v1", "\"v2\"");
         eventually(DEADLINE, || served.mark() == "v2");
+        served.leaves_nothing();
     }
+}
+
+#[test]
+fn a_server_on_next_js() {
+    let served = reloads_itself("next dev", "next", NEXT, NEXT_OPTIONS);
+    let told = served.mark();
+    assert!(told.contains("Unterminated string constant"), "{told}");
+    // The save that mends the code adds a tool, too.
+    let (route, text) = NEXT.last().unwrap();
+    let mended = text.replace("\"v0\"", "\"v2\"");
+    let tool = "server.registerTool('mark', {}, mark);";
+    let more = format!("{tool}\n{}", tool.replace("'mark'", "'more'"));
+    served.project.save(route, &mended.replace(tool, &more));
+    eventually(DEADLINE, || served.mark() == "v2");
+    assert_eq!(served.peer.call("more", &json!({})).tool_text(), "v2");
+    served.log.exactly("spawned", 1);
+    served.leaves_nothing();
 }
 
 /// A compiler would take too long: in its place, `sed` changes the built program by the source.
