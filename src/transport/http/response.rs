@@ -96,21 +96,31 @@ pub(super) fn is_session_lost(
     in_session
         && (matches!(status, StatusCode::NOT_FOUND | StatusCode::GONE)
             || (status == StatusCode::BAD_REQUEST && says_so())
+            || (status == StatusCode::SERVICE_UNAVAILABLE && says_so() && refuses_session(body))
             || (status == StatusCode::INTERNAL_SERVER_ERROR && body.contains(NO_SESSION)))
         && !number.is_some_and(|number| is_answer(body, number))
 }
 
 /// Returns true if the body is an error response to the request `number`, so that the session knows the request.
 fn is_answer(body: &str, number: u64) -> bool {
+    error_of(body, |id| {
+        id.and_then(RawId::lenient_number) == Some(number)
+    })
+    .is_some_and(|code| !UNKNOWN_SESSION.contains(&code))
+}
+
+/// Returns true if the body is an error response without an id, as for a request that was not read.
+fn refuses_session(body: &str) -> bool {
+    error_of(body, |id| id.is_none_or(RawId::is_null))
+        .is_some_and(|code| UNKNOWN_SESSION.contains(&code))
+}
+
+/// Returns the code of the error response in the body, if its id is as expected.
+fn error_of(body: &str, is_expected: impl FnOnce(Option<RawId>) -> bool) -> Option<i64> {
     let line = one_line(body.as_bytes().to_vec());
-    let Ok(envelope) = Envelope::parse(&line) else {
-        return false;
-    };
-    let is_its = envelope.id.and_then(RawId::lenient_number) == Some(number);
-    let code = envelope
-        .error
-        .and_then(|error| Members::of(error).get("code")?.parse().ok());
-    is_its && code.is_some_and(|code: i64| !UNKNOWN_SESSION.contains(&code))
+    let envelope = Envelope::parse(&line).ok()?;
+    let error = envelope.error.filter(|_| is_expected(envelope.id))?;
+    Members::of(error).get("code")?.parse().ok()
 }
 
 /// Returns a message as one line, without a byte order mark. In JSON, line ends occur only between tokens.

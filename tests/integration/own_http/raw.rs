@@ -68,13 +68,14 @@ pub(super) fn call(served: &Served, tool: &str) -> Value {
 
 #[test]
 fn a_lost_session_begins_anew_with_the_same_process() {
-    for status in ["404", "400", "500"] {
+    let text = "\"No valid session ID provided\"";
+    let error =
+        r#"'{"jsonrpc":"2.0","id":null,"error":{"code":-32001,"message":"unknown session"}}'"#;
+    for (status, body) in [("404", text), ("400", text), ("500", text), ("503", error)] {
         let (project, words) = project(HOOK, "{port}");
-        project.edit(
-            "raw_http.py",
-            "SESSION = 404",
-            &format!("SESSION = {status}"),
-        );
+        let source = project.read("raw_http.py").replace(text, body);
+        let status = format!("SESSION = {status}");
+        project.write("raw_http.py", &source.replace("SESSION = 404", &status));
         let served = serve_by(project, words, OWN_PORT, &["--hold-timeout", "2m"]);
         let pid = call(&served, "mark")["pid"].clone();
         let waiting = served.begin_wait("go", 1);
