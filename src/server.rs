@@ -124,6 +124,8 @@ struct ServerShared {
     is_copy_reported: AtomicBool,
     /// Process that reloads itself, which the next generation is linked to.
     kept_process: Mutex<Option<Arc<ServingProcess>>>,
+    /// Path at which a generation last shook hands, if each start finds its address.
+    known_path: Mutex<Option<String>>,
     /// True if the user was told that other machines reach the server.
     is_exposure_told: AtomicBool,
     /// True if a start failed on the probe `server/discover` and succeeded without it: later starts skip the probe.
@@ -181,6 +183,7 @@ impl ServerShared {
             answers_learned: watch::Sender::new(true),
             is_copy_reported: AtomicBool::new(false),
             kept_process: Mutex::default(),
+            known_path: Mutex::default(),
             is_exposure_told: AtomicBool::new(false),
             no_probe: AtomicBool::new(false),
             tools_unanswered: AtomicBool::new(false),

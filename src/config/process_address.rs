@@ -99,10 +99,16 @@ impl ProcessAddress {
         self.remote(&url, url.clone())
     }
 
-    /// Returns the addresses to try in turn at a process with an unknown path that listens on `socket`.
-    pub(crate) fn usual_paths(&self, socket: SocketAddr) -> Result<Vec<Remote>, RemoteError> {
-        let paths = USUAL_PATHS.iter();
-        let urls = paths.map(|path| format!("http://{socket}{path}"));
+    /// Returns the addresses to try in turn at a process with an unknown path that listens on `socket`; that with the path
+    /// `known` first.
+    pub(crate) fn usual_paths(
+        &self,
+        socket: SocketAddr,
+        known: Option<&str>,
+    ) -> Result<Vec<Remote>, RemoteError> {
+        let mut paths = USUAL_PATHS;
+        paths.sort_by_key(|path| Some(*path) != known);
+        let urls = paths.iter().map(|path| format!("http://{socket}{path}"));
         urls.map(|url| self.remote(&url, url.clone())).collect()
     }
 
@@ -180,10 +186,16 @@ mod tests {
         assert!(auto.is_auto() && auto.fixed_port().is_none());
         let first = auto.on_port(4711).unwrap();
         assert_eq!(first.url.as_str(), "http://127.0.0.1:4711/mcp");
-        let tried = auto.usual_paths("[::1]:81".parse().unwrap()).unwrap();
-        let tried: Vec<&str> = tried.iter().map(|it| it.url.as_str()).collect();
-        let expected = ["mcp", "", "api/mcp", "sse"].map(|path| format!("http://[::1]:81/{path}"));
-        assert_eq!(tried, expected);
+        for (known, expected) in [
+            (None, ["mcp", "", "api/mcp", "sse"]),
+            (Some("/api/mcp"), ["api/mcp", "mcp", "", "sse"]),
+        ] {
+            let socket = "[::1]:81".parse().unwrap();
+            let tried = auto.usual_paths(socket, known).unwrap();
+            let tried: Vec<&str> = tried.iter().map(|it| it.url.as_str()).collect();
+            let expected = expected.map(|path| format!("http://[::1]:81/{path}"));
+            assert_eq!(tried, expected);
+        }
     }
 
     #[test]

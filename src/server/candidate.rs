@@ -284,7 +284,8 @@ impl Candidate {
         };
         // On the heap, because a start must not grow the futures around it.
         let introduction = Box::pin(async {
-            let mut search = AddressSearch::new(process, self.limit());
+            let known_path = &self.shared.known_path;
+            let mut search = AddressSearch::new(process, self.limit(), known_path);
             loop {
                 search.next().await?;
                 match search.attempt(shake()).await {

@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeSet, VecDeque};
 use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use reqwest::StatusCode;
@@ -12,6 +13,7 @@ use super::super::backend::HttpProcess;
 use super::super::handshake::{Handshake, ProofFailure};
 use super::{TRY_INTERVAL, accepts, reachable};
 use crate::config::Remote;
+use crate::lock::locked;
 use crate::transport::http::LinkError;
 
 /// Interval at which the sockets of the process are read: that costs processor time.
@@ -31,6 +33,8 @@ pub(in super::super) struct AddressSearch<'a> {
     begun: Instant,
     /// Time limit of the start.
     limit: Duration,
+    /// Path at which a generation before shook hands.
+    known_path: &'a Mutex<Option<String>>,
     /// Port of the present address.
     port: u16,
     /// Addresses on this port that were not tried.
@@ -38,6 +42,8 @@ pub(in super::super) struct AddressSearch<'a> {
     tried_ports: BTreeSet<u16>,
     /// Refusals in the present round, each with its address.
     refusals: Vec<String>,
+    /// Refusal of the code behind the known path.
+    known_refusal: Option<String>,
     /// Time of the first refusal by a server that may still be starting.
     refused_since: Option<Instant>,
     is_noted: bool,
@@ -45,15 +51,21 @@ pub(in super::super) struct AddressSearch<'a> {
 
 impl<'a> AddressSearch<'a> {
     /// Begins the search in a start with this time limit.
-    pub(in super::super) fn new(process: &'a HttpProcess, limit: Duration) -> Self {
+    pub(in super::super) fn new(
+        process: &'a HttpProcess,
+        limit: Duration,
+        known_path: &'a Mutex<Option<String>>,
+    ) -> Self {
         Self {
             process,
             begun: Instant::now(),
             limit,
+            known_path,
             port: process.process.port,
             left: VecDeque::new(),
             tried_ports: BTreeSet::new(),
             refusals: Vec::new(),
+            known_refusal: None,
             refused_since: None,
             is_noted: false,
         }
@@ -77,7 +89,9 @@ impl<'a> AddressSearch<'a> {
             let socket = self.next_socket().await?;
             self.port = socket.port();
             self.tried_ports.insert(self.port);
-            let addresses = self.process.address.usual_paths(socket);
+            let known_path = locked(self.known_path).clone();
+            let address = &self.process.address;
+            let addresses = address.usual_paths(socket, known_path.as_deref());
             self.left = addresses
                 .map_err(|error| ProofFailure::Wrong(error.to_string()))?
                 .into();
@@ -119,6 +133,7 @@ impl<'a> AddressSearch<'a> {
                 }
                 self.tried_ports.clear();
                 self.refusals.clear();
+                self.known_refusal = None;
                 is_given_open = false;
             }
             tokio::select! {
@@ -148,9 +163,12 @@ impl<'a> AddressSearch<'a> {
             .unwrap_or_else(late)
     }
 
-    /// Checks that the process owns the port of the present address. Returns its socket if other machines reach it.
+    /// Checks that the process owns the port of the present address, at which it has shaken hands. Returns its socket if
+    /// other machines reach it.
     pub(in super::super) async fn confirm(&self) -> Result<Option<SocketAddr>, ProofFailure> {
         let sockets = self.process.own_sockets(self.port).await?;
+        let path = self.process.link.0.url().path().to_owned();
+        *locked(self.known_path) = Some(path);
         Ok(sockets
             .into_iter()
             .find(|socket| socket.ip().is_unspecified()))
@@ -218,12 +236,29 @@ impl<'a> AddressSearch<'a> {
                     (None, None) => failure.reason("ended"),
                 };
                 self.refusals.push(format!("{} ({how})", link.shown()));
+                if status.is_some_and(is_of_code) && self.is_at_known_path() {
+                    // Code that compiles at the first request may need seconds for each of the other paths.
+                    self.left.clear();
+                    self.known_refusal = Some(format!(
+                        "answers the handshake at {} with {how}",
+                        link.shown()
+                    ));
+                }
             }
         }
         Ok(())
     }
 
+    /// Returns true if a generation before shook hands at the path of the present address.
+    fn is_at_known_path(&self) -> bool {
+        let url = self.process.link.0.url();
+        locked(self.known_path).as_deref() == Some(url.path())
+    }
+
     fn refused_everywhere(&self) -> ProofFailure {
+        if let Some(reason) = &self.known_refusal {
+            return ProofFailure::Wrong(reason.clone());
+        }
         let reason = format!(
             "answers no handshake at the usual paths: {}",
             self.refusals.join(", ")
@@ -257,6 +292,11 @@ fn is_temporary(status: StatusCode) -> bool {
             | StatusCode::SERVICE_UNAVAILABLE
             | StatusCode::GATEWAY_TIMEOUT
     )
+}
+
+/// Returns true for the status of code that fails, and not for lack of a route or of time.
+fn is_of_code(status: StatusCode) -> bool {
+    status.is_server_error() && !is_temporary(status)
 }
 
 /// Returns true if the server may shake hands at another path.

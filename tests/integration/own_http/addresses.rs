@@ -2,18 +2,25 @@
 
 use serde_json::Value;
 
+use super::raw::{HOOK, call, project, serve_by};
 use super::{OWN_PORT, Served, free_port};
-use crate::harness::{DEADLINE, Project, eventually, initialize_params, peers};
+use crate::harness::{Project, initialize_params, peers};
 
-/// Server whose path and port are chosen by its own code.
-const SERVER: &str = r#"import os
+/// Server with the transport of revision 2024-11-05.
+const SSE_SERVER: &str = r#"import os
 from fastmcp import FastMCP
 mcp = FastMCP("own")
 @mcp.tool
 def mark() -> str:
     return "v0"
-mcp.run(SETTINGS, show_banner=False)
+mcp.run(transport="sse", path="/sse", port=int(os.environ["PORT"]), show_banner=False)
 "#;
+/// Code for a server that answers at one path only.
+const AT_PATH: &str = r#"    if handler.path == "PATH":
+        return False
+    print(handler.path, "is missed", flush=True)
+    handler.answer(404)
+    return True"#;
 /// HTTP server that answers every POST with the same status.
 const REFUSER: &str = r#"import http.server, os
 class Handler(http.server.BaseHTTPRequestHandler):
@@ -32,7 +39,8 @@ fn served(code: &str, url: &str) -> Served {
     project.write("server.py", code);
     let python = peers().join("python/.venv/bin/python").into_os_string();
     let words = vec![python, "server.py".into()];
-    let served = Served::start(project, words, url, &["--watch", "*.py"]);
+    let options = ["--watch", "*.py", "--no-warm"];
+    let served = Served::start(project, words, url, &options);
     served.peer.initialize(&initialize_params());
     served
 }
@@ -44,28 +52,40 @@ fn failure(code: &str, url: &str) -> Value {
     served.log.until("broken", 1)[0]["failure"].clone()
 }
 
+/// Starts a server without an SDK at `path` behind the proxy, and a session; its last argument is `port`.
+#[track_caller]
+fn raw(path: &str, port: &str) -> Served {
+    let (project, words) = project(&AT_PATH.replace("PATH", path), port);
+    let served = serve_by(project, words, "auto", &["--no-warm"]);
+    assert_eq!(call(&served, "mark")["mark"], "v0", "{path}");
+    served
+}
+
 #[test]
 fn the_port_and_the_path_are_found_at_each_start() {
-    for (transport, path, port) in [
-        ("http", "/mcp", "int(os.environ['PORT'])"),
-        ("http", "/", "0"),
-        ("http", "/api/mcp", "0"),
-        ("sse", "/sse", "int(os.environ['PORT'])"),
-    ] {
-        let settings = format!("transport='{transport}', path='{path}', port={port}");
-        let served = served(&SERVER.replace("SETTINGS", &settings), "auto");
-        assert_eq!(served.mark(), "v0", "{settings}");
-        served.project.edit("server.py", "\"v0\"", "\"v1\"");
+    for (path, port) in [("/mcp", "{port}"), ("/", "0"), ("/api/mcp", "0")] {
+        let served = raw(path, port);
+        served.project.edit("raw_http.py", "\"v0\"", "\"v1\"");
         served.log.until("reloaded", 1);
-        assert_eq!(served.mark(), "v1", "{settings}");
+        assert_eq!(call(&served, "mark")["mark"], "v1", "{path}");
+        // Later starts try the path that was found before the others.
+        let lines = served.log.events("stderr");
+        let of_second = lines.iter().filter(|it| it["generation"] == 2);
+        let missed: Vec<&Value> = of_second
+            .filter(|it| it["line"].to_string().contains("is missed"))
+            .collect();
+        assert!(missed.is_empty(), "{path}: {missed:?}");
     }
+    let served = served(SSE_SERVER, "auto");
+    assert_eq!(served.mark(), "v0");
+    served.project.edit("server.py", "\"v0\"", "\"v1\"");
+    served.log.until("reloaded", 1);
+    assert_eq!(served.mark(), "v1");
 }
 
 #[test]
 fn a_fixed_port_of_the_code_is_found() {
-    let settings = format!("transport='http', path='/api/mcp', port={}", free_port());
-    let served = served(&SERVER.replace("SETTINGS", &settings), "auto");
-    assert_eq!(served.mark(), "v0", "{}", served.log.text());
+    raw("/api/mcp", &free_port().to_string());
 }
 
 #[test]
@@ -96,12 +116,13 @@ fn an_exit_before_any_port_is_told_with_its_output() {
 
 #[test]
 fn a_server_on_all_networks_is_noted_once() {
-    let settings = "transport='http', host='0.0.0.0', port=int(os.environ['PORT'])";
-    let served = served(&SERVER.replace("SETTINGS", settings), "auto");
-    assert_eq!(served.mark(), "v0");
-    served.project.edit("server.py", "\"v0\"", "\"v1\"");
-    eventually(DEADLINE, || served.mark() == "v1");
+    let (project, words) = project(HOOK, "{port}");
+    project.edit("raw_http.py", "127.0.0.1", "0.0.0.0");
+    let served = serve_by(project, words, "auto", &["--no-warm"]);
+    assert_eq!(call(&served, "mark")["mark"], "v0");
+    served.project.edit("raw_http.py", "\"v0\"", "\"v1\"");
     served.log.until("reloaded", 1);
+    assert_eq!(call(&served, "mark")["mark"], "v1");
     let told = served
         .log
         .text()
