@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::io::{Read, Write};
 use std::net::TcpStream;
 
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::{OWN_PORT, Served, free_port};
 use crate::harness::{
@@ -59,8 +59,7 @@ fn python(project: Project, words: &[&str], url: &str, options: &[&str]) -> Serv
 #[track_caller]
 fn uvicorn(words: &[&str], url: &str, watch: &str, options: &[&str]) -> Served {
     let served = uvicorn_before_its_watcher(words, url, watch, options);
-    let pid = served.log.events("spawned")[0]["pid"].clone();
-    eventually(DEADLINE, || has_watch(&pid));
+    until_watched(&served);
     served
 }
 
@@ -125,14 +124,18 @@ fn contains_all(text: &str, parts: &[&str]) {
     }
 }
 
-/// Returns true if the process watches files.
+/// Waits until the watcher of the server's command watches files: it misses a save before.
 #[track_caller]
-fn has_watch(pid: &Value) -> bool {
-    let descriptors = std::fs::read_dir(format!("/proc/{pid}/fd")).unwrap();
-    let mut targets = descriptors
-        .flatten()
-        .map(|it| std::fs::read_link(it.path()));
-    targets.any(|target| target.is_ok_and(|it| it.to_string_lossy().contains("inotify")))
+fn until_watched(served: &Served) {
+    if cfg!(not(target_os = "linux")) {
+        return;
+    }
+    let folder = format!("/proc/{}/fdinfo", served.log.events("spawned")[0]["pid"]);
+    eventually(DEADLINE, || {
+        let descriptors = std::fs::read_dir(&folder).unwrap().flatten();
+        let mut infos = descriptors.map(|it| std::fs::read_to_string(it.path()));
+        infos.any(|info| info.is_ok_and(|it| it.contains("inotify wd:")))
+    });
 }
 
 #[test]
