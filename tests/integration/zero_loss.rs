@@ -298,7 +298,7 @@ fn mark(answer: &Message) -> String {
     }
 }
 
-/// A call every 5 ms for 20 s with 5 saves: one answer each, no error, none by code older than allowed.
+/// A call every 5 ms for 14 s with 5 saves: one answer each, no error, none by code older than allowed.
 #[track_caller]
 fn steady_stream(kind: &'static Kind) {
     let source = kind.text;
@@ -306,8 +306,8 @@ fn steady_stream(kind: &'static Kind) {
     let started = Instant::now();
     let mut saves: Vec<Instant> = Vec::new();
     let mut calls: Vec<(u64, Instant)> = Vec::new();
-    while started.elapsed() < Duration::from_secs(20) {
-        let due = Duration::from_secs(3 * (saves.len() as u64 + 1));
+    while started.elapsed() < Duration::from_secs(14) {
+        let due = Duration::from_secs(2 * (saves.len() as u64 + 1));
         if saves.len() < 5 && started.elapsed() >= due {
             session.save(&source(saves.len() + 1));
             saves.push(Instant::now());
