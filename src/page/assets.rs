@@ -6,6 +6,7 @@ pub(super) fn asset(name: &str) -> Option<(&'static str, &'static str)> {
     Some(match name {
         "style.css" => (include_str!("assets/style.css"), "text/css; charset=utf-8"),
         "lanes.js" => (include_str!("assets/lanes.js"), SCRIPT),
+        "latest.js" => (include_str!("assets/latest.js"), SCRIPT),
         "live.js" => (include_str!("assets/live.js"), SCRIPT),
         "copy.js" => (include_str!("assets/copy.js"), SCRIPT),
         "message.js" => (include_str!("assets/message.js"), SCRIPT),

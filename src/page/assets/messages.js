@@ -1,6 +1,7 @@
 // The list of messages: elements exist only for the rows in sight, so that 100,000 messages are no burden.
 
 import { enableCopying } from "./copy.js";
+import { latest } from "./latest.js";
 import { follow, showLocalTimes } from "./live.js";
 
 const form = document.getElementById("filter");
@@ -45,32 +46,20 @@ function query() {
     return parameters;
 }
 
-let isBusy = false;
-let isStale = false;
-
 /** Fetches the rows in sight and shows them. */
-async function fetchRows() {
-    if (isBusy) {
-        isStale = true;
-        return;
-    }
-    isBusy = true;
-    do {
-        isStale = false;
-        const visible = Math.ceil(list.clientHeight / height);
-        const parameters = query();
-        parameters.set("count", visible + 40);
-        if (!isFollowing) parameters.set("from", Math.max(0, Math.floor(list.scrollTop / height) - 20));
-        const answer = await fetch(`/messages/rows?${parameters}`).catch(() => null);
-        if (!answer?.ok) break;
-        const page = await answer.json();
-        ({ changes, rows, from: first } = page);
-        count = page.total;
-        await new Promise(requestAnimationFrame);
-        draw();
-    } while (isStale);
-    isBusy = false;
-}
+const fetchRows = latest(async () => {
+    const visible = Math.ceil(list.clientHeight / height);
+    const parameters = query();
+    parameters.set("count", visible + 40);
+    if (!isFollowing) parameters.set("from", Math.max(0, Math.floor(list.scrollTop / height) - 20));
+    const answer = await fetch(`/messages/rows?${parameters}`).catch(() => null);
+    if (!answer?.ok) return;
+    const page = await answer.json();
+    ({ changes, rows, from: first } = page);
+    count = page.total;
+    await new Promise(requestAnimationFrame);
+    draw();
+});
 
 function draw() {
     height = parseFloat(getComputedStyle(list).getPropertyValue("--row")) || 28;

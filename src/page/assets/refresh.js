@@ -1,11 +1,10 @@
 // Replaces the content of a page that the proxy renders whenever something has happened.
 
+import { latest } from "./latest.js";
 import { follow, showLocalTimes } from "./live.js";
 
 const main = document.querySelector("[data-refresh]") ?? document.querySelector("main");
 const path = location.pathname;
-let isBusy = false;
-let isStale = false;
 
 /** Returns a name by which a part is found again after the replacement. */
 function names(root, selector) {
@@ -19,20 +18,10 @@ function names(root, selector) {
     });
 }
 
-async function refresh() {
-    if (isBusy) {
-        isStale = true;
-        return;
-    }
-    isBusy = true;
-    do {
-        isStale = false;
-        const answer = await fetch(`${path}?part=1`).catch(() => null);
-        if (!answer?.ok) break;
-        show(await answer.text());
-    } while (isStale);
-    isBusy = false;
-}
+const refresh = latest(async () => {
+    const answer = await fetch(`${path}?part=1`).catch(() => null);
+    if (answer?.ok) show(await answer.text());
+});
 
 function show(markup) {
     // The proxy has escaped all foreign text, and its policy forbids scripts in the markup.

@@ -1,6 +1,7 @@
 // The graph above the events: a lane for each server with its generations, starts, saves and calls.
 
 import { lanes } from "./lanes.js";
+import { latest } from "./latest.js";
 import { follow } from "./live.js";
 import "./refresh.js";
 
@@ -73,33 +74,21 @@ function jump(step) {
     if (save !== undefined) view.end = save + view.length / 2;
 }
 
-let isBusy = false;
-let isStale = false;
-
 /** Fetches what is new and in sight, and draws it. */
-async function update() {
-    if (isBusy) {
-        isStale = true;
-        return;
-    }
-    isBusy = true;
-    do {
-        isStale = false;
-        const [from, to] = [Math.floor(end() - view.length), Math.ceil(end())];
-        const answers = await Promise.all([
-            fetch(`/time-line/events?since=${next}`),
-            fetch(`/time-line/calls?from=${from}&to=${to}`),
-        ]).catch(() => null);
-        if (!answers?.every((answer) => answer.ok)) break;
-        const [news, found] = await Promise.all(answers.map((answer) => answer.json()));
-        if (events.length === 0) fit(news.events);
-        events.push(...news.events);
-        next = news.next;
-        calls = found.calls;
-        draw();
-    } while (isStale);
-    isBusy = false;
-}
+const update = latest(async () => {
+    const [from, to] = [Math.floor(end() - view.length), Math.ceil(end())];
+    const answers = await Promise.all([
+        fetch(`/time-line/events?since=${next}`),
+        fetch(`/time-line/calls?from=${from}&to=${to}`),
+    ]).catch(() => null);
+    if (!answers?.every((answer) => answer.ok)) return;
+    const [news, found] = await Promise.all(answers.map((answer) => answer.json()));
+    if (events.length === 0) fit(news.events);
+    events.push(...news.events);
+    next = news.next;
+    calls = found.calls;
+    draw();
+});
 
 function add(parent, name, attributes, text) {
     const element = document.createElementNS(SVG, name);
