@@ -15,6 +15,7 @@ mod layout;
 mod message_detail;
 mod message_filter;
 mod message_list;
+mod message_selection;
 mod messages;
 mod remembered;
 mod routes;

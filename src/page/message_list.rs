@@ -1,6 +1,5 @@
 //! List of exchanges: a table of the newest, and rows by their position for a script that shows those in sight.
 
-use std::collections::HashSet;
 use std::sync::Arc;
 
 use axum::http::header;
@@ -11,24 +10,22 @@ use serde_json::{Value, json};
 
 use super::layout::time;
 use super::message_filter::{MessageFilter, session_number};
+use super::message_selection::select;
 use super::messages::{Exchange, ExchangeOutcome};
 use super::routes::Site;
 use crate::output::clean;
-use crate::recorder::recording_head;
 
 /// Number of exchanges in the table.
 const SHOWN: usize = 200;
 /// Maximum number of rows in one response.
 const MAX_ROWS: usize = 500;
-/// Methods of a handshake.
-const HANDSHAKE: [&str; 3] = ["initialize", "notifications/initialized", "server/discover"];
 /// Length to which a name is cut in a row, in characters.
 const MAX_NAME: usize = 200;
 
 /// Returns the content of the page.
-pub(super) fn content(site: &Site, url: &Url) -> Markup {
+pub(super) async fn content(site: &Site, url: &Url) -> Markup {
     let filter = MessageFilter::of(url);
-    let found = select(site, &filter);
+    let found = select(site, &filter).await;
     let forgotten = site.data.messages().forgotten();
     html! {
         h1 { "Messages" }
@@ -48,13 +45,13 @@ pub(super) fn content(site: &Site, url: &Url) -> Markup {
 }
 
 /// Returns the rows from position `from` on as JSON.
-pub(super) fn rows(site: &Site, url: &Url) -> Response {
+pub(super) async fn rows(site: &Site, url: &Url) -> Response {
     let number = |name| {
         let value = url.query_pairs().find(|(it, _)| it == name);
         value.and_then(|(_, value)| value.parse::<usize>().ok())
     };
     let changes = site.data.messages().changes();
-    let found = select(site, &MessageFilter::of(url));
+    let found = select(site, &MessageFilter::of(url)).await;
     let count = number("count").unwrap_or(MAX_ROWS).min(MAX_ROWS);
     let last = found.len().saturating_sub(count);
     let from = number("from").unwrap_or(last).min(found.len());
@@ -67,71 +64,6 @@ pub(super) fn rows(site: &Site, url: &Url) -> Response {
     });
     let kind = [(header::CONTENT_TYPE, "application/json")];
     (kind, body.to_string()).into_response()
-}
-
-/// Returns the selected exchanges as a recording, in the order in which their messages passed. The handshakes of their
-/// sessions belong to it: replays need those.
-pub(super) fn recording(site: &Site, url: &Url) -> Response {
-    let mut found = select(site, &MessageFilter::of(url));
-    add_handshakes(&mut found, site.data.messages().iter());
-    let mut lines: Vec<&str> = found
-        .iter()
-        .flat_map(|it| &it.lines)
-        .map(|line| &**line)
-        .collect();
-    lines.sort_by_key(|line| time_us(line));
-    let text = recording_head() + &lines.join("\n") + "\n";
-    let attachment = "attachment; filename=\"messages.ndjson\"";
-    let headers = [
-        (header::CONTENT_TYPE, "application/x-ndjson"),
-        (header::CONTENT_DISPOSITION, attachment),
-    ];
-    (headers, text).into_response()
-}
-
-/// Adds the handshakes among `all` of the sessions in `found`.
-fn add_handshakes<'a>(
-    found: &mut Vec<Arc<Exchange>>,
-    all: impl Iterator<Item = &'a Arc<Exchange>>,
-) {
-    let sessions: HashSet<_> = found.iter().map(|it| it.session.clone()).collect();
-    let numbers: HashSet<u64> = found.iter().map(|it| it.number).collect();
-    let handshakes = all.filter(|it| {
-        HANDSHAKE.contains(&&*it.method)
-            && sessions.contains(&it.session)
-            && !numbers.contains(&it.number)
-    });
-    found.extend(handshakes.cloned());
-}
-
-/// Returns the time of a recorded line, which is its first member.
-fn time_us(line: &str) -> u64 {
-    let digits = line.strip_prefix(r#"{"time_us":"#).unwrap_or_default();
-    let end = digits
-        .find(|it: char| !it.is_ascii_digit())
-        .unwrap_or(digits.len());
-    digits[..end].parse().unwrap_or_default()
-}
-
-/// Returns the selected exchanges, the oldest first.
-fn select(site: &Site, filter: &MessageFilter) -> Vec<Arc<Exchange>> {
-    // The recorder waits for the lock, so that texts are searched without it.
-    let mut found: Vec<Arc<Exchange>> = {
-        let messages = site.data.messages();
-        messages
-            .iter()
-            .filter(|it| filter.admits(it))
-            .cloned()
-            .collect()
-    };
-    if let Some(pattern) = filter.text_pattern() {
-        found.retain(|it| {
-            it.lines
-                .iter()
-                .any(|line| pattern.is_match(line.as_bytes()))
-        });
-    }
-    found
 }
 
 /// Returns an exchange for a script.

@@ -22,7 +22,7 @@ use super::access::PageAccess;
 use super::assets::asset;
 use super::data::PageData;
 use super::layout::{Tab, html_response, page};
-use super::{acting, message_detail, message_list, server_cards, stream, time_line};
+use super::{acting, message_detail, message_list, message_selection, server_cards, stream, time_line};
 use crate::config::HiddenValues;
 use crate::fleet::OpenFleets;
 
@@ -137,9 +137,9 @@ async fn answer(site: &Arc<Site>, head: &Parts, body: Body, url: &Url) -> Respon
     };
     match url.path() {
         "/" => whole_or_part(Tab::Servers, server_cards::content(site)),
-        "/messages" => whole_or_part(Tab::Messages, message_list::content(site, url)),
-        "/messages.ndjson" => message_list::recording(site, url),
-        "/messages/rows" => message_list::rows(site, url),
+        "/messages" => whole_or_part(Tab::Messages, message_list::content(site, url).await),
+        "/messages.ndjson" => message_selection::recording(site, url).await,
+        "/messages/rows" => message_list::rows(site, url).await,
         "/time-line" => whole_or_part(Tab::TimeLine, time_line::content(site)),
         "/time-line/calls" => time_line::calls(site, url),
         "/time-line/events" => time_line::events(site, url),

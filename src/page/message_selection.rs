@@ -1,0 +1,99 @@
+//! Selected exchanges: those in the memory of the page that a filter admits, and their lines as a recording.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use axum::http::header;
+use axum::response::{IntoResponse as _, Response};
+use reqwest::Url;
+use tokio::task::spawn_blocking;
+
+use super::message_filter::MessageFilter;
+use super::messages::Exchange;
+use super::routes::Site;
+use crate::recorder::recording_head;
+
+/// Methods of a handshake.
+const HANDSHAKE: [&str; 3] = ["initialize", "notifications/initialized", "server/discover"];
+
+/// Returns the selected exchanges, the oldest first.
+pub(super) async fn select(site: &Site, filter: &MessageFilter) -> Vec<Arc<Exchange>> {
+    // The recorder waits for the lock, so that texts are searched without it.
+    let mut found: Vec<Arc<Exchange>> = {
+        let messages = site.data.messages();
+        messages
+            .iter()
+            .filter(|it| filter.admits(it))
+            .cloned()
+            .collect()
+    };
+    let Some(pattern) = filter.text_pattern() else {
+        return found;
+    };
+    // The only other task that would wait is a response to another tab.
+    let searched = spawn_blocking(move || {
+        found.retain(|it| {
+            let mut lines = it.lines.iter();
+            lines.any(|line| pattern.is_match(line.as_bytes()))
+        });
+        found
+    });
+    searched.await.unwrap_or_default()
+}
+
+/// Returns the selected exchanges as a recording, in the order in which their messages passed. The handshakes of their
+/// sessions belong to it: replays need those.
+pub(super) async fn recording(site: &Site, url: &Url) -> Response {
+    let found = select(site, &MessageFilter::of(url)).await;
+    attachment(site, found, "messages.ndjson").await
+}
+
+/// Returns these exchanges, and the handshakes of their sessions, as a recording with this file name.
+pub(super) async fn attachment(
+    site: &Site,
+    mut found: Vec<Arc<Exchange>>,
+    name: &'static str,
+) -> Response {
+    add_handshakes(&mut found, site.data.messages().iter());
+    let text = spawn_blocking(move || {
+        let mut lines: Vec<&str> = found
+            .iter()
+            .flat_map(|it| &it.lines)
+            .map(|line| &**line)
+            .collect();
+        lines.sort_by_key(|line| time_us(line));
+        recording_head() + &lines.join("\n") + "\n"
+    });
+    let headers = [
+        (header::CONTENT_TYPE, "application/x-ndjson".to_owned()),
+        (
+            header::CONTENT_DISPOSITION,
+            format!("attachment; filename=\"{name}\""),
+        ),
+    ];
+    (headers, text.await.unwrap_or_default()).into_response()
+}
+/// Adds the handshakes among `all` of the sessions in `found`.
+fn add_handshakes<'a>(
+    found: &mut Vec<Arc<Exchange>>,
+    all: impl Iterator<Item = &'a Arc<Exchange>>,
+) {
+    let sessions: HashSet<_> = found.iter().map(|it| it.session.clone()).collect();
+    let numbers: HashSet<u64> = found.iter().map(|it| it.number).collect();
+    let handshakes = all.filter(|it| {
+        HANDSHAKE.contains(&&*it.method)
+            && sessions.contains(&it.session)
+            && !numbers.contains(&it.number)
+    });
+    found.extend(handshakes.cloned());
+}
+
+/// Returns the time of a recorded line, which is its first member.
+fn time_us(line: &str) -> u64 {
+    let digits = line.strip_prefix(r#"{"time_us":"#).unwrap_or_default();
+    let end = digits
+        .find(|it: char| !it.is_ascii_digit())
+        .unwrap_or(digits.len());
+    digits[..end].parse().unwrap_or_default()
+}
+
