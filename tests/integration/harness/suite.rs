@@ -37,6 +37,33 @@ fn words(url: &str, revision: [&str; 2]) -> Vec<OsString> {
     words.iter().chain(&revision).map(OsString::from).collect()
 }
 
+/// Returns the checks of the fixture `name`, which pass without the proxy. With `MCP_PROXY_BLESS=1` in the environment they
+/// are played and written: the versions of the suite and of its peers are pinned, so each play passes the same ones.
+#[track_caller]
+pub(crate) fn approved(name: &str, play: impl FnOnce() -> BTreeSet<Check>) -> BTreeSet<Check> {
+    let file = format!("fixtures/conformance/{name}.txt");
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join(file);
+    if std::env::var_os("MCP_PROXY_BLESS").is_some() {
+        let lines = play().into_iter();
+        let lines = lines.map(|(scenario, id, earlier)| format!("{scenario} {id} {earlier}\n"));
+        std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+        std::fs::write(&file, lines.collect::<String>()).unwrap();
+    }
+    let check = |line: &str| {
+        let words: Vec<&str> = line.split(' ').collect();
+        (
+            words[0].to_owned(),
+            words[1].to_owned(),
+            words[2].parse().unwrap(),
+        )
+    };
+    std::fs::read_to_string(&file)
+        .unwrap()
+        .lines()
+        .map(check)
+        .collect()
+}
+
 /// Runs the suite with these arguments; returns the passed checks.
 #[track_caller]
 pub(crate) fn run(words: &[OsString], mut before: impl FnMut(&str)) -> BTreeSet<Check> {

@@ -1,16 +1,13 @@
 //! The official conformance suite from its other side: its servers must find the proxy to be as good a client as
 //! the one that the proxy serves. The proxy does not log in to servers: it has `headers`.
 
-use std::collections::BTreeSet;
 use std::ffi::OsString;
-use std::path::Path;
 
-use crate::harness::suite::run;
+use crate::harness::suite::{approved, run};
 use crate::harness::{Proxy, program};
 
 /// The client of the Python SDK plays the scenario through the proxy, which must pass the checks that it passes by itself,
-/// `count` of them. More may pass there: the proxy asks for lists of its own accord. With `MCP_PROXY_BLESS=1` in the
-/// environment it plays the scenario by itself, too, and the checks are written: versions of both are pinned.
+/// `count` of them. More may pass there: the proxy asks for lists of its own accord.
 #[track_caller]
 fn plays(scenario: &str, revision: &str, count: usize) {
     plays_with(&[], scenario, revision, count);
@@ -35,22 +32,10 @@ fn plays_with(environment: &[&str], scenario: &str, revision: &str, count: usize
         let options: Vec<_> = options.concat().iter().map(OsString::from).collect();
         run(&options, |_| {})
     };
-    let file = format!("fixtures/conformance/{revision}/{scenario}.txt");
-    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join(file);
-    if std::env::var_os("MCP_PROXY_BLESS").is_some() {
-        let lines = passed(client).into_iter();
-        let lines = lines.map(|(_, id, earlier)| format!("{id} {earlier}\n"));
-        std::fs::create_dir_all(file.parent().unwrap()).unwrap();
-        std::fs::write(&file, lines.collect::<String>()).unwrap();
-    }
-    let known = std::fs::read_to_string(&file).unwrap();
-    let direct: BTreeSet<&str> = known.lines().collect();
-    let through = passed(through).into_iter();
-    let through: BTreeSet<String> = through
-        .map(|(_, id, earlier)| format!("{id} {earlier}"))
-        .collect();
+    let direct = approved(&format!("{revision}/{scenario}"), || passed(client));
+    let through = passed(through);
     assert_eq!(direct.len(), count, "{scenario}: {direct:#?}");
-    let lost: Vec<_> = direct.iter().filter(|it| !through.contains(**it)).collect();
+    let lost: Vec<_> = direct.difference(&through).collect();
     assert!(lost.is_empty(), "{scenario}: lost {lost:#?}");
 }
 
