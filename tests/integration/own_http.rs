@@ -210,11 +210,8 @@ fn a_port_of_another_process_is_never_taken_for_the_servers() {
 #[test]
 fn a_server_that_listens_elsewhere_is_told() {
     let elsewhere = free_port();
-    let project = Project::new();
-    project.write("server.py", SERVER);
-    let python = peers().join("python/.venv/bin/python").into_os_string();
-    let words = vec![python, "server.py".into(), elsewhere.to_string().into()];
-    let options = ["--start-timeout", "20s"];
+    let (project, words) = raw::project(raw::HOOK, &elsewhere.to_string());
+    let options = ["--start-timeout", "8s"];
     let served = Served::start(project, words, OWN_PORT, &options);
     served.peer.initialize(&initialize_params());
     let broken = served.log.until("broken", 1);

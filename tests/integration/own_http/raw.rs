@@ -215,8 +215,8 @@ fn a_server_is_asked_again_while_it_starts() {
 #[test]
 fn a_server_that_stays_unavailable_or_exits_is_told() {
     let refusing = "    handler.answer(503, 'warming up')\n    return True";
-    let failed = failure(refusing, OWN_PORT, &["--start-timeout", "20s"]).to_string();
-    for part in ["did not start within 20 s", "HTTP 503", "warming up"] {
+    let failed = failure(refusing, OWN_PORT, &["--start-timeout", "8s"]).to_string();
+    for part in ["did not start within 8 s", "HTTP 503", "warming up"] {
         assert!(failed.contains(part), "{part}: {failed}");
     }
     let exiting =
@@ -233,7 +233,7 @@ fn an_unusual_path_is_asked_for() {
                 return True";
     for (url, expected) in [("auto", "/PATH"), (OWN_PORT, "--url auto")] {
         // The server may still be starting.
-        let failed = failure(code, url, &["--start-timeout", "20s"]);
+        let failed = failure(code, url, &["--start-timeout", "8s"]);
         let reason = failed["reason"].as_str().unwrap();
         assert!(
             reason.contains("/mcp") && reason.contains("HTTP 404"),
