@@ -89,6 +89,16 @@ pub(crate) fn serve(
     end
 }
 
+/// Shows a page without servers until a signal.
+pub(crate) fn show(page: Page, events: &EventSender) -> io::Result<()> {
+    runtime()?.block_on(async {
+        let shutdown = Shutdown::listen()?;
+        let _page = page.start(events)?;
+        shutdown.requested.cancelled().await;
+        Ok(())
+    })
+}
+
 /// Returns a runtime with a single thread, which forwards a call from pipe to pipe without waking another one.
 pub(crate) fn runtime() -> io::Result<Runtime> {
     runtime::Builder::new_current_thread().enable_all().build()

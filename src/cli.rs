@@ -93,6 +93,8 @@ enum Command {
     Status(status::StatusArgs),
     /// Print the log of this project's newest proxy
     Logs(logs::LogsArgs),
+    /// Show a recording on a page in the browser, or export it as one HTML file
+    Page(page::RecordingPageArgs),
     /// Send the messages of recorded clients again, and compare the responses
     Replay(replay::ReplayArgs),
     /// Serve a recording as a server on stdin and stdout, for authors of clients
@@ -267,6 +269,7 @@ fn dispatch(cli: Cli) -> Result<u8, CliError> {
         Command::List(args) => list::run(&args, &cli.global),
         Command::Status(args) => status::run(&args),
         Command::Logs(args) => logs::run(&args),
+        Command::Page(args) => page::run(&args, &cli.global),
         Command::Replay(args) => replay::run(&args),
         Command::Mock(args) => mock::run(&args),
         Command::Doctor(args) => doctor::run(&args),

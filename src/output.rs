@@ -37,7 +37,7 @@ use palette::BAD;
 pub(crate) use printer::start;
 pub(crate) use progress_display::ProgressDisplay;
 use text::harmless;
-pub(crate) use text::{clean, count, duration, rfc3339};
+pub(crate) use text::{clean, count, duration, rfc3339, size};
 
 /// Time limit for printing at the end of the program, in case stderr is not read.
 const FINISH_DEADLINE: Duration = Duration::from_millis(500);

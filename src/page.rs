@@ -1,4 +1,5 @@
-//! The page: a site for the user's browser that shows the servers, the messages and the events of this proxy.
+//! The page: a site for the user's browser that shows the servers, the messages and the events of this proxy, or those of
+//! a recording.
 //!
 //! Off unless asked for. It has a thread and a runtime of its own, so that rendering delays no message. Its content
 //! comes from the open fleets, from the lines of events and from those of the recorder, of which it keeps the newest. It
@@ -10,6 +11,7 @@ mod assets;
 mod browser;
 mod data;
 mod events;
+mod export;
 mod json_tree;
 mod layout;
 mod message_detail;
@@ -17,6 +19,8 @@ mod message_filter;
 mod message_list;
 mod message_selection;
 mod messages;
+mod opened_recording;
+mod page_recording;
 mod remembered;
 mod routes;
 mod server_cards;
@@ -39,6 +43,7 @@ use crate::random;
 use crate::state::StateError;
 use access::PageAccess;
 use data::PageData;
+pub(crate) use opened_recording::OpenedRecording;
 use remembered::{last_port, remember_port};
 use routes::Site;
 
@@ -56,9 +61,9 @@ pub(crate) enum PageWish {
 /// Reason why there is no page.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum PageError {
-    #[error("--page: cannot listen on {0}")]
+    #[error("the page cannot listen on {0}")]
     Bind(SocketAddr, #[source] io::Error),
-    #[error("--page: the system provides no random numbers for its link")]
+    #[error("the system provides no random numbers for the link of the page")]
     Random(#[from] getrandom::Error),
 }
 
@@ -76,7 +81,7 @@ pub(crate) struct Page {
 
 impl Page {
     /// Listens at the address that is wished for or, if that is taken, at a free port of 127.0.0.1. `project` is the
-    /// folder that the proxy serves. Blocks.
+    /// folder that the proxy serves, or the recording that the page shows. Blocks.
     pub(crate) fn bind(wish: PageWish, project: &Path) -> Result<Self, PageError> {
         let any = SocketAddr::from((IpAddr::V4(Ipv4Addr::LOCALHOST), 0));
         let last_port = last_port(project);
@@ -87,7 +92,7 @@ impl Page {
         };
         let mut warning = None;
         let bound = TcpListener::bind(wished).or_else(|error| {
-            let text = format!("--page: cannot listen on {wished}: {error}; a free port is used");
+            let text = format!("the page cannot listen on {wished}: {error}; a free port is used");
             warning = matches!(wish, PageWish::At(_)).then_some(text);
             TcpListener::bind(any)
         });
@@ -108,6 +113,12 @@ impl Page {
             opens_browser: wish == PageWish::Open,
             warning,
         })
+    }
+
+    /// Shows a recording in place of a running proxy.
+    pub(crate) fn with_recording(mut self, recording: OpenedRecording) -> Self {
+        self.data = PageData::of_recording(self.data.run.clone(), recording);
+        self
     }
 
     /// Returns the receiver of the proxy's events.
@@ -141,6 +152,7 @@ impl Page {
         let site = Site {
             access: self.access,
             data: self.data,
+            search: Arc::default(),
             fleets: self.fleets,
             hidden: events.hidden(),
             runtime: Handle::current(),

@@ -33,7 +33,7 @@ enum Topic {
     /// check, tools, call, list, status, logs, doctor, and exit codes
     #[value(aliases = ["check", "call", "list", "status", "logs", "doctor"])]
     Commands,
-    /// A page in the browser with servers, messages and events
+    /// A page in the browser with servers, messages and events, or with a recording
     Page,
     /// Recordings of all messages, their format, their replay, and a server that answers from one
     #[value(aliases = ["replay", "mock"])]

@@ -47,6 +47,15 @@ pub(crate) fn count(number: usize, one: &str, many: &str) -> String {
     format!("{number} {}", if number == 1 { one } else { many })
 }
 
+/// Formats a number of bytes: `98 B`, `2 KiB`.
+pub(crate) fn size(bytes: u64) -> String {
+    match bytes {
+        0..1024 => format!("{bytes} B"),
+        1024..1_048_576 => format!("{} KiB", bytes >> 10),
+        _ => format!("{} MiB", bytes >> 20),
+    }
+}
+
 /// Joins the first `most` items, cleaned, and adds the number of the others.
 pub(super) fn list<'a>(items: impl ExactSizeIterator<Item = Cow<'a, str>>, most: usize) -> String {
     let more = items.len().saturating_sub(most);

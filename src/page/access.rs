@@ -13,12 +13,12 @@ use super::layout::html_response;
 use crate::front::http::AccessControl;
 
 /// Answer to a request without the cookie.
-const EXPIRED: &str = "This link has expired, or the page was opened without it. Open the link that the proxy has \
-    printed at its start; `mcp-proxy status` prints it as well.\n";
+const EXPIRED: &str = "This link has expired, or the page was opened without it. Open the link that mcp-proxy has \
+    printed at its start; `mcp-proxy status` prints those of running proxies.\n";
 
 /// Answer to a request for another host or from elsewhere.
-const FOREIGN: &str = "The request names another host, or comes from another site or port. Open the link that the \
-    proxy has printed at its start; `mcp-proxy status` prints it as well.\n";
+const FOREIGN: &str = "The request names another host, or comes from another site or port. Open the link that \
+    mcp-proxy has printed at its start; `mcp-proxy status` prints those of running proxies.\n";
 
 /// Access rules.
 #[derive(Debug)]

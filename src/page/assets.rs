@@ -10,8 +10,12 @@ pub(super) fn asset(name: &str) -> Option<(&'static str, &'static str)> {
         "live.js" => (include_str!("assets/live.js"), SCRIPT),
         "copy.js" => (include_str!("assets/copy.js"), SCRIPT),
         "message.js" => (include_str!("assets/message.js"), SCRIPT),
+        "message-list.js" => (include_str!("assets/message-list.js"), SCRIPT),
         "messages.js" => (include_str!("assets/messages.js"), SCRIPT),
+        "export.js" => (include_str!("assets/export.js"), SCRIPT),
+        "record.js" => (include_str!("assets/record.js"), SCRIPT),
         "refresh.js" => (include_str!("assets/refresh.js"), SCRIPT),
+        "times.js" => (include_str!("assets/times.js"), SCRIPT),
         "time-line.js" => (include_str!("assets/time-line.js"), SCRIPT),
         _ => return None,
     })

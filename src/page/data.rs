@@ -5,7 +5,8 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use tokio::sync::watch;
 
 use super::events::EventLog;
-use super::messages::MessageLog;
+use super::messages::{LogLimits, MessageLog};
+use super::opened_recording::OpenedRecording;
 use crate::lock::locked;
 
 /// Data of the page, shared with the threads that have the events and the messages.
@@ -13,9 +14,20 @@ use crate::lock::locked;
 pub(super) struct PageData {
     /// Name of this run of the proxy, by which a tab notices the next one.
     pub(super) run: String,
+    /// Recording that is shown in place of a running proxy.
+    pub(super) file: Option<ShownFile>,
     events: Mutex<EventLog>,
     messages: Mutex<MessageLog>,
     changed: watch::Sender<()>,
+}
+
+/// File of a recording.
+#[derive(Debug)]
+pub(super) struct ShownFile {
+    /// Name without its folder.
+    pub(super) name: String,
+    /// Lines that cannot be read, in words.
+    pub(super) faults: Vec<String>,
 }
 
 impl PageData {
@@ -23,8 +35,23 @@ impl PageData {
     pub(super) fn new(run: String) -> Arc<Self> {
         Arc::new(Self {
             run,
+            file: None,
             events: Mutex::default(),
-            messages: Mutex::default(),
+            messages: Mutex::new(MessageLog::new(LogLimits::PROXY)),
+            changed: watch::Sender::new(()),
+        })
+    }
+
+    /// Creates the data of a recording, for a run with this name.
+    pub(super) fn of_recording(run: String, recording: OpenedRecording) -> Arc<Self> {
+        Arc::new(Self {
+            run,
+            file: Some(ShownFile {
+                name: recording.name,
+                faults: recording.faults,
+            }),
+            events: Mutex::new(recording.events),
+            messages: Mutex::new(recording.messages),
             changed: watch::Sender::new(()),
         })
     }
@@ -32,13 +59,19 @@ impl PageData {
     /// Adds an event, a line of NDJSON.
     pub(super) fn add_event(&self, line: &str) {
         if locked(&self.events).add(line) {
-            self.changed.send_replace(());
+            self.notify();
         }
     }
 
     /// Adds a message, a line of the recorder.
     pub(super) fn add_message(&self, line: &str) {
-        locked(&self.messages).add(line);
+        // The recorder writes nothing but lines of its format.
+        let _ = locked(&self.messages).add(line);
+        self.notify();
+    }
+
+    /// Wakes the streams of open tabs.
+    pub(super) fn notify(&self) {
         self.changed.send_replace(());
     }
 

@@ -8,6 +8,7 @@ use axum::response::Response;
 use maud::{DOCTYPE, Markup, html};
 
 use super::data::PageData;
+use super::page_recording;
 use crate::output::{clean, duration};
 
 /// Page of the site.
@@ -64,16 +65,25 @@ pub(super) fn page(tab: Tab, data: &PageData, content: &Markup) -> Markup {
                 link rel="icon" href="data:,";
                 link rel="stylesheet" href="/assets/style.css";
                 script type="module" src=(tab.script()) {}
+                @if data.file.is_none() { script type="module" src="/assets/record.js" {} }
             }
             body {
                 header {
                     strong { "mcp-proxy" }
                     nav aria-label="Pages" {
-                        @for it in Tab::LINKED {
+                        @for it in Tab::LINKED.iter().skip(usize::from(data.file.is_some())) {
                             a href=(it.path()) aria-current=[(it.path() == tab.path()).then_some("page")] { (it.title()) }
                         }
                     }
-                    p #live role="status" { "Not live: reload to see changes" }
+                    @match &data.file {
+                        Some(file) => {
+                            p #live role="status" data-file=(file.name) { bdi { "Recording " (clean(&file.name)) } }
+                        }
+                        None => {
+                            (page_recording::bar(data))
+                            p #live role="status" { "Not live: reload to see changes" }
+                        }
+                    }
                 }
                 main { (content) }
             }

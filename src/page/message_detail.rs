@@ -10,7 +10,6 @@ use maud::{Markup, html};
 use super::events::PageEvent;
 use super::json_tree::{escaped, json_tree};
 use super::layout::{lines, time};
-use super::message_filter::session_number;
 use super::message_list::{outcome, took};
 use super::messages::{Exchange, ExchangeOutcome};
 use super::routes::Site;
@@ -72,7 +71,11 @@ fn facts(exchange: &Exchange) -> Markup {
             dt { "Time" }
             dd { (time(&exchange.time())) }
             dt { "Session" }
-            dd { (session_number(&exchange.session)) ", from the " (exchange.from) }
+            dd {
+                (exchange.session_name)
+                @if exchange.session_name.contains('-') { " (process and number " (exchange.session) ")" }
+                ", from the " (exchange.from)
+            }
             @if !exchange.server.is_empty() {
                 dt { "Server" }
                 dd { bdi { (clean(&exchange.server)) } ", generation " (exchange.generation) }

@@ -11,7 +11,7 @@ pub(super) struct MessageFilter {
     pub(super) server: String,
     /// Name of a tool, a prompt or a resource, or a method.
     pub(super) about: String,
-    /// Number of a session.
+    /// Name of a session.
     pub(super) session: String,
     pub(super) text: String,
     pub(super) only_errors: bool,
@@ -50,7 +50,7 @@ impl MessageFilter {
         };
         let is_failed = matches!(exchange.outcome, ExchangeOutcome::Failed(_));
         (self.server.is_empty() || *exchange.server == *self.server)
-            && (self.session.is_empty() || session_number(&exchange.session) == self.session)
+            && (self.session.is_empty() || *exchange.session_name == *self.session)
             && (self.about.is_empty()
                 || exchange.name == self.about
                 || exchange.method == self.about)
@@ -68,16 +68,9 @@ impl MessageFilter {
     }
 }
 
-/// Returns the number of a session from its id.
-pub(super) fn session_number(session: &str) -> &str {
-    session
-        .split_once('-')
-        .map_or(session, |(_, number)| number)
-}
-
 #[cfg(test)]
 mod tests {
-    use super::super::messages::MessageLog;
+    use super::super::messages::{LogLimits, MessageLog};
     use super::*;
 
     const LINES: &str = r#"{"time_us":1000,"from":"client","to":"proxy","session":"7-1","bytes":75,"message":{"id":1,"method":"tools/call","params":{"name":"forecast"}}}
@@ -85,8 +78,8 @@ mod tests {
 {"time_us":5000,"from":"proxy","to":"server","session":"7-2","server":"weather","generation":1,"bytes":25,"message":{"id":1,"method":"initialize"}}"#;
 
     fn found(query: &str) -> Vec<String> {
-        let mut log = MessageLog::default();
-        LINES.lines().for_each(|line| log.add(line));
+        let mut log = MessageLog::new(LogLimits::PROXY);
+        LINES.lines().for_each(|line| log.add(line).unwrap());
         let url = Url::parse(&format!("http://page/messages?{query}")).unwrap();
         let filter = MessageFilter::of(&url);
         let pattern = filter.text_pattern();

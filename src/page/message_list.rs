@@ -9,7 +9,7 @@ use reqwest::Url;
 use serde_json::{Value, json};
 
 use super::layout::time;
-use super::message_filter::{MessageFilter, session_number};
+use super::message_filter::MessageFilter;
 use super::message_selection::select;
 use super::messages::{Exchange, ExchangeOutcome};
 use super::routes::Site;
@@ -26,10 +26,22 @@ const MAX_NAME: usize = 200;
 pub(super) async fn content(site: &Site, url: &Url) -> Markup {
     let filter = MessageFilter::of(url);
     let found = select(site, &filter).await;
-    let forgotten = site.data.messages().forgotten();
+    let buttons = html! {
+        button { "Filter" }
+        button formaction="/messages.ndjson" { "Save as a recording" }
+        button formaction="/messages.html" { "Save as a page" }
+    };
+    let (form, forgotten) = {
+        let messages = site.data.messages();
+        (
+            form(&filter, messages.iter(), &buttons),
+            messages.forgotten(),
+        )
+    };
     html! {
         h1 { "Messages" }
-        (form(&filter, site))
+        (form)
+        @if let Some(file) = &site.data.file { (faults(&file.faults)) }
         @if forgotten > 0 { p.soft { "Older messages are no longer kept: " (forgotten) "." } }
         div.split {
             div #list {
@@ -40,6 +52,18 @@ pub(super) async fn content(site: &Site, url: &Url) -> Markup {
                 }
             }
             section #detail aria-label="Message" tabindex="-1" { p.soft { "Select a message." } }
+        }
+    }
+}
+
+/// Returns a list of the lines of a file that cannot be read.
+fn faults(faults: &[String]) -> Markup {
+    html! {
+        @if !faults.is_empty() {
+            section.fault aria-label="Lines that cannot be read" {
+                strong.bad { "✕ Lines of the file that cannot be read" }
+                ul { @for fault in faults { li { (fault) } } }
+            }
         }
     }
 }
@@ -73,7 +97,7 @@ pub(super) fn row(exchange: &Exchange) -> Value {
     json!({
         "n": exchange.number,
         "at": exchange.at / 1000,
-        "session": session_number(&exchange.session),
+        "session": &*exchange.session_name,
         "from": &*exchange.from,
         "server": short(&exchange.server),
         "generation": exchange.generation,
@@ -106,28 +130,31 @@ pub(super) fn took(microseconds: u64) -> String {
     }
 }
 
-fn form(filter: &MessageFilter, site: &Site) -> Markup {
+/// Returns the filter with the servers and sessions of `exchanges`, and with these buttons.
+pub(super) fn form<'a>(
+    filter: &MessageFilter,
+    exchanges: impl Iterator<Item = &'a Arc<Exchange>>,
+    buttons: &Markup,
+) -> Markup {
     let (mut servers, mut sessions) = (Vec::new(), Vec::new());
-    for exchange in site.data.messages().iter() {
+    for exchange in exchanges {
         if !exchange.server.is_empty() && !servers.contains(&exchange.server) {
             servers.push(exchange.server.clone());
         }
-        if !sessions.contains(&exchange.session) {
-            sessions.push(exchange.session.clone());
+        if !sessions.contains(&exchange.session_name) {
+            sessions.push(exchange.session_name.clone());
         }
     }
-    let sessions: Vec<&str> = sessions.iter().map(|it| session_number(it)).collect();
     html! {
         form #filter role="search" action="/messages" {
             label { "Text " input type="search" name="text" value=(filter.text) size="16"; }
             (choice("Server", "server", &filter.server, servers.iter().map(|it| &**it)))
-            (choice("Session", "session", &filter.session, sessions.into_iter()))
+            (choice("Session", "session", &filter.session, sessions.iter().map(|it| &**it)))
             label { "Tool or method " input name="about" value=(filter.about) size="14"; }
             label { "Slower than " input type="number" name="slower" min="0" value=[filter.slower] size="6"; " ms" }
             label { input type="checkbox" name="errors" checked[filter.only_errors]; " errors" }
             label { input type="checkbox" name="client" checked[filter.only_client]; " only of clients" }
-            button { "Filter" }
-            button formaction="/messages.ndjson" { "Save as a recording" }
+            (buttons)
         }
     }
 }
@@ -171,7 +198,7 @@ fn table_row(exchange: &Exchange) -> Markup {
     html! {
         tr {
             td { (time(&exchange.time())) }
-            td { (session_number(&exchange.session)) }
+            td { (exchange.session_name) }
             td { bdi { (clean(&exchange.server)) } @if exchange.generation > 0 { " (" (exchange.generation) ")" } }
             td {
                 a href=(format!("/messages/{}", exchange.number)) {

@@ -1,20 +1,48 @@
 //! Selected exchanges: those in the memory of the page that a filter admits, and their lines as a recording.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use axum::http::header;
 use axum::response::{IntoResponse as _, Response};
+use regex::bytes::Regex;
 use reqwest::Url;
 use tokio::task::spawn_blocking;
 
 use super::message_filter::MessageFilter;
 use super::messages::Exchange;
 use super::routes::Site;
+use crate::lock::locked;
 use crate::recorder::recording_head;
 
 /// Methods of a handshake.
 const HANDSHAKE: [&str; 3] = ["initialize", "notifications/initialized", "server/discover"];
+
+/// The last search for a text. A person scrolls through its result, and new messages arrive meanwhile.
+#[derive(Debug, Default)]
+pub(super) struct TextSearch {
+    text: String,
+    /// Results by the numbers of the exchanges, with the number of lines that were searched.
+    results: HashMap<u64, (usize, bool)>,
+}
+
+impl TextSearch {
+    /// Keeps the exchanges with the text. Searches only those that are new or have changed.
+    fn retain(&mut self, found: &mut Vec<Arc<Exchange>>, pattern: &Regex) {
+        let known = std::mem::take(&mut self.results);
+        found.retain(|it| {
+            let searched = known.get(&it.number).copied();
+            let result = searched.filter(|(count, _)| *count == it.lines.len());
+            let result = result.unwrap_or_else(|| {
+                let mut lines = it.lines.iter();
+                let is_match = lines.any(|line| pattern.is_match(line.as_bytes()));
+                (it.lines.len(), is_match)
+            });
+            self.results.insert(it.number, result);
+            result.1
+        });
+    }
+}
 
 /// Returns the selected exchanges, the oldest first.
 pub(super) async fn select(site: &Site, filter: &MessageFilter) -> Vec<Arc<Exchange>> {
@@ -30,12 +58,14 @@ pub(super) async fn select(site: &Site, filter: &MessageFilter) -> Vec<Arc<Excha
     let Some(pattern) = filter.text_pattern() else {
         return found;
     };
-    // The only other task that would wait is a response to another tab.
+    let (search, text) = (site.search.clone(), filter.text.clone());
     let searched = spawn_blocking(move || {
-        found.retain(|it| {
-            let mut lines = it.lines.iter();
-            lines.any(|line| pattern.is_match(line.as_bytes()))
-        });
+        let mut search = locked(&search);
+        if search.text != text {
+            *search = TextSearch::default();
+            search.text = text;
+        }
+        search.retain(&mut found, &pattern);
         found
     });
     searched.await.unwrap_or_default()
@@ -97,3 +127,25 @@ fn time_us(line: &str) -> u64 {
     digits[..end].parse().unwrap_or_default()
 }
 
+#[cfg(test)]
+mod tests {
+    use super::super::messages::{LogLimits, MessageLog};
+    use super::*;
+
+    #[test]
+    fn new_messages_of_known_exchanges_are_searched_too() {
+        let mut log = MessageLog::new(LogLimits::PROXY);
+        let request = r#"{"time_us":1,"from":"client","to":"proxy","session":"7-1","bytes":1,"message":{"id":1,"method":"ping"}}"#;
+        let response = r#"{"time_us":2,"from":"proxy","to":"client","session":"7-1","bytes":1,"message":{"id":1,"result":{}}}"#;
+        let pattern = Regex::new("result").unwrap();
+        let mut search = TextSearch::default();
+        for (line, expected) in [(request, 0), (response, 1), (request, 1)] {
+            log.add(line).unwrap();
+            let mut found: Vec<_> = log.iter().cloned().collect();
+            search.retain(&mut found, &pattern);
+            assert_eq!(found.len(), expected, "{line}");
+        }
+        assert_eq!(search.results[&0], (2, true));
+        assert_eq!(search.results[&1], (1, false));
+    }
+}

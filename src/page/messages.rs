@@ -5,13 +5,32 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
+use super::page_recording::PageRecording;
 use crate::output::rfc3339;
 use crate::recorder::{MessageSummary, RecordedLine};
 
-/// Maximum size of the lines in bytes.
-const MAX_SIZE: usize = 64 * 1024 * 1024;
-/// Maximum number of exchanges.
-const MAX_EXCHANGES: usize = 100_000;
+/// Limits of a log.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct LogLimits {
+    /// Maximum size of the lines in bytes.
+    size: usize,
+    /// Maximum number of exchanges.
+    exchanges: usize,
+}
+
+impl LogLimits {
+    /// Limits of a proxy, which may run for days.
+    pub(super) const PROXY: Self = Self {
+        size: 64 * 1024 * 1024,
+        exchanges: 100_000,
+    };
+    /// Limits of a file. A browser's list has a maximum height, which 500 000 rows of a narrow window almost reach.
+    pub(super) const FILE: Self = Self {
+        size: 1024 * 1024 * 1024,
+        exchanges: 500_000,
+    };
+}
+
 /// Minimum number of open requests from which on those without an exchange are forgotten.
 const MAX_OPEN: usize = 10_000;
 /// Maximum length of an id in bytes. Requests with longer ones remain open.
@@ -36,6 +55,8 @@ pub(super) struct Exchange {
     pub(super) at: u64,
     /// Id of the process and number of the session.
     pub(super) session: Arc<str>,
+    /// Number of the session, after that of the proxy and a dash unless it is the first proxy.
+    pub(super) session_name: Arc<str>,
     /// Sender: `client`, `proxy` or `server`.
     pub(super) from: Arc<str>,
     /// Server and generation that it concerns; empty and 0 if none.
@@ -58,8 +79,9 @@ pub(super) struct Exchange {
 }
 
 /// The newest messages.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct MessageLog {
+    limits: LogLimits,
     exchanges: VecDeque<Arc<Exchange>>,
     /// Number of the first exchange.
     first: u64,
@@ -73,18 +95,36 @@ pub(super) struct MessageLog {
     changes: u64,
     /// Number of messages that the recorder has dropped.
     dropped: u64,
+    /// Ids of the processes whose messages it has had: a file may have those of several proxies.
+    processes: Vec<String>,
+    /// Recording that the user has started on the page.
+    pub(super) recording: Option<PageRecording>,
 }
 
 impl MessageLog {
-    /// Adds a line of the recorder.
-    pub(super) fn add(&mut self, line: &str) {
-        let Ok(recorded) = serde_json::from_str::<RecordedLine<'_>>(line) else {
-            return;
-        };
+    /// Creates an empty log.
+    pub(super) fn new(limits: LogLimits) -> Self {
+        Self {
+            limits,
+            exchanges: VecDeque::new(),
+            first: 0,
+            size: 0,
+            open: HashMap::new(),
+            open_limit: 0,
+            changes: 0,
+            dropped: 0,
+            processes: Vec::new(),
+            recording: None,
+        }
+    }
+
+    /// Adds a line of the recorder. Returns an error if it is none.
+    pub(super) fn add(&mut self, line: &str) -> Result<(), serde_json::Error> {
+        let recorded = serde_json::from_str::<RecordedLine<'_>>(line)?;
         self.changes += 1;
         self.dropped += recorded.dropped.unwrap_or_default();
         if recorded.from.is_empty() {
-            return;
+            return Ok(());
         }
         let summary = MessageSummary::of(&recorded);
         let number = self.exchange_of(&recorded, &summary);
@@ -94,7 +134,11 @@ impl MessageLog {
             exchange.add(&recorded, &summary, stored);
             self.size += line.len();
         }
+        if let Some(recording) = &mut self.recording {
+            recording.count(number, line.len());
+        }
         self.shrink();
+        Ok(())
     }
 
     /// Returns the exchange that a message belongs to, if there is one.
@@ -113,17 +157,19 @@ impl MessageLog {
     }
 
     fn begin(&mut self, line: &RecordedLine<'_>, summary: &MessageSummary) -> u64 {
-        let number = self.first + self.exchanges.len() as u64;
+        let number = self.next_number();
         let is_request = summary.id.is_some() && !summary.is_response;
         let id = summary.id.as_deref().filter(|id| id.len() <= MAX_ID);
         if let Some(id) = id.filter(|_| is_request) {
             self.open.insert(key(line, &line.from, id), number);
         }
+        let session_name = self.session_name(&line.session);
         let (method, name) = summary.text.split_once(' ').unwrap_or((&summary.text, ""));
         self.exchanges.push_back(Arc::new(Exchange {
             number,
             at: line.time_us,
             session: (*line.session).into(),
+            session_name,
             from: (*line.from).into(),
             server: "".into(),
             generation: 0,
@@ -144,14 +190,37 @@ impl MessageLog {
         number
     }
 
+    /// Returns the name of a session for people.
+    fn session_name(&mut self, session: &str) -> Arc<str> {
+        let (process, number) = session.split_once('-').unwrap_or_default();
+        let known = self.processes.iter().position(|it| it == process);
+        let index = known.unwrap_or_else(|| {
+            self.processes.push(process.to_owned());
+            self.processes.len() - 1
+        });
+        match index {
+            0 => number.into(),
+            _ => format!("{}-{number}", index + 1).into(),
+        }
+    }
+
+    /// Returns the number of the next exchange.
+    pub(super) fn next_number(&self) -> u64 {
+        self.first + self.exchanges.len() as u64
+    }
+
     /// Removes the oldest exchanges that exceed the limits.
     fn shrink(&mut self) {
-        while (self.size > MAX_SIZE || self.exchanges.len() > MAX_EXCHANGES)
+        let limits = self.limits;
+        while (self.size > limits.size || self.exchanges.len() > limits.exchanges)
             && self.exchanges.len() > 1
             && let Some(oldest) = self.exchanges.pop_front()
         {
             self.first += 1;
             self.size -= oldest.lines.iter().map(|line| line.len()).sum::<usize>();
+            if let Some(recording) = &mut self.recording {
+                recording.forget(oldest.number);
+            }
         }
         if self.open.len() > self.open_limit.max(MAX_OPEN) {
             let first = self.first;
@@ -174,6 +243,16 @@ impl MessageLog {
     /// Returns the exchanges, the oldest first.
     pub(super) fn iter(&self) -> impl DoubleEndedIterator<Item = &Arc<Exchange>> {
         self.exchanges.iter()
+    }
+
+    /// Returns the times of the first and the last message, in microseconds since 1970.
+    pub(super) fn span(&self) -> Option<(u64, u64)> {
+        let last = self
+            .exchanges
+            .iter()
+            .map(|it| it.end.unwrap_or(it.at))
+            .max()?;
+        Some((self.exchanges.iter().map(|it| it.at).min()?, last))
     }
 
     /// Returns a number that differs after each change.
@@ -273,8 +352,8 @@ mod tests {
 {"time_us":9000,"from":"server","to":"proxy","session":"7-2","server":"weather","generation":1,"bytes":25,"message":{"id":1,"result":{}}}"#;
 
     fn log() -> MessageLog {
-        let mut log = MessageLog::default();
-        LINES.lines().for_each(|line| log.add(line));
+        let mut log = MessageLog::new(LogLimits::PROXY);
+        LINES.lines().for_each(|line| log.add(line).unwrap());
         log
     }
 
@@ -322,21 +401,32 @@ mod tests {
 
     #[test]
     fn the_oldest_messages_are_forgotten() {
-        let mut log = MessageLog::default();
-        let long = "x".repeat(MAX_SIZE / 4);
+        let mut log = MessageLog::new(LogLimits::PROXY);
+        let long = "x".repeat(log.limits.size / 4);
         for id in 0..6 {
             log.add(&format!(
                 r#"{{"time_us":1,"from":"client","to":"proxy","session":"7-1","bytes":1,"message":{{"id":{id},"method":"{long}"}}}}"#
-            ));
+            ))
+            .unwrap();
         }
         assert_eq!((log.forgotten(), log.iter().count()), (3, 3));
         assert!(log.get(2).is_none() && log.get(3).is_some());
-        assert!(log.size <= MAX_SIZE);
-        log.add("no line");
+        assert!(log.size <= log.limits.size);
+        assert!(log.add("no line").is_err());
         assert_eq!(log.changes(), 6);
-        log.add(&ping(&"9".repeat(MAX_ID + 1)));
+        log.add(&ping(&"9".repeat(MAX_ID + 1))).unwrap();
         assert_eq!(log.open.len(), 6);
-        log.add(&ping(&"9".repeat(MAX_ID)));
+        log.add(&ping(&"9".repeat(MAX_ID))).unwrap();
         assert_eq!(log.open.len(), 7);
+    }
+
+    #[test]
+    fn sessions_of_several_proxies_have_names_of_their_own() {
+        let mut log = MessageLog::new(LogLimits::FILE);
+        for session in ["7-1", "9-1", "7-2", "9-1"] {
+            log.add(&ping("1").replace("7-1", session)).unwrap();
+        }
+        let names: Vec<_> = log.iter().map(|it| it.session_name.to_string()).collect();
+        assert_eq!(names, ["1", "2-1", "2", "2-1"]);
     }
 }

@@ -8,7 +8,7 @@ use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::request::Parts;
 use axum::http::{HeaderName, HeaderValue, Method, StatusCode, header};
-use axum::response::{IntoResponse as _, Response};
+use axum::response::{IntoResponse as _, Redirect, Response};
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
@@ -22,7 +22,11 @@ use super::access::PageAccess;
 use super::assets::asset;
 use super::data::PageData;
 use super::layout::{Tab, html_response, page};
-use super::{acting, message_detail, message_list, message_selection, server_cards, stream, time_line};
+use super::message_selection::TextSearch;
+use super::{
+    acting, export, message_detail, message_list, message_selection, page_recording, server_cards,
+    stream, time_line,
+};
 use crate::config::HiddenValues;
 use crate::fleet::OpenFleets;
 
@@ -60,6 +64,7 @@ const HEADERS: [(HeaderName, &str); 6] = [
 pub(super) struct Site {
     pub(super) access: PageAccess,
     pub(super) data: Arc<PageData>,
+    pub(super) search: Arc<Mutex<TextSearch>>,
     pub(super) fleets: OpenFleets,
     /// Values that must not be shown.
     pub(super) hidden: Arc<Mutex<HiddenValues>>,
@@ -123,6 +128,9 @@ async fn answer(site: &Arc<Site>, head: &Parts, body: Body, url: &Url) -> Respon
     if head.method == Method::POST && url.path() == "/act" {
         return acting::handle(site, body).await;
     }
+    if head.method == Method::POST && url.path() == "/record" {
+        return page_recording::handle(site, body).await;
+    }
     if head.method != Method::GET {
         return StatusCode::METHOD_NOT_ALLOWED.into_response();
     }
@@ -136,13 +144,17 @@ async fn answer(site: &Arc<Site>, head: &Parts, body: Body, url: &Url) -> Respon
         })
     };
     match url.path() {
+        // A file has no servers.
+        "/" if site.data.file.is_some() => Redirect::to("/messages").into_response(),
         "/" => whole_or_part(Tab::Servers, server_cards::content(site)),
         "/messages" => whole_or_part(Tab::Messages, message_list::content(site, url).await),
         "/messages.ndjson" => message_selection::recording(site, url).await,
+        "/messages.html" => export::response(site, url).await,
         "/messages/rows" => message_list::rows(site, url).await,
         "/time-line" => whole_or_part(Tab::TimeLine, time_line::content(site)),
         "/time-line/calls" => time_line::calls(site, url),
         "/time-line/events" => time_line::events(site, url),
+        "/record.ndjson" => page_recording::download(site).await.unwrap_or_else(missing),
         // Browsers ask for it beside raw messages.
         "/favicon.ico" => StatusCode::NO_CONTENT.into_response(),
         "/stream" => stream::open(site.data.clone()),
@@ -162,10 +174,13 @@ async fn answer(site: &Arc<Site>, head: &Parts, body: Body, url: &Url) -> Respon
                     ([(header::CONTENT_TYPE, kind)], content).into_response()
                 })
             };
-            let missing = || (StatusCode::NOT_FOUND, "There is no such page.\n").into_response();
             found.unwrap_or_else(missing)
         }
     }
+}
+
+fn missing() -> Response {
+    (StatusCode::NOT_FOUND, "There is no such page.\n").into_response()
 }
 
 fn message_number(text: &str) -> Option<u64> {
@@ -194,6 +209,7 @@ mod tests {
         let site = Site {
             access: PageAccess::new(address, "token".to_owned(), "key".to_owned()),
             data: PageData::new("run".to_owned()),
+            search: Arc::default(),
             fleets: OpenFleets::default(),
             hidden: Arc::default(),
             runtime: Handle::current(),

@@ -12,6 +12,7 @@ use tokio::io::{AsyncWriteExt as _, DuplexStream};
 use tokio_util::io::ReaderStream;
 
 use super::data::PageData;
+use super::page_recording;
 
 /// Minimum time between two notices, so that a busy proxy does not keep the tab busy.
 const PAUSE: Duration = Duration::from_millis(20);
@@ -37,10 +38,18 @@ async fn write(mut writer: DuplexStream, data: &PageData) -> std::io::Result<()>
     writer.write_all(b"retry: 500\n\n").await?;
     loop {
         changes.borrow_and_update();
+        let (messages, recording) = {
+            let messages = data.messages();
+            (
+                messages.changes(),
+                page_recording::state(messages.recording.as_ref()),
+            )
+        };
         let notice = json!({
             "run": data.run,
             "events": data.events().changes(),
-            "messages": data.messages().changes(),
+            "messages": messages,
+            "recording": recording,
         });
         let notice = format!("data: {notice}\n\n");
         writer.write_all(notice.as_bytes()).await?;

@@ -19,11 +19,19 @@ const MAX_CALLS: usize = 2_000;
 /// Returns the content of the page.
 pub(super) fn content(site: &Site) -> Markup {
     let events = site.data.events().since(0);
+    let is_file = site.data.file.is_some();
+    let span = is_file.then(|| site.data.messages().span()).flatten();
     html! {
         h1 { "Time line" }
-        div #graph hidden {}
+        @match span {
+            // Milliseconds since 1970, up to the whole one after the last message.
+            Some((from, to)) => div #graph hidden data-from=(from / 1000) data-to=(to / 1000 + 1) {}
+            None => div #graph hidden {}
+        }
         div data-refresh {
-        @if events.is_empty() {
+        @if events.is_empty() && is_file {
+            p { "The recording has no message of a server." }
+        } @else if events.is_empty() {
             p { "Nothing has happened yet: servers start at the first message of a client." }
         } @else {
             (table(events.iter().rev().take(SHOWN)))

@@ -94,6 +94,7 @@ fn help_reads_as_it_was_approved() {
         ("list.txt", &["list", "--help"]),
         ("status.txt", &["status", "--help"]),
         ("logs.txt", &["logs", "--help"]),
+        ("page.txt", &["page", "--help"]),
         ("replay.txt", &["replay", "--help"]),
         ("mock.txt", &["mock", "--help"]),
         ("doctor.txt", &["doctor", "--help"]),
@@ -138,7 +139,7 @@ fn the_readme_is_short_and_begins_with_two_commands() {
 }
 
 /// Subcommands with options of their own.
-const SUBCOMMANDS: [&str; 16] = [
+const SUBCOMMANDS: [&str; 17] = [
     "dev",
     "serve",
     "check",
@@ -147,6 +148,7 @@ const SUBCOMMANDS: [&str; 16] = [
     "list",
     "status",
     "logs",
+    "page",
     "replay",
     "mock",
     "doctor",

@@ -2,6 +2,7 @@
 
 #[cfg(target_os = "linux")]
 mod in_browser;
+mod recordings;
 
 use std::net::SocketAddr;
 
@@ -40,7 +41,6 @@ impl Paged {
     /// Starts the proxy with this value of `--page`.
     #[track_caller]
     fn start_at(wish: &str, project: Project) -> Self {
-        let log = Log::new();
         let proxy = Proxy::dev([example("fake_server"), "weather.json".into()])
             .options(["--name", "weather", "--watch", "weather.json"])
             .options(
@@ -48,9 +48,15 @@ impl Paged {
                     .into_iter()
                     .chain(Some(wish).filter(|it| !it.is_empty())),
             )
-            .options(["--env", "API_KEY=kanarie-1234567"])
-            .known_to(&project);
-        let peer = log.written_by(proxy).spawn();
+            .options(["--env", "API_KEY=kanarie-1234567"]);
+        Self::behind(proxy, project)
+    }
+
+    /// Starts this proxy in a project, and waits for its page.
+    #[track_caller]
+    fn behind(proxy: Proxy, project: Project) -> Self {
+        let log = Log::new();
+        let peer = log.written_by(proxy.known_to(&project)).spawn();
         let page = log.until("page", 1);
         let link = page[0]["url"].as_str().unwrap().to_owned();
         let host = link.strip_prefix("http://").unwrap();

@@ -10,7 +10,7 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use super::CliError;
 use crate::file_error::FileError;
-use crate::output::{clean, duration, rfc3339};
+use crate::output::{clean, duration, rfc3339, size};
 use crate::recorder::{MessageSummary, RecordedLine};
 
 /// Returns the name of the sender or receiver `party` of a message for people.
@@ -116,14 +116,6 @@ impl<'a> RecordingReader<'a> {
         let began = self.requests.remove(&key);
         let took = began.map(|began| Duration::from_micros(line.time_us.saturating_sub(began)));
         took.map_or_else(String::new, |took| format!(" in {}", duration(took)))
-    }
-}
-
-fn size(bytes: u64) -> String {
-    match bytes {
-        0..1024 => format!("{bytes} B"),
-        1024..1_048_576 => format!("{} KiB", bytes >> 10),
-        _ => format!("{} MiB", bytes >> 20),
     }
 }
 

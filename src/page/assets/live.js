@@ -1,6 +1,10 @@
 // Keeps one stream to the proxy while the tab is visible, and says whether the page is live.
 
+export { showLocalTimes } from "./times.js";
+
 const status = document.getElementById("live");
+/** Name of the recording that the page shows in place of a running proxy. */
+export const { file } = status.dataset;
 const run = document.documentElement.dataset.run;
 let source;
 let last = {};
@@ -15,7 +19,7 @@ async function lost() {
     if (source.readyState !== EventSource.CLOSED) return;
     // The stream does not tell why it was refused.
     const answer = await fetch("/").catch(() => null);
-    if (answer?.status === 401) say("This link has expired: open the one that the proxy has printed; mcp-proxy status prints it as well", true);
+    if (answer?.status === 401) say("This link has expired: open the one that mcp-proxy has printed; mcp-proxy status prints those of running proxies", true);
     else setTimeout(open, 500);
 }
 
@@ -27,7 +31,7 @@ function open(notify) {
         const news = JSON.parse(message.data);
         // Another run has other numbers.
         if (news.run !== run) return location.reload();
-        say("Live", false);
+        say(file ? `Recording ${file}` : "Live", false);
         const before = last;
         last = news;
         for (const notify of listeners) notify(news, before);
@@ -46,14 +50,4 @@ export function follow(notify) {
         if (document.hidden) source.close();
         else open();
     });
-}
-
-/** Shows the times below `root` in the zone of the browser. */
-export function showLocalTimes(root) {
-    for (const time of root.querySelectorAll("time")) {
-        const at = new Date(time.dateTime);
-        const two = (number, digits = 2) => String(number).padStart(digits, "0");
-        time.textContent = `${two(at.getHours())}:${two(at.getMinutes())}:${two(at.getSeconds())}.${two(at.getMilliseconds(), 3)}`;
-        time.title = at.toString();
-    }
 }

@@ -20,6 +20,16 @@ let calls = [];
 let next = 0;
 /** Time span in sight, in milliseconds since 1970; `end` is null while it follows the present. */
 const view = { length: 60_000, end: null };
+/** Time span of a recording, which has no present. */
+const [from, to] = [graph.dataset.from, graph.dataset.to].map(Number);
+const isLive = Number.isNaN(to);
+
+/** Shows the whole recording. */
+function showAll() {
+    view.length = Math.max((to - from) * 1.04, 20);
+    view.end = to + view.length * 0.02;
+}
+if (!isLive) showAll();
 
 const buttons = document.createElement("p");
 buttons.className = "bar";
@@ -38,13 +48,15 @@ const action = (text, label, act) => {
 action("−", "Zoom out", () => zoom(2));
 action("+", "Zoom in", () => zoom(0.5));
 action("All", "Show everything", () => {
+    if (!isLive) return showAll();
     view.length = Infinity;
     view.end = null;
     fit(events);
 });
-action("← Save", "Previous save", () => jump(-1));
-action("Save →", "Next save", () => jump(1));
-const pause = action("Pause", "Pause", () => (view.end = view.end === null ? Date.now() : null));
+const saves = [action("← Save", "Previous save", () => jump(-1)), action("Save →", "Next save", () => jump(1))];
+const pause = action("Pause", "Pause", togglePause);
+// A recording has no saves.
+for (const button of [...saves, pause]) button.hidden = !isLive;
 graph.append(buttons, svg);
 graph.hidden = false;
 
@@ -54,6 +66,10 @@ const end = () => view.end ?? Date.now();
 function fit(events) {
     const first = events[0] ? Date.parse(events[0].time) : Date.now() - 60_000;
     view.length = Math.min(view.length, Math.max(2000, (Date.now() - first) * 1.1));
+}
+
+function togglePause() {
+    if (isLive) view.end = view.end === null ? Date.now() : null;
 }
 
 function zoom(factor, at = 0.5) {
@@ -83,7 +99,7 @@ const update = latest(async () => {
     ]).catch(() => null);
     if (!answers?.every((answer) => answer.ok)) return;
     const [news, found] = await Promise.all(answers.map((answer) => answer.json()));
-    if (events.length === 0) fit(news.events);
+    if (events.length === 0 && isLive) fit(news.events);
     events.push(...news.events);
     next = news.next;
     calls = found.calls;
@@ -202,7 +218,7 @@ document.addEventListener("keydown", (event) => {
     else if (event.key === "s") zoom(2);
     else if (event.key === "a") pan(-0.25);
     else if (event.key === "d") pan(0.25);
-    else if (event.key === "p") view.end = view.end === null ? Date.now() : null;
+    else if (event.key === "p") togglePause();
     else return;
     update();
 });

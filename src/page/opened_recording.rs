@@ -1,0 +1,238 @@
+//! Recording in a file, which the page shows in place of a running proxy.
+
+use std::collections::HashMap;
+use std::ffi::OsStr;
+use std::fs::File;
+use std::io::{BufRead as _, BufReader};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, UNIX_EPOCH};
+
+use serde_json::{Value, json};
+
+use super::events::EventLog;
+use super::messages::{Exchange, LogLimits, MessageLog};
+use crate::file_error::FileError;
+use crate::output::{clean, rfc3339};
+
+/// Maximum number of faulty lines that are named.
+const MAX_FAULTS: usize = 20;
+/// Methods by which a generation proves itself.
+const HANDSHAKE: [&str; 2] = ["initialize", "server/discover"];
+
+/// Reason why a recording cannot be shown.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum OpenError {
+    #[error(transparent)]
+    File(#[from] FileError),
+    #[error("{} has no recorded message: name a file of `--record`, or one that the page has saved{}",
+            .0.display(), .1.as_ref().map(|it| format!(". {it}")).unwrap_or_default())]
+    Foreign(PathBuf, Option<String>),
+}
+
+/// Content of the file.
+#[derive(Debug)]
+pub(crate) struct OpenedRecording {
+    /// Name of the file without its folder.
+    pub(super) name: String,
+    pub(super) messages: MessageLog,
+    /// Starts and ends of generations, as far as the messages tell them.
+    pub(super) events: EventLog,
+    /// Lines that cannot be read, in words.
+    pub(super) faults: Vec<String>,
+}
+
+impl OpenedRecording {
+    /// Reads the recording `path`, up to its end at this moment. Blocks.
+    pub(crate) fn read(path: &Path) -> Result<Self, OpenError> {
+        let file = File::open(path).map_err(FileError::at("read", path))?;
+        let mut file = BufReader::new(file);
+        let mut messages = MessageLog::new(LogLimits::FILE);
+        let mut faults = Vec::new();
+        let (mut line, mut number, mut faulty) = (Vec::new(), 0_u64, 0);
+        loop {
+            line.clear();
+            let read = file.read_until(b'\n', &mut line);
+            if read.map_err(FileError::at("read", path))? == 0 {
+                break;
+            }
+            number += 1;
+            if line.trim_ascii().is_empty() {
+                continue;
+            }
+            let Some(fault) = fault(&mut messages, &line) else {
+                continue;
+            };
+            faulty += 1;
+            if faults.len() < MAX_FAULTS {
+                faults.push(format!("line {number} {fault}"));
+            }
+        }
+        if messages.iter().next().is_none() {
+            return Err(OpenError::Foreign(
+                path.to_owned(),
+                faults.into_iter().next(),
+            ));
+        }
+        if faulty > faults.len() {
+            faults.push(format!(
+                "{} more lines cannot be read",
+                faulty - faults.len()
+            ));
+        }
+        let mut events = EventLog::default();
+        for event in generations(messages.iter().map(|it| &**it)) {
+            events.add(&event.to_string());
+        }
+        let name = path.file_name().unwrap_or(OsStr::new("recording"));
+        Ok(Self {
+            name: name.to_string_lossy().into_owned(),
+            messages,
+            events,
+            faults,
+        })
+    }
+
+    /// Returns the lines that cannot be read, in words.
+    pub(crate) fn faults(&self) -> &[String] {
+        &self.faults
+    }
+}
+
+/// Adds a line to the messages; returns the reason in words if it cannot be read.
+fn fault(messages: &mut MessageLog, line: &[u8]) -> Option<String> {
+    let Ok(text) = std::str::from_utf8(line) else {
+        return Some("is no text".to_owned());
+    };
+    let error = messages.add(text.trim_end()).err()?;
+    // The line of a proxy that was killed ends early.
+    Some(if error.is_eof() && !line.ends_with(b"\n") {
+        "is the last one and is cut off".to_owned()
+    } else {
+        format!("is no recorded message: {}", clean(&error.to_string()))
+    })
+}
+
+/// Times of one generation of a server, in microseconds since 1970.
+#[derive(Debug)]
+struct GenerationTimes {
+    first: u64,
+    /// End of its handshake, if that is recorded.
+    ready: Option<u64>,
+    last: u64,
+}
+
+/// Returns starts and ends of the generations that took part in exchanges, in order of time, as events of the log.
+fn generations<'a>(exchanges: impl Iterator<Item = &'a Exchange>) -> Vec<Value> {
+    let mut known: HashMap<(&str, &str, u64), GenerationTimes> = HashMap::new();
+    for exchange in exchanges.filter(|it| !it.server.is_empty()) {
+        let key = (&*exchange.session, &*exchange.server, exchange.generation);
+        let at = exchange.to_server.unwrap_or(exchange.at);
+        let last = exchange.end.or(exchange.from_server).unwrap_or(at);
+        let times = known.entry(key).or_insert(GenerationTimes {
+            first: at,
+            ready: None,
+            last,
+        });
+        times.first = times.first.min(at);
+        times.last = times.last.max(last);
+        if HANDSHAKE.contains(&&*exchange.method) && exchange.from.as_ref() == "proxy" {
+            times.ready = times.ready.or(exchange.end);
+        }
+    }
+    let mut events = Vec::new();
+    for ((_, server, generation), times) in known {
+        let mut push = |at: u64, name: &str, text: String| {
+            let time = rfc3339(UNIX_EPOCH + Duration::from_micros(at));
+            let event = json!({
+                "time": time, "event": name, "server": server, "generation": generation, "text": text,
+            });
+            // Of the same moment, the start comes first.
+            events.push((at, name == "stopped", event));
+        };
+        if let Some(ready) = times.ready {
+            push(
+                times.first,
+                "spawned",
+                format!("generation {generation} starts"),
+            );
+            push(
+                ready,
+                "ready",
+                format!("generation {generation} has completed its handshake"),
+            );
+        } else {
+            push(
+                times.first,
+                "ready",
+                format!("first message of generation {generation}"),
+            );
+        }
+        push(
+            times.last,
+            "stopped",
+            format!("last message of generation {generation}"),
+        );
+    }
+    events.sort_by_key(|(at, is_end, event)| (*at, *is_end, event["generation"].as_u64()));
+    events.into_iter().map(|(_, _, event)| event).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LINES: &str = r#"{"mcp_proxy_recording":1,"version":"0.1.0","pid":7,"time_us":500}
+{"time_us":1000,"from":"proxy","to":"server","session":"7-1","server":"weather","generation":1,"bytes":25,"message":{"id":1,"method":"initialize"}}
+no JSON
+{"time_us":3000,"from":"server","to":"proxy","session":"7-1","server":"weather","generation":1,"bytes":25,"message":{"id":1,"result":{}}}
+{"time_us":9000,"from":"proxy","to":"server","session":"7-1","server":"weather","generation":2,"bytes":25,"message":{"id":1,"method":"ping"}}
+{"time_us":9500,"from":"proxy","to":"serv"#;
+
+    fn read(text: &[u8]) -> Result<OpenedRecording, OpenError> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.ndjson");
+        std::fs::write(&path, text).unwrap();
+        OpenedRecording::read(&path)
+    }
+
+    #[test]
+    fn faulty_lines_are_told_with_their_numbers() {
+        let recording = read(LINES.as_bytes()).unwrap();
+        assert_eq!(
+            (&*recording.name, recording.messages.iter().count()),
+            ("a.ndjson", 2)
+        );
+        let [no_json, cut] = recording.faults() else {
+            panic!("{:?}", recording.faults())
+        };
+        assert!(
+            no_json.starts_with("line 3 is no recorded message: "),
+            "{no_json}"
+        );
+        assert_eq!(cut, "line 6 is the last one and is cut off");
+        let whole = recording.events.since(0);
+        let names: Vec<_> = whole
+            .iter()
+            .map(|it| it["event"].as_str().unwrap())
+            .collect();
+        assert_eq!(names, ["spawned", "ready", "stopped", "ready", "stopped"]);
+        assert_eq!(whole[1]["time"], "1970-01-01T00:00:00.003Z");
+    }
+
+    #[test]
+    fn other_files_are_refused_and_many_faults_are_counted() {
+        let error = read(b"[]\n").unwrap_err().to_string();
+        assert!(
+            error.contains("a.ndjson has no recorded message") && error.contains("line 1 "),
+            "{error}"
+        );
+        assert!(read(b"").is_err());
+        let many = [LINES.as_bytes(), &b"\n\xff".repeat(30)].concat();
+        let recording = read(&many).unwrap();
+        assert_eq!(recording.faults()[MAX_FAULTS - 1], "line 24 is no text");
+        assert_eq!(
+            recording.faults().last().unwrap(),
+            "12 more lines cannot be read"
+        );
+    }
+}
