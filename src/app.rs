@@ -15,7 +15,7 @@ use crate::event::{Event, EventSender};
 use crate::fleet::{FleetSetup, OpenFleets, ToolCache, WatchSubscriptions};
 use crate::front::{http, stdio};
 use crate::meta_tools::{OfferedMetaTools, Set};
-use crate::page::{Page, PageGuard};
+use crate::page::{FrontOfPage, Page, PageGuard};
 use crate::recorder::Recorder;
 use crate::server::ProxyResources;
 use crate::session::{Session, SessionFactory};
@@ -129,7 +129,11 @@ async fn serve_clients(
     let is_open = http.as_ref().is_some_and(http::HttpOptions::is_open);
     let mut sessions = sessions(options, is_open, recorder, open_fleets, events)?;
     sessions.resources.has_other_sessions = http.is_some();
-    let page = page.map(|page| page.start(events)).transpose()?;
+    let front = http.as_ref().map(|options| FrontOfPage {
+        token_file: (options.token_file.as_ref()).and_then(|file| std::path::absolute(file).ok()),
+    });
+    let page = page.map(|page| page.with_front(front).start(events));
+    let page = page.transpose()?;
     match http {
         Some(options) => {
             let front = http::Front::bind(options, limit, sessions, events).await?;

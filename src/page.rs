@@ -9,6 +9,7 @@ mod access;
 mod acting;
 mod assets;
 mod browser;
+mod curl;
 mod data;
 mod events;
 mod export;
@@ -42,6 +43,7 @@ use crate::line_sink::LineSink;
 use crate::random;
 use crate::state::StateError;
 use access::PageAccess;
+pub(crate) use curl::FrontOfPage;
 use data::PageData;
 pub(crate) use opened_recording::OpenedRecording;
 use remembered::{last_port, remember_port};
@@ -74,6 +76,7 @@ pub(crate) struct Page {
     access: PageAccess,
     data: Arc<PageData>,
     fleets: OpenFleets,
+    front: Option<FrontOfPage>,
     opens_browser: bool,
     /// Reason why the page is not at the address that the user names.
     warning: Option<String>,
@@ -110,6 +113,7 @@ impl Page {
             access: PageAccess::new(address, random::id()?, random::id()?),
             data: PageData::new(random::id()?),
             fleets: OpenFleets::default(),
+            front: None,
             opens_browser: wish == PageWish::Open,
             warning,
         })
@@ -118,6 +122,12 @@ impl Page {
     /// Shows a recording in place of a running proxy.
     pub(crate) fn with_recording(mut self, recording: OpenedRecording) -> Self {
         self.data = PageData::of_recording(self.data.run.clone(), recording);
+        self
+    }
+
+    /// Sets the HTTP front of the proxy.
+    pub(crate) fn with_front(mut self, front: Option<FrontOfPage>) -> Self {
+        self.front = front;
         self
     }
 
@@ -154,6 +164,7 @@ impl Page {
             data: self.data,
             search: Arc::default(),
             fleets: self.fleets,
+            front: self.front,
             hidden: events.hidden(),
             runtime: Handle::current(),
         };

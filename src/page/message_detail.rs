@@ -7,6 +7,7 @@ use axum::http::header;
 use axum::response::{IntoResponse as _, Response};
 use maud::{Markup, html};
 
+use super::curl;
 use super::events::PageEvent;
 use super::json_tree::{escaped, json_tree};
 use super::layout::{lines, time};
@@ -20,7 +21,7 @@ use crate::recorder::RecordedLine;
 /// Maximum number of notifications, and of lines of output, that are shown.
 const MAX_MEANWHILE: usize = 50;
 /// Maximum length of the arguments in a command line; systems limit it.
-const MAX_ARGUMENTS: usize = 64 * 1024;
+pub(super) const MAX_ARGUMENTS: usize = 64 * 1024;
 
 /// Returns an exchange; `None` if it is not known any more.
 pub(super) fn content(site: &Site, number: u64) -> Option<Markup> {
@@ -37,7 +38,10 @@ pub(super) fn content(site: &Site, number: u64) -> Option<Markup> {
                 a href=(format!("/messages/{number}/raw")) { "Raw messages" } " "
                 button type="button" data-copy-from=(format!("/messages/{number}/raw")) hidden { "Copy as JSON" } " "
                 @if let Some(command) = command {
-                    button type="button" data-copy=(command) hidden { "Copy as command" }
+                    button type="button" data-copy=(command) hidden { "Copy as command" } " "
+                }
+                @if let Some(commands) = curl::commands(site, &exchange) {
+                    button type="button" data-copy=(commands) hidden { "Copy as curl" }
                 }
             }
             @for line in messages(&shown) { (message(line)) }
@@ -58,7 +62,7 @@ pub(super) fn raw(site: &Site, number: u64) -> Option<Response> {
     Some((kind, text).into_response())
 }
 
-fn parsed(exchange: &Exchange) -> impl Iterator<Item = RecordedLine<'_>> {
+pub(super) fn parsed(exchange: &Exchange) -> impl Iterator<Item = RecordedLine<'_>> {
     exchange
         .lines
         .iter()

@@ -20,6 +20,7 @@ use tokio::sync::Semaphore;
 
 use super::access::PageAccess;
 use super::assets::asset;
+use super::curl::FrontOfPage;
 use super::data::PageData;
 use super::layout::{Tab, html_response, page};
 use super::message_selection::TextSearch;
@@ -66,6 +67,8 @@ pub(super) struct Site {
     pub(super) data: Arc<PageData>,
     pub(super) search: Arc<Mutex<TextSearch>>,
     pub(super) fleets: OpenFleets,
+    /// HTTP front of the proxy.
+    pub(super) front: Option<FrontOfPage>,
     /// Values that must not be shown.
     pub(super) hidden: Arc<Mutex<HiddenValues>>,
     /// Runtime of the servers.
@@ -211,6 +214,7 @@ mod tests {
             data: PageData::new("run".to_owned()),
             search: Arc::default(),
             fleets: OpenFleets::default(),
+            front: None,
             hidden: Arc::default(),
             runtime: Handle::current(),
         };

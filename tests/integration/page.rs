@@ -1,5 +1,7 @@
 //! The page: `--page`.
 
+#[cfg(unix)]
+mod curl;
 #[cfg(target_os = "linux")]
 mod in_browser;
 mod recordings;

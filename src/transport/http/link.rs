@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use reqwest::Url;
+use reqwest::header::HeaderMap;
 use tokio::sync::mpsc::{self, Receiver, UnboundedReceiver, UnboundedSender};
 use tokio::task::AbortHandle;
 use tokio::time::timeout;
@@ -100,6 +101,19 @@ impl HttpLink {
     /// Returns the address of the server.
     pub(crate) fn url(&self) -> Url {
         self.0.state.peer.url()
+    }
+
+    /// Returns the address and the configured headers.
+    pub(crate) fn remote(&self) -> Arc<Remote> {
+        self.0.state.peer.remote()
+    }
+
+    /// Returns the headers that repeat fields of a modern message's body; `None` for a legacy one.
+    pub(crate) fn description(&self, line: String) -> Option<HeaderMap> {
+        let message = OutgoingMessage::parse(line)?;
+        let mut headers = HeaderMap::new();
+        let is_modern = self.0.state.peer.describe(&message, &mut headers);
+        is_modern.then_some(headers)
     }
 
     /// Returns true if the configuration declares the transport of revision 2024-11-05.

@@ -141,7 +141,7 @@ impl Peer {
         }
     }
 
-    fn remote(&self) -> Arc<Remote> {
+    pub(super) fn remote(&self) -> Arc<Remote> {
         locked(&self.remote).clone()
     }
 
@@ -235,10 +235,8 @@ impl Peer {
             ACCEPT,
             HeaderValue::from_static("application/json, text/event-stream"),
         );
-        let modern = message.revision.as_deref();
-        if let Some(revision) = modern.or_else(|| self.is_modern().then_some(MODERN)) {
+        if self.describe(message, &mut headers) {
             headers.remove(SESSION);
-            self.describe(message, revision, &mut headers);
         }
         let url = self.endpoint.get().cloned();
         let url = url.unwrap_or_else(|| self.remote().url.clone());
@@ -288,8 +286,13 @@ impl Peer {
         headers
     }
 
-    /// Repeats fields of a modern message's body in headers. The proxy may have rewritten the body.
-    fn describe(&self, message: &OutgoingMessage, revision: &str, headers: &mut HeaderMap) {
+    /// Repeats fields of a modern message's body in headers; returns false for a legacy one. The proxy may have rewritten
+    /// the body.
+    pub(super) fn describe(&self, message: &OutgoingMessage, headers: &mut HeaderMap) -> bool {
+        let modern = message.revision.as_deref();
+        let Some(revision) = modern.or_else(|| self.is_modern().then_some(MODERN)) else {
+            return false;
+        };
         let mut set = |name: &str, value: &str| {
             let name = HeaderName::try_from(name);
             if let (Ok(name), Ok(value)) = (name, HeaderValue::from_str(value)) {
@@ -301,7 +304,7 @@ impl Peer {
         let members = Members::of(str::from_utf8(&message.line).unwrap_or_default());
         let params = members.get("params").unwrap_or("{}");
         let Some(name) = headers::name_of(&message.method, params) else {
-            return;
+            return true;
         };
         set(headers::NAME, &encode(&name));
         let mirrors = locked(&self.mirrors).get(&name).cloned();
@@ -314,6 +317,7 @@ impl Peer {
                 }
             }
         }
+        true
     }
 
     /// Returns the address and the proxy server in front of it, which may be the cause of an error.
