@@ -303,6 +303,7 @@ impl<'a> Resolver<'a> {
         let command = self.command_or_url("command", "url");
         let command = command.into_iter().map(|(command, _)| command.as_str());
         hidden.add_words(command.chain(values(args)), shown, folder);
+        hidden.add(&self.hidden_in_requests(folder));
         hidden
     }
 

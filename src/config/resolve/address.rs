@@ -1,12 +1,15 @@
 //! Address and headers of a server over HTTP.
 
+use std::path::Path;
+
 use reqwest::header::HeaderMap;
 
 use super::super::fault::Fault;
+use super::super::hidden_values::HiddenValues;
 use super::super::location::FileSpan;
 use super::super::process_address::ProcessAddress;
 use super::super::remote::{self, Remote, RemoteError};
-use super::super::secrets::guarded;
+use super::super::secrets::{guarded, redacted};
 use super::Resolver;
 
 impl Resolver<'_> {
@@ -83,6 +86,28 @@ impl Resolver<'_> {
         let made = make(&expanded.to_string_lossy(), headers, guarded(address));
         made.map_err(|error| self.fault(Fault::new(at, error.to_string())))
             .ok()
+    }
+
+    /// Returns the secrets of the address and the headers: a server may repeat those of a request.
+    pub(super) fn hidden_in_requests(&self, folder: &Path) -> HiddenValues {
+        let address = self
+            .section
+            .text("url")
+            .map(|(address, _)| address.as_str());
+        let headers = self.section.map("headers");
+        let headers = headers.map_or(&[][..], |(headers, _)| headers);
+        let values = headers.iter().map(|(_, value)| value.value.as_str());
+        let variables = &self.around.variables;
+        let mut hidden = HiddenValues::of(address.into_iter().chain(values), variables, folder);
+        if let Some(address) = address {
+            hidden.add_words([address].into_iter(), &[guarded(address)], folder);
+        }
+        for (name, value) in headers {
+            let line = |value: &str| format!("{}={value}", name.value);
+            let shown = line(&redacted(&value.value));
+            hidden.add_words([&*line(&value.value)].into_iter(), &[shown], folder);
+        }
+        hidden
     }
 
     pub(super) fn reject_headers(&mut self) {
