@@ -15,7 +15,9 @@ use crate::jsonrpc::{
     Envelope, ErrorObject, INVALID_PARAMS, INVALID_REQUEST, Members, OwnedJson, RawId, RawJson,
     Reply, quoted,
 };
-use crate::mcp::{Era, LATEST_LEGACY, MODERN, Method, generous, legacy_version, meta};
+use crate::mcp::{
+    Era, LATEST_LEGACY, MODERN, Method, URL_ELICITATION_REQUIRED, generous, legacy_version, meta,
+};
 
 pub(crate) use era_advice::with_era_advice;
 pub(crate) use input::{
@@ -25,10 +27,6 @@ pub(crate) use input::{
 
 /// Error code of legacy servers for a resource that does not exist; the modern era forbids it.
 const RESOURCE_NOT_FOUND: &str = "-32002";
-
-/// Error code of legacy servers for a call that first needs the user at a URL, given in the error's data; the modern
-/// era forbids it.
-const URL_ELICITATION_REQUIRED: &str = "-32042";
 
 /// Name of the modern era's extension for tasks.
 const TASK_EXTENSION: &str = "io.modelcontextprotocol/tasks";

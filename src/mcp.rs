@@ -13,7 +13,7 @@ mod template;
 pub(crate) use capabilities::{generous, union};
 pub(crate) use era::{
     Era, HEADER_MISMATCH, LATEST_LEGACY, MISSING_CAPABILITY, MODERN, UNSUPPORTED_REVISION,
-    WITH_BATCHES, is_legacy_version, legacy_version,
+    URL_ELICITATION_REQUIRED, WITH_BATCHES, is_legacy_version, legacy_version,
 };
 pub(crate) use list::{Entry, List, ListKind, WithheldEntry, diff};
 pub(crate) use method::{Method, log_level_error, severity, severity_of};

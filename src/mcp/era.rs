@@ -27,6 +27,10 @@ pub(crate) const MISSING_CAPABILITY: i64 = -32021;
 /// Error code for a request of a revision that the receiver does not support.
 pub(crate) const UNSUPPORTED_REVISION: i64 = -32022;
 
+/// Error code of legacy servers for a call that first needs the user at a URL, given in the error's data; the modern
+/// era forbids it.
+pub(crate) const URL_ELICITATION_REQUIRED: &str = "-32042";
+
 /// Returns true for a revision of the legacy era.
 pub(crate) fn is_legacy_version(version: &str) -> bool {
     legacy_version(version) == version

@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 use crate::jsonrpc::Members;
+use crate::mcp::URL_ELICITATION_REQUIRED;
 
 /// Maximum length in bytes of a result that is compared place by place; of a longer one, only the length is compared.
 const MAX_COMPARED: usize = 1 << 20;
@@ -72,9 +73,13 @@ impl Answer {
         }
     }
 
-    /// Reads a raw JSON-RPC error.
+    /// Reads a raw JSON-RPC error. One that first needs the user at a URL is a request for input.
     pub(crate) fn of_error(raw: &str) -> Self {
-        let message = Members::of(raw).text("message").map(String::from);
+        let error = Members::of(raw);
+        if error.get("code") == Some(URL_ELICITATION_REQUIRED) {
+            return Self::InputRequest;
+        }
+        let message = error.text("message").map(String::from);
         Self::Error(message.unwrap_or_else(|| raw.to_owned()))
     }
 }
@@ -144,5 +149,7 @@ mod tests {
         assert_eq!(error, Answer::Error("bad".into()));
         let request = r#"{"resultType":"input_required","inputRequests":{}}"#;
         assert_eq!(Answer::of_result(request), Answer::InputRequest);
+        let urls = r#"{"code":-32042,"message":"log in","data":{"elicitations":[]}}"#;
+        assert_eq!(Answer::of_error(urls), Answer::InputRequest);
     }
 }

@@ -1,8 +1,8 @@
 //! URLs that a server's error requires the client's user to open before the call is made again.
 
-use super::super::URL_ELICITATION_REQUIRED;
 use super::InputRequest;
 use crate::jsonrpc::{Members, elements};
+use crate::mcp::URL_ELICITATION_REQUIRED;
 
 /// URLs in the error of a server. The modern era has no such error, but official servers of that era send it.
 #[derive(Debug, Clone, PartialEq, Eq)]
