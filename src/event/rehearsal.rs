@@ -53,6 +53,8 @@ pub(crate) enum RehearsalOutcome {
     Unanswered,
     /// There is no earlier answer to compare with.
     NotCompared,
+    /// The answer differs, but no second answer confirmed it within the time limit.
+    Unconfirmed,
 }
 
 /// Difference between two answers at one place.
@@ -128,6 +130,7 @@ impl RehearsalOutcome {
             Self::Fails => "fails",
             Self::Unanswered => "unanswered",
             Self::NotCompared => "not_compared",
+            Self::Unconfirmed => "unconfirmed",
         }
     }
 }

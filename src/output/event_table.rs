@@ -110,8 +110,14 @@ fn rehearsal() -> RehearsalReport {
         differences: Vec::new(),
         ..alerts.clone()
     };
+    let late = RehearsedAnswer {
+        call: "late".to_owned(),
+        outcome: RehearsalOutcome::Unconfirmed,
+        took: Some(ms(5)),
+        ..slow.clone()
+    };
     RehearsalReport {
-        calls: vec![forecast, alerts, slow],
+        calls: vec![forecast, alerts, slow, late],
         limit: ms(1000),
     }
 }
@@ -221,9 +227,10 @@ fn reloads() -> Vec<(Event, String, &'static str)> {
          "weather  reloaded in 412 ms (generation 3): tools unchanged; worth a look: prompt greet: `city` is required\n".into(),
          r#""reloaded","generation":3,"took_ms":412,"diff":{"added":[],"removed":[],"changed":[],"contract":[{"class":"look","kind":"prompt","name":"greet","text":"`city` is required"}],"left_out":[]}}"#),
         (Event::Reloaded { server: weather(), generation: 8, took: ms(84), diff: ToolDiff::default(), rehearsal: Some(rehearsal()) },
-         "weather  reloaded in 84 ms (generation 8): rehearsed 3 calls, 1 fails: alerts a result → error \"x\", 1 differs: \
-          forecast.days[0].max 21 → \"21\" (+1 more), 1 slower: alerts 20 ms → 300 ms, 1 unanswered within 1.0 s (1 value varies by itself)\n".into(),
-         r#""reloaded","generation":8,"took_ms":84,"diff":{"added":[],"removed":[],"changed":[],"contract":[],"left_out":[]},"rehearsal":{"calls":[{"call":"forecast {}","outcome":"differs","took_ms":12,"took_before_ms":11,"slower":false,"recorded":true,"difference_count":2,"differences":[{"place":"forecast.days[0].max","before":"21","after":"\"21\""},{"place":"forecast.x","before":"1","after":"2"}],"varied":["forecast.now"]},{"call":"alerts","outcome":"fails","took_ms":300,"took_before_ms":20,"slower":true,"recorded":false,"difference_count":1,"differences":[{"place":"alerts","before":"a result","after":"error \"x\""}],"varied":[]},{"call":"slow","outcome":"unanswered","took_ms":null,"took_before_ms":null,"slower":false,"recorded":false,"difference_count":0,"differences":[],"varied":[]}],"limit_ms":1000}}"#),
+         "weather  reloaded in 84 ms (generation 8): rehearsed 4 calls, 1 fails: alerts a result → error \"x\", 1 differs: \
+          forecast.days[0].max 21 → \"21\" (+1 more), 1 slower: alerts 20 ms → 300 ms, 1 unanswered within 1.0 s, \
+          1 unconfirmed within 1.0 s, so raise `--rehearse-timeout` (1 value varies by itself)\n".into(),
+         r#""reloaded","generation":8,"took_ms":84,"diff":{"added":[],"removed":[],"changed":[],"contract":[],"left_out":[]},"rehearsal":{"calls":[{"call":"forecast {}","outcome":"differs","took_ms":12,"took_before_ms":11,"slower":false,"recorded":true,"difference_count":2,"differences":[{"place":"forecast.days[0].max","before":"21","after":"\"21\""},{"place":"forecast.x","before":"1","after":"2"}],"varied":["forecast.now"]},{"call":"alerts","outcome":"fails","took_ms":300,"took_before_ms":20,"slower":true,"recorded":false,"difference_count":1,"differences":[{"place":"alerts","before":"a result","after":"error \"x\""}],"varied":[]},{"call":"slow","outcome":"unanswered","took_ms":null,"took_before_ms":null,"slower":false,"recorded":false,"difference_count":0,"differences":[],"varied":[]},{"call":"late","outcome":"unconfirmed","took_ms":5,"took_before_ms":null,"slower":false,"recorded":false,"difference_count":0,"differences":[],"varied":[]}],"limit_ms":1000}}"#),
         (Event::RehearsalWarning { server: weather(), message: "the server has no tool `x`".into() },
          "weather  the server has no tool `x`\n".into(),
          r#""rehearsal_warning","message":"the server has no tool `x`"}"#),

@@ -245,6 +245,7 @@ impl Rehearsal {
                 _ => self.ask_live(call, deadline).await,
             };
             if !is_same && again.is_none() && confirmed_by.is_some() {
+                report.outcome = RehearsalOutcome::Unconfirmed;
                 return report;
             }
             if let Some(again) = again {

@@ -291,6 +291,22 @@ fn recorded_calls_without_effects_are_rehearsed() {
     }
 }
 
+/// Times in seconds could be the reason of the difference.
+#[test]
+fn a_difference_needs_time_for_a_second_answer_of_a_server_that_stops_first() {
+    let tools = |max: u32| {
+        let content = format!(r#"{{"max":{max}}}"#);
+        [hinted(forecast(&content), json!({ "readOnlyHint": true }))]
+    };
+    let limit = ["--rehearse-timeout", "1100ms"];
+    let options = [&["recorded", "--reload", "stop-first"][..], &limit].concat();
+    let watched = started(&tools(21), &options);
+    text_of(&watched, "forecast");
+    let calls = reloaded(&watched, "v1", &tools(22), 1);
+    assert_eq!(outcomes(&calls), ["unconfirmed"], "{}", watched.log());
+    assert_eq!(calls[0]["differences"], json!([]));
+}
+
 #[test]
 fn a_model_asks_for_a_rehearsal_of_its_call() {
     for reload in ["overlap", "stop-first"] {

@@ -18,10 +18,10 @@ pub(super) fn reloaded_text(diff: &ToolDiff, rehearsal: Option<&RehearsalReport>
 
 /// Formats the answers: `rehearsed 3 calls, 1 differs: forecast.days[0].max 21 → "21" (+2 more)`.
 fn rehearsal_text(report: &RehearsalReport) -> String {
-    use RehearsalOutcome::{Differs, Fails, NotCompared, Same, Unanswered};
+    use RehearsalOutcome::{Differs, Fails, NotCompared, Same, Unanswered, Unconfirmed};
     let mut text = format!("rehearsed {}", count(report.calls.len(), "call", "calls"));
-    let [same, fail, differ, unanswered, not_compared] =
-        [Same, Fails, Differs, Unanswered, NotCompared].map(|it| report.count(it));
+    let [same, fail, differ, unanswered, not_compared, unconfirmed] =
+        [Same, Fails, Differs, Unanswered, NotCompared, Unconfirmed].map(|it| report.count(it));
     let slower: Vec<&RehearsedAnswer> = report.calls.iter().filter(|it| it.is_slower).collect();
     if same == report.calls.len() && slower.is_empty() {
         text.push_str(if same == 1 {
@@ -55,6 +55,13 @@ fn rehearsal_text(report: &RehearsalReport) -> String {
         let _ = write!(
             text,
             ", {WARN}{unanswered} unanswered{WARN:#} within {limit}"
+        );
+    }
+    if unconfirmed > 0 {
+        let limit = duration(report.limit);
+        let _ = write!(
+            text,
+            ", {WARN}{unconfirmed} unconfirmed{WARN:#} within {limit}, so raise `--rehearse-timeout`"
         );
     }
     if not_compared > 0 {
