@@ -8,6 +8,7 @@
 //! `mcp-proxy help recording` describes the lines; programs of others read them.
 
 mod file;
+mod foreign;
 mod format;
 mod line;
 mod memory;
@@ -20,6 +21,7 @@ use std::time::Instant;
 use crate::jsonrpc::RequestId;
 use crate::mcp::Era;
 pub(crate) use file::{Recording, RecordingFile};
+pub(crate) use foreign::own_line;
 use format::LineFormat;
 pub(crate) use line::RecordedLine;
 use memory::MessageMemory;

@@ -11,7 +11,7 @@ use std::time::{Duration, UNIX_EPOCH};
 use super::CliError;
 use crate::file_error::FileError;
 use crate::output::{clean, duration, rfc3339, size};
-use crate::recorder::{MessageSummary, RecordedLine};
+use crate::recorder::{MessageSummary, RecordedLine, own_line};
 
 /// Returns the name of the sender or receiver `party` of a message for people.
 fn shown<'a>(party: &'a str, line: &'a RecordedLine<'_>) -> Cow<'a, str> {
@@ -67,7 +67,8 @@ impl<'a> RecordingReader<'a> {
             }
             let bytes = std::mem::take(&mut self.unread);
             // A proxy that was killed may have left a part of a line.
-            if let Ok(line) = serde_json::from_slice(&bytes) {
+            let line = String::from_utf8_lossy(&bytes);
+            if let Ok(line) = serde_json::from_str(&own_line(&line)) {
                 self.push(&mut text, &line);
             }
         }

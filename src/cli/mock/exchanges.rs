@@ -6,7 +6,7 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 
 use crate::jsonrpc::{Envelope, Members, MessageKind, RawId, RawJson};
-use crate::recorder::RecordedLine;
+use crate::recorder::{RecordedLine, own_line};
 
 /// Methods that are found without their parameters: these describe the client.
 const OF_ANY_CLIENT: [&str; 2] = ["initialize", "server/discover"];
@@ -51,8 +51,10 @@ impl Exchanges {
     pub(super) fn read(text: &str) -> Self {
         let mut found = Self::default();
         let mut open: Vec<(usize, Exchange)> = Vec::new();
-        let lines = text.lines();
-        for line in lines.filter_map(|line| serde_json::from_str::<RecordedLine<'_>>(line).ok()) {
+        for line in text.lines().map(own_line) {
+            let Ok(line) = serde_json::from_str::<RecordedLine<'_>>(&line) else {
+                continue;
+            };
             if line.from == "client" {
                 found.take_from_client(&line, &mut open);
             } else if line.to == "client" {

@@ -6,7 +6,7 @@ use serde_json::value::RawValue;
 
 use crate::bridge;
 use crate::jsonrpc::{Envelope, MessageKind, RawId, RawJson};
-use crate::recorder::RecordedLine;
+use crate::recorder::{RecordedLine, own_line};
 
 /// Message that the client sent without being asked.
 #[derive(Debug)]
@@ -73,11 +73,10 @@ pub(super) struct RecordedSession {
 /// Returns the sessions of a recording that have requests, in their order. Lines that are not whole do not count.
 pub(super) fn sessions(text: &str) -> Vec<RecordedSession> {
     let mut sessions: Vec<RecordedSession> = Vec::new();
-    let lines = text
-        .lines()
-        .filter_map(|line| serde_json::from_str(line).ok());
-    for line in lines {
-        let line: RecordedLine<'_> = line;
+    for line in text.lines().map(own_line) {
+        let Ok(line) = serde_json::from_str::<RecordedLine<'_>>(&line) else {
+            continue;
+        };
         if line.dropped.is_some() {
             for session in &mut sessions {
                 session.is_incomplete = true;
@@ -197,7 +196,12 @@ impl RecordedSession {
     /// its own, such as those of lists that a save changed.
     pub(super) fn passed_on(&self, method: &str) -> usize {
         let number = |of: &BTreeMap<String, usize>| of.get(method).copied().unwrap_or_default();
-        number(&self.notifications).min(number(&self.of_servers))
+        let received = number(&self.notifications);
+        if self.has_servers {
+            received.min(number(&self.of_servers))
+        } else {
+            received
+        }
     }
 
     /// Returns true if the proxy answered a call of a tool itself: one of its own tools, or while code did not run.
