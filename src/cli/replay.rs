@@ -1,5 +1,6 @@
 //! `mcp-proxy replay`: sends the messages of recorded clients to servers again, and compares the responses.
 
+mod carried;
 mod difference;
 mod player;
 mod recorded_session;

@@ -99,7 +99,7 @@ fn decoded(block: &Value) -> Value {
 }
 
 /// Decodes a text that is a JSON object or array.
-pub(super) fn json(text: &str) -> Option<Value> {
+pub(crate) fn json(text: &str) -> Option<Value> {
     let is_json = text.trim_start().starts_with(['{', '[']);
     is_json.then(|| serde_json::from_str(text).ok()).flatten()
 }

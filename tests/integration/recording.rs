@@ -414,7 +414,10 @@ fn a_replay_leaves_out_varying_parts_and_messages_of_the_proxy() {
     let dev = dev(&project);
     let script = |more: &[&str]| {
         let tool = |name: &&str| json!({"name": name, "inputSchema": {"type": "object"}, "x-reply": "v0 at @NOW@"});
-        let tools: Vec<Value> = ["now"].iter().chain(more).map(tool).collect();
+        let mut tools: Vec<Value> = ["now"].iter().chain(more).map(tool).collect();
+        tools.push(
+            json!({"name": "add", "inputSchema": {"type": "object"}, "x-reply": r#"{"id":@NOW@}"#}),
+        );
         project.write(
             "weather.json",
             &json!({"mark": "v0", "tools": tools}).to_string(),
@@ -428,14 +431,21 @@ fn a_replay_leaves_out_varying_parts_and_messages_of_the_proxy() {
     peer.expect_notification("notifications/tools/list_changed");
     peer.call("now", &json!({})).result();
     peer.call("get_loaded_servers", &json!({})).result();
+    let added: Value = serde_json::from_str(&peer.call("add", &json!({})).tool_text()).unwrap();
+    peer.call("echo", &added).result();
     peer.close_stdin();
     peer.wait_exit();
 
     let server = example("fake_server").display().to_string();
     let words = ["replay", FILE, "--", &server, "weather.json"];
     let table = Run::within(&project, &words).ended_with(0).stdout;
-    let same = "same (1 part varies by itself)";
-    assert_eq!(table.matches(same).count(), 2, "{table}");
+    // The call of `echo` has the new id.
+    for (same, count) in [
+        ("1 part varies by itself", 3),
+        ("2 parts vary by themselves", 1),
+    ] {
+        assert_eq!(table.matches(same).count(), count, "{table}");
+    }
     let own = "answered by mcp-proxy itself";
     assert_eq!(table.matches(own).count(), 1, "{table}");
     assert!(!table.contains("list_changed"), "{table}");

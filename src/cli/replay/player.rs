@@ -1,15 +1,14 @@
 //! Plays a recorded client on the stdin of a proxy.
 
-use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
 use super::super::line_client::{LineClient, Unexpected};
+use super::carried::CarriedValues;
 use super::recorded_session::{RecordedRequest, RecordedSession};
-use crate::bridge;
 use crate::jsonrpc::{
-    Envelope, ErrorObject, METHOD_NOT_FOUND, Members, MessageKind, RawId, error_response, splice,
+    Envelope, ErrorObject, METHOD_NOT_FOUND, MessageKind, RawId, error_response, splice,
 };
 
 /// Client that sends the messages of a recorded session.
@@ -18,8 +17,7 @@ struct Player<'a> {
     session: &'a RecordedSession,
     /// Number of responses, by the id of the request.
     responses: HashMap<String, usize>,
-    /// Raw states that came with requests for input, by the recorded ones: a state is valid in one run only.
-    states: HashMap<String, String>,
+    values: CarriedValues,
     /// Indexes of the server's requests that were answered.
     answered_questions: HashSet<usize>,
     /// Indexes of requests whose response did not arrive in time.
@@ -39,7 +37,7 @@ pub(super) fn play(
         client: LineClient::start(command)?,
         session,
         responses: HashMap::new(),
-        states: HashMap::new(),
+        values: CarriedValues::default(),
         answered_questions: HashSet::new(),
         given_up: HashSet::new(),
         timeout,
@@ -55,7 +53,7 @@ impl Player<'_> {
             for index in &message.answered_before {
                 self.wait_for(*index)?;
             }
-            let line = self.with_new_state(&message.line);
+            let line = self.values.renew(&message.line);
             self.client.send_line(&line)?;
         }
         for (index, request) in self.session.requests.iter().enumerate() {
@@ -92,7 +90,7 @@ impl Player<'_> {
         let id = envelope.id.unwrap_or(RawId::NULL);
         match envelope.kind() {
             MessageKind::Response => {
-                self.take_state(id.as_str(), &envelope);
+                self.take_values(id.as_str(), &envelope);
                 *self.responses.entry(id.as_str().to_owned()).or_default() += 1;
                 Ok(())
             }
@@ -105,29 +103,15 @@ impl Player<'_> {
         }
     }
 
-    /// Remembers the state in the next response to the request `id`, if the recorded response has one too.
-    fn take_state(&mut self, id: &str, envelope: &Envelope<'_>) {
+    /// Compares the next response to the request `id` with the recorded one, for the values that later requests repeat.
+    fn take_values(&mut self, id: &str, envelope: &Envelope<'_>) {
         let earlier = self.responses.get(id).copied().unwrap_or_default();
         let mut requests = self.session.requests.iter();
         let request = requests.find(|it| it.id == id && it.earlier == earlier);
         let recorded = request.and_then(|it| it.response.as_ref()?.line.as_deref());
-        let state = |result: &str| {
-            let result = Members::of(result);
-            result.get("requestState").map(ToOwned::to_owned)
-        };
-        if let Some(recorded) = recorded.and_then(|line| state(Envelope::parse(line).ok()?.result?))
-            && let Some(now) = envelope.result.and_then(state)
-        {
-            self.states.insert(recorded, now);
-        }
-    }
-
-    /// Returns a message of the client with the state of this run instead of the recorded one.
-    fn with_new_state<'a>(&self, line: &'a str) -> Cow<'a, str> {
-        let state = bridge::request_state(line);
-        match state.and_then(|state| Some((state, self.states.get(state)?))) {
-            Some((recorded, now)) => splice(line, &mut [(recorded, now)]).into(),
-            None => line.into(),
+        let recorded = recorded.and_then(|line| Envelope::parse(line).ok()?.result);
+        if let (Some(request), Some(recorded), Some(now)) = (request, recorded, envelope.result) {
+            self.values.learn(request.method(), recorded, now);
         }
     }
 

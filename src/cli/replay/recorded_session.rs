@@ -107,6 +107,12 @@ pub(super) fn sessions(text: &str) -> Vec<RecordedSession> {
     sessions
 }
 
+impl RecordedRequest {
+    pub(super) fn method(&self) -> &str {
+        self.subject.split(' ').next().unwrap_or_default()
+    }
+}
+
 impl RecordedSession {
     fn take_from_client(&mut self, line: &RecordedLine<'_>) {
         let message = line.message.map_or("", RawValue::get);
