@@ -1,10 +1,16 @@
-//! Real clients list a server before `setup`, after it, and after `undo`.
+//! Real clients list a server before `setup`, after it, and after `undo`; and one offers its tools to a model.
 
 use std::ffi::OsString;
 
+use serde_json::json;
+
 use super::{command_of, home, run};
+use crate::harness::remote::HttpServer;
 use crate::harness::suite::{inspector, node};
-use crate::harness::{Project, Run, example, peers};
+use crate::harness::{Project, Proxy, Run, example, peers};
+
+/// Program of Claude Code in `tests/peers/clients`.
+const CLAUDE_CODE: &str = "@anthropic-ai/claude-code/cli-wrapper.cjs";
 
 /// Client whose lists show how it starts a server.
 struct RealClient {
@@ -79,7 +85,7 @@ fn claude_code_connects_to_the_wrapped_server() {
         file: "home/.claude.json",
         text: r#"{"mcpServers": {"weather": {"type": "stdio", "command": "SERVER", "args": ["SCRIPT"]}}}"#,
         options: &[],
-        list: mcp_list("@anthropic-ai/claude-code/cli-wrapper.cjs"),
+        list: mcp_list(CLAUDE_CODE),
         plain: "weather: SERVER SCRIPT - ✔ Connected",
         wrapped: "mcp-proxy dev -- SERVER SCRIPT - ✔ Connected",
     }
@@ -94,11 +100,66 @@ fn claude_code_connects_to_the_entry_of_many_servers() {
         text: r#"{"mcpServers": {"weather": {"type": "stdio", "command": "SERVER", "args": ["SCRIPT"]},
             "tickets": {"command": "SERVER"}}}"#,
         options: &["--many"],
-        list: mcp_list("@anthropic-ai/claude-code/cli-wrapper.cjs"),
+        list: mcp_list(CLAUDE_CODE),
         plain: "weather: SERVER SCRIPT - ✔ Connected",
         wrapped: ".claude.mcp-proxy.json - ✔ Connected",
     }
     .follows_setup_and_undo();
+}
+
+/// A tool whose schema has no `type` costs this client all tools of the server.
+#[test]
+fn claude_code_offers_the_tools_beside_one_that_is_left_out() {
+    let refusal = r#"{"type":"error","error":{"type":"invalid_request_error","message":"no"}}"#;
+    let model = HttpServer::start(move |_, answering| {
+        answering.whole(400, &[("Content-Type", "application/json")], refusal);
+    });
+    let home = home();
+    let tool = |name: &str, schema| json!({"name": name, "inputSchema": schema});
+    let tools = [
+        tool("good", json!({"type": "object"})),
+        tool("bad", json!({"properties": {}})),
+    ];
+    home.write(
+        "home/work/script.json",
+        &json!({"tools": tools}).to_string(),
+    );
+    let main = peers().join("clients/node_modules").join(CLAUDE_CODE);
+    let mut turns = 0;
+    for (treatment, expected) in [("report", false), ("leave-out", true)] {
+        let server = example("fake_server").display().to_string();
+        let words = ["dev", "--no-watch", "--on-bad-tool", treatment, "--"];
+        let words = words.into_iter().chain([&*server, "script.json"]);
+        let entry = json!({"command": Proxy::program(), "args": words.collect::<Vec<_>>()});
+        let servers = json!({"mcpServers": {"weather": entry}}).to_string();
+        let mut client = command_of(&home, &node());
+        client
+            .arg(&main)
+            .args([
+                "-p",
+                "hello",
+                "--strict-mcp-config",
+                "--mcp-config",
+                &servers,
+            ])
+            .env("CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC", "1")
+            .env("ANTHROPIC_BASE_URL", model.url())
+            .env("ANTHROPIC_API_KEY", "none")
+            // All tools are offered in the first turn, which begins once the servers are connected.
+            .env("ENABLE_TOOL_SEARCH", "false")
+            .env("MCP_CONNECTION_NONBLOCKING", "false");
+        Run::of(client).ended_with(1);
+        let turn: Vec<_> = model.asked().split_off(turns);
+        turns += turn.len();
+        let offers = |name: &str| {
+            turn.iter()
+                .any(|it| it.body.contains(&format!("\"mcp__weather__{name}\"")))
+        };
+        assert!(!offers("bad") && turn.iter().any(|it| it.body.contains("\"tools\"")));
+        for name in ["good", "reload_mcp_server"] {
+            assert_eq!(offers(name), expected, "{treatment}: {name}");
+        }
+    }
 }
 
 #[test]
