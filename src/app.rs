@@ -5,7 +5,7 @@ pub(crate) mod visit;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use tokio::runtime::{self, Runtime};
@@ -48,7 +48,7 @@ pub(crate) struct ServeOptions {
     pub(crate) cache: Option<PathBuf>,
     /// Settings of the HTTP front; without it, the proxy serves one client on stdin and stdout.
     pub(crate) http: Option<http::HttpOptions>,
-    /// Page for the browser; it needs the recorder.
+    /// Page for the browser.
     pub(crate) page: Option<Page>,
 }
 
@@ -184,7 +184,7 @@ fn sessions(
         events: events.clone(),
         recorder,
         open_fleets,
-        has_opened: AtomicBool::new(false),
+        opened: AtomicU64::new(0),
     })
 }
 

@@ -338,21 +338,32 @@ pub(crate) enum StrayKind {
     TooLong,
 }
 
+/// Event with the session that it belongs to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct SessionEvent {
+    /// Number of the session; `None` if the event concerns all.
+    pub(crate) session: Option<u64>,
+    pub(crate) event: Event,
+}
+
 /// Sender of events to the printing thread. Cheap to clone. Never blocks, because a client that does not read the
 /// proxy's stderr must not stop the protocol.
 #[derive(Debug, Clone)]
 pub(crate) struct EventSender {
     // A channel allocates space for all messages that it may hold, so that messages should be small.
-    sender: SyncSender<Box<Event>>,
+    sender: SyncSender<Box<SessionEvent>>,
+    /// Number of the session that the events belong to.
+    session: Option<u64>,
     dropped: Arc<AtomicU64>,
     hidden: Arc<Mutex<HiddenValues>>,
 }
 
 impl EventSender {
     /// Creates a sender on a channel of `sync_channel(EVENT_BACKLOG)`; events that do not fit are counted in `dropped`.
-    pub(crate) fn new(sender: SyncSender<Box<Event>>, dropped: Arc<AtomicU64>) -> Self {
+    pub(crate) fn new(sender: SyncSender<Box<SessionEvent>>, dropped: Arc<AtomicU64>) -> Self {
         Self {
             sender,
+            session: None,
             dropped,
             hidden: Arc::default(),
         }
@@ -362,6 +373,19 @@ impl EventSender {
     #[cfg(test)]
     pub(crate) fn silent() -> Self {
         Self::new(std::sync::mpsc::sync_channel(0).0, Arc::default())
+    }
+
+    /// Returns a sender of events of the session with this number; `None` stands for all sessions.
+    pub(crate) fn of_session(&self, session: Option<u64>) -> Self {
+        Self {
+            session,
+            ..self.clone()
+        }
+    }
+
+    /// Returns the number of the session that the events belong to.
+    pub(crate) fn session(&self) -> Option<u64> {
+        self.session
     }
 
     /// Hides these values from now on, in events of all servers.
@@ -376,7 +400,9 @@ impl EventSender {
 
     /// Sends an event, or drops and counts it if the printer is [`EVENT_BACKLOG`] events behind.
     pub(crate) fn send(&self, event: Event) {
-        if let Err(TrySendError::Full(_)) = self.sender.try_send(Box::new(event)) {
+        let session = self.session;
+        let event = Box::new(SessionEvent { session, event });
+        if let Err(TrySendError::Full(_)) = self.sender.try_send(event) {
             self.dropped.fetch_add(1, Ordering::Relaxed);
         }
     }

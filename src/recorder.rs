@@ -15,7 +15,7 @@ mod memory;
 mod summary;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use crate::jsonrpc::RequestId;
@@ -98,16 +98,14 @@ pub(crate) fn recording_head() -> String {
 #[derive(Debug, Clone)]
 pub(crate) struct Recorder {
     memory: Arc<MessageMemory>,
-    /// Number of sessions so far.
-    sessions: Arc<AtomicU64>,
 }
 
 impl Recorder {
-    /// Returns the recorder of a new session.
-    pub(crate) fn session(&self) -> SessionRecorder {
+    /// Returns the recorder of the session with this number.
+    pub(crate) fn session(&self, number: u64) -> SessionRecorder {
         SessionRecorder {
             memory: self.memory.clone(),
-            number: self.sessions.fetch_add(1, Ordering::Relaxed) + 1,
+            number,
             is_modern: AtomicBool::new(false),
         }
     }
@@ -123,11 +121,6 @@ pub(crate) struct SessionRecorder {
 }
 
 impl SessionRecorder {
-    /// Returns the number of the session.
-    pub(crate) fn number(&self) -> u64 {
-        self.number
-    }
-
     /// Records a request of the client.
     pub(crate) fn request(&self, era: Era, parts: [&[u8]; 3]) {
         self.is_modern.store(era == Era::Modern, Ordering::Relaxed);

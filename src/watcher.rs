@@ -69,6 +69,8 @@ pub(crate) enum WatchRequest {
     Sources {
         /// Server name, for events.
         server: String,
+        /// Number of the server's session, for events.
+        session: Option<u64>,
         /// Base directory of relative globs.
         cwd: PathBuf,
         /// Server command; globs are inferred from it if none is given.

@@ -200,9 +200,12 @@ impl Fleet {
         server: ServerHandle,
         watch: u64,
     ) -> Result<(), WatchError> {
+        let session = self.0.resources.events.session();
         let watched = match &self.0.subscriptions {
             Some(subscriptions) if self.watches() => {
-                subscriptions.watch(watch, server.clone(), None).await
+                subscriptions
+                    .watch(watch, server.clone(), session, None)
+                    .await
             }
             _ => Ok(()),
         };

@@ -228,7 +228,8 @@ impl Fleet {
             let Some(subscriptions) = &fleet.0.subscriptions else {
                 return;
             };
-            let watched = subscriptions.watch(number, server.clone(), Some(since));
+            let session = fleet.0.resources.events.session();
+            let watched = subscriptions.watch(number, server.clone(), session, Some(since));
             let watched = fleet.0.stopped.run_until_cancelled(watched).await;
             if let Some(Err(error)) = watched {
                 fleet.warn_unwatched(&server, &error);

@@ -96,13 +96,14 @@ impl WatchSubscriptions {
         request(spec).map_or(Ok(()), |request| request.check())
     }
 
-    /// Watches the files of `server`'s newest definition and replaces the watch with this `number`. Resolves when no
+    /// Watches the files of the newest definition of `server`, which belongs to `session`, and replaces the watch with this `number`. Resolves when no
     /// later save can go unnoticed. If its process may have started `since` then, files that were not watched before
     /// and are newer are reported as changed.
     pub(super) async fn watch(
         &self,
         number: u64,
         server: ServerHandle,
+        session: Option<u64>,
         since: Option<SystemTime>,
     ) -> Result<(), WatchError> {
         let Some(mut request) = request(&server.spec()) else {
@@ -118,6 +119,7 @@ impl WatchSubscriptions {
             number,
         }));
         if let WatchRequest::Sources {
+            session: of_session,
             left_out,
             own_writes,
             uses_standby: one_start,
@@ -126,6 +128,7 @@ impl WatchSubscriptions {
         } = &mut request
         {
             // A change of the configuration restarts only the servers whose definitions differ.
+            *of_session = session;
             left_out.clone_from(&self.configuration);
             let (writer, starter) = (server.clone(), server.clone());
             *own_writes = Some(OwnWrites::new(move |path| writer.has_written(path)));
@@ -173,6 +176,7 @@ fn request(spec: &ServerSpec) -> Option<WatchRequest> {
     let is_elsewhere = spec.remote.is_some() && spec.watch.is_empty();
     (!is_elsewhere).then(|| WatchRequest::Sources {
         server: spec.name.clone(),
+        session: None,
         cwd: spec.cwd.clone(),
         program: spec.program.clone(),
         args: spec.args.clone(),

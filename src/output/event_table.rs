@@ -9,7 +9,7 @@ use super::{Verbosity, json};
 use crate::config::HiddenValues;
 use crate::event::{
     AnswerDifference, ContractChange, Event, Failure, RehearsalOutcome, RehearsalReport,
-    RehearsedAnswer, StrayKind, ToolDiff,
+    RehearsedAnswer, SessionEvent, StrayKind, ToolDiff,
 };
 
 const PYTHON: &str = "stdout is reserved for JSON-RPC messages; log to stderr: print(..., file=sys.stderr) in Python, \
@@ -130,7 +130,9 @@ fn human(event: &Event) -> String {
 }
 
 fn json(event: &Event) -> String {
-    json::line(event, SystemTime::UNIX_EPOCH, &HiddenValues::default())
+    let (session, event) = (None, event.clone());
+    let event = SessionEvent { session, event };
+    json::line(&event, SystemTime::UNIX_EPOCH, &HiddenValues::default())
         .replace(r#"{"time":"1970-01-01T00:00:00.000Z","event":"#, "")
         .replace(r#","server":"weather""#, "")
 }
@@ -419,4 +421,18 @@ fn the_column_grows_with_the_widest_name() {
     assert_eq!(line("a"), "a        | x\n");
     assert_eq!(line("long-named"), "long-named  | x\n");
     assert_eq!(line("a"), "a           | x\n");
+}
+
+#[test]
+fn json_names_the_session_of_an_event() {
+    let event = SessionEvent {
+        session: Some(3),
+        event: Event::Unloaded { server: weather() },
+    };
+    let text = json::line(&event, SystemTime::UNIX_EPOCH, &HiddenValues::default());
+    let value: serde_json::Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(
+        (&value["event"], &value["session"]),
+        (&"unloaded".into(), &3.into())
+    );
 }

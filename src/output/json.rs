@@ -9,21 +9,33 @@ use serde_json::{Map, Value, json};
 use super::human::sentence;
 use super::text::rfc3339;
 use crate::config::HiddenValues;
-use crate::event::{ContractChange, Event, Failure, RehearsalReport, ToolDiff};
+use crate::event::{ContractChange, Event, Failure, RehearsalReport, SessionEvent, ToolDiff};
 use crate::path_text::texts;
 
 /// Returns one line without its line end.
-pub(super) fn line(event: &Event, now: SystemTime, hidden: &HiddenValues) -> String {
-    let (name, mut fields) = fields(event);
-    hidden.hide_in(&mut fields);
-    object(name, fields, now)
+pub(super) fn line(event: &SessionEvent, now: SystemTime, hidden: &HiddenValues) -> String {
+    let (name, fields) = fields(&event.event);
+    event_object(event, name, fields, now, hidden)
 }
 
 /// Returns the line with the sentence for people as `text`.
-pub(super) fn described(event: &Event, now: SystemTime, hidden: &HiddenValues) -> String {
-    let (name, mut fields) = fields(event);
-    fields["text"] = strip_str(&sentence(event)).to_string().into();
+pub(super) fn described(event: &SessionEvent, now: SystemTime, hidden: &HiddenValues) -> String {
+    let (name, mut fields) = fields(&event.event);
+    fields["text"] = strip_str(&sentence(&event.event)).to_string().into();
+    event_object(event, name, fields, now, hidden)
+}
+
+fn event_object(
+    event: &SessionEvent,
+    name: &str,
+    mut fields: Value,
+    now: SystemTime,
+    hidden: &HiddenValues,
+) -> String {
     hidden.hide_in(&mut fields);
+    if let Some(session) = event.session {
+        fields["session"] = session.into();
+    }
     object(name, fields, now)
 }
 

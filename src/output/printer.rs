@@ -17,7 +17,7 @@ use super::human::{HumanFormatter, shows_stray};
 use super::text::rfc3339;
 use super::{FINISH_DEADLINE, LogFormat, OutputOptions, json};
 use crate::config::HiddenValues;
-use crate::event::{EVENT_BACKLOG, Event, EventSender};
+use crate::event::{EVENT_BACKLOG, Event, EventSender, SessionEvent};
 use crate::line_sink::LineSink;
 use crate::lock::locked;
 use crate::private_files;
@@ -28,7 +28,7 @@ use crate::state::{Journal, RunOptions};
 #[must_use = "only `finish` makes sure that the last events are printed"]
 pub(crate) struct Printer {
     finishing: Arc<AtomicBool>,
-    wake: SyncSender<Box<Event>>,
+    wake: SyncSender<Box<SessionEvent>>,
     /// Closes when the last thread has written everything; carries no data.
     ended: Receiver<()>,
 }
@@ -39,8 +39,10 @@ impl Printer {
     pub(crate) fn finish(self) {
         self.finishing.store(true, Ordering::SeqCst);
         // Wakes a waiting thread without printing anything. With a full channel no thread waits.
-        let _ = self.wake.try_send(Box::new(Event::Ending {
-            reason: String::new(),
+        let reason = String::new();
+        let _ = self.wake.try_send(Box::new(SessionEvent {
+            session: None,
+            event: Event::Ending { reason },
         }));
         let _ = self.ended.recv_timeout(FINISH_DEADLINE);
     }
@@ -154,8 +156,8 @@ enum EntryFormat {
 
 impl EntryFormat {
     /// Returns whole lines; `None` if the event is not printed.
-    fn entry(&mut self, event: &Event, hidden: &HiddenValues) -> Option<String> {
-        match event {
+    fn entry(&mut self, event: &SessionEvent, hidden: &HiddenValues) -> Option<String> {
+        match &event.event {
             // The error that ends the program is printed to stderr in the end.
             Event::Failed { .. } if matches!(self, Self::Colored(_) | Self::Plain(_)) => {
                 return None;
@@ -165,7 +167,7 @@ impl EntryFormat {
         }
         match self {
             Self::Colored(human) | Self::Plain(human) | Self::Timed(human) => {
-                let entry = hidden.hide(human.entry(event)?);
+                let entry = hidden.hide(human.entry(&event.event)?);
                 Some(self.finish(entry))
             }
             Self::Json => Some(json::line(event, SystemTime::now(), hidden) + "\n"),
@@ -224,7 +226,7 @@ struct PrinterThread {
 }
 
 impl PrinterThread {
-    fn run(mut self, events: &Receiver<Box<Event>>, finishing: &AtomicBool) {
+    fn run(mut self, events: &Receiver<Box<SessionEvent>>, finishing: &AtomicBool) {
         self.open();
         while let Some(event) = self.receive(events, finishing) {
             // Before it is written here: a home directory that hangs must not silence stderr.
@@ -245,24 +247,27 @@ impl PrinterThread {
             Ok(journal) => OutputTarget::Journal(Box::new(journal)),
             Err(error) => {
                 let reason = error.to_string();
-                self.forward(&Event::NotRecorded { reason });
+                self.forward(&SessionEvent {
+                    session: None,
+                    event: Event::NotRecorded { reason },
+                });
                 OutputTarget::Nothing
             }
         };
     }
 
-    fn forward(&self, event: &Event) {
+    fn forward(&self, SessionEvent { session, event }: &SessionEvent) {
         if let Some(next) = &self.next {
-            next.send(event.clone());
+            next.of_session(*session).send(event.clone());
         }
     }
 
     /// Waits for the next event and writes a changed record meanwhile. Returns `None` at the end.
     fn receive(
         &mut self,
-        events: &Receiver<Box<Event>>,
+        events: &Receiver<Box<SessionEvent>>,
         finishing: &AtomicBool,
-    ) -> Option<Box<Event>> {
+    ) -> Option<Box<SessionEvent>> {
         while !finishing.load(Ordering::SeqCst) {
             let OutputTarget::Journal(journal) = &mut self.output.target else {
                 return events.recv().ok();
@@ -285,9 +290,9 @@ impl PrinterThread {
     }
 
     /// Writes each entry in one call, so that lines of other writers do not interrupt it.
-    fn print(&mut self, event: &Event) {
+    fn print(&mut self, event: &SessionEvent) {
         // Only wakes the thread.
-        if matches!(event, Event::Ending { reason } if reason.is_empty()) {
+        if matches!(&event.event, Event::Ending { reason } if reason.is_empty()) {
             return;
         }
         let entry = self.output.form.entry(event, &locked(&self.hidden));
@@ -300,7 +305,7 @@ impl PrinterThread {
             self.output.write(entry);
         }
         if let OutputTarget::Journal(journal) = &mut self.output.target {
-            journal.note(event, entry.as_deref());
+            journal.note(&event.event, entry.as_deref());
         }
     }
 }

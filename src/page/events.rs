@@ -16,6 +16,19 @@ const MAX_OUTPUT: usize = 4_096;
 /// Event as the JSON object of the log, with its sentence for people as `text` and a number as `n`.
 pub(super) type PageEvent = Arc<Value>;
 
+/// Server of a session, whose servers have the same names as those of other sessions.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct SessionServer<'a> {
+    pub(super) session: u64,
+    pub(super) name: &'a str,
+}
+
+impl SessionServer<'_> {
+    fn has(self, event: &Value) -> bool {
+        event["server"] == self.name && event["session"] == self.session
+    }
+}
+
 /// The newest events, the oldest first.
 #[derive(Debug, Default)]
 pub(super) struct EventLog {
@@ -99,24 +112,18 @@ impl EventLog {
         events.find(|event| event["event"] == name).cloned()
     }
 
-    /// Returns the event of the reload that led to a generation of a server. Each session counts its own generations.
-    pub(super) fn reload(&self, server: &str, generation: u64) -> Option<PageEvent> {
+    /// Returns the event of the reload that led to a generation of a session's server.
+    pub(super) fn reload(&self, of: SessionServer<'_>, generation: u64) -> Option<PageEvent> {
         let mut events = self.events.iter().rev();
         let is_wanted = |event: &&PageEvent| {
-            event["event"] == "reloaded"
-                && event["server"] == server
-                && event["generation"] == generation
+            event["event"] == "reloaded" && of.has(event) && event["generation"] == generation
         };
         events.find(is_wanted).cloned()
     }
 
     /// Returns the last `count` lines of a server's output, the oldest first.
-    pub(super) fn last_output(&self, server: &str, count: usize) -> Vec<PageEvent> {
-        let output = self
-            .output
-            .iter()
-            .rev()
-            .filter(|event| event["server"] == server);
+    pub(super) fn last_output(&self, of: SessionServer<'_>, count: usize) -> Vec<PageEvent> {
+        let output = self.output.iter().rev().filter(|event| of.has(event));
         let mut lines: Vec<_> = output.take(count).cloned().collect();
         lines.reverse();
         lines
@@ -125,16 +132,14 @@ impl EventLog {
     /// Returns the first `count` lines of a generation's output between two times, written as in the log.
     pub(super) fn output_between(
         &self,
-        server: &str,
+        of: SessionServer<'_>,
         generation: u64,
         (from, to): (&str, &str),
         count: usize,
     ) -> Vec<PageEvent> {
         let is_wanted = |event: &&PageEvent| {
             let time = event["time"].as_str().unwrap_or_default();
-            event["server"] == server
-                && event["generation"] == generation
-                && (from..=to).contains(&time)
+            of.has(event) && event["generation"] == generation && (from..=to).contains(&time)
         };
         let output = self.output.iter().filter(is_wanted);
         output.take(count).cloned().collect()
@@ -162,13 +167,18 @@ mod tests {
     use super::*;
 
     fn stderr(line: &str) -> String {
-        json!({ "event": "stderr", "server": "a", "line": line, "text": line }).to_string()
+        json!({ "event": "stderr", "server": "a", "session": 1, "line": line, "text": line })
+            .to_string()
+    }
+
+    fn server(session: u64, name: &str) -> SessionServer<'_> {
+        SessionServer { session, name }
     }
 
     #[test]
     fn output_displaces_no_event() {
         let mut log = EventLog::default();
-        let reload = json!({ "event": "reloaded", "server": "a", "generation": 2 });
+        let reload = json!({ "event": "reloaded", "server": "a", "session": 1, "generation": 2 });
         assert!(log.add(&reload.to_string()));
         for line in 0..=MAX_EVENTS {
             assert!(log.add(&stderr(&line.to_string())));
@@ -177,9 +187,16 @@ mod tests {
         assert_eq!(log.count(), 2 + MAX_EVENTS as u64);
         assert_eq!((log.changes(), log.since(0).len()), (1, 1));
         assert!(log.since(1).is_empty());
-        assert_eq!(log.reload("a", 2).unwrap()["n"], 0);
-        assert!(log.reload("a", 3).is_none() && log.reload("b", 2).is_none());
-        let newest = log.last_output("a", 2);
+        assert_eq!(log.reload(server(1, "a"), 2).unwrap()["n"], 0);
+        for (other, generation) in [
+            (server(1, "a"), 3),
+            (server(1, "b"), 2),
+            (server(2, "a"), 2),
+        ] {
+            assert!(log.reload(other, generation).is_none(), "{other:?}");
+        }
+        assert!(log.last_output(server(2, "a"), 2).is_empty());
+        let newest = log.last_output(server(1, "a"), 2);
         assert_eq!(newest[1]["line"], MAX_EVENTS.to_string());
         assert_eq!(newest.len(), 2);
     }
@@ -199,7 +216,7 @@ mod tests {
     fn long_output_is_cut_and_the_link_is_not_kept() {
         let mut log = EventLog::default();
         log.add(&stderr(&"é".repeat(10_000)));
-        let line = log.last_output("a", 1)[0]["line"].clone();
+        let line = log.last_output(server(1, "a"), 1)[0]["line"].clone();
         assert_eq!(line, format!("{}… (+15904 bytes)", "é".repeat(2048)));
         assert!(!log.add(r#"{"event":"page","url":"http://x/?token=y"}"#));
         assert!(!log.add("no event"));

@@ -8,7 +8,7 @@ use axum::response::{IntoResponse as _, Response};
 use maud::{Markup, html};
 
 use super::curl;
-use super::events::PageEvent;
+use super::events::{PageEvent, SessionServer};
 use super::json_tree::{escaped, json_tree};
 use super::layout::{lines, time};
 use super::message_list::{outcome, took};
@@ -135,8 +135,14 @@ fn meanwhile(site: &Site, exchange: &Exchange) -> Markup {
         });
         notices.take(MAX_MEANWHILE).cloned().collect()
     };
+    let of = SessionServer {
+        session: session_number(&exchange.session)
+            .parse()
+            .unwrap_or_default(),
+        name: &exchange.server,
+    };
     let output = site.data.events().output_between(
-        &exchange.server,
+        of,
         exchange.generation,
         (&exchange.time(), &moment(exchange.end)),
         MAX_MEANWHILE,

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use maud::{Markup, html};
 use serde_json::Value;
 
-use super::events::PageEvent;
+use super::events::{PageEvent, SessionServer};
 use super::layout::{lines, milliseconds, time};
 use super::routes::Site;
 use crate::config::{HiddenValues, ServerSpec};
@@ -68,9 +68,11 @@ fn card(
     };
     let (reload, output) = {
         let generation = server.snapshot().generation;
+        let name = &*spec.name;
+        let of = SessionServer { session, name };
         let events = site.data.events();
-        let reload = events.reload(&spec.name, generation);
-        (reload, events.last_output(&spec.name, OUTPUT_LINES))
+        let reload = events.reload(of, generation);
+        (reload, events.last_output(of, OUTPUT_LINES))
     };
     let reload = reload.map(|event| {
         let mut event = Value::clone(&event);

@@ -1,5 +1,7 @@
 //! Events of all servers, the newest first, and the data of the graph above them, which a script draws.
 
+use std::collections::BTreeSet;
+
 use axum::http::header;
 use axum::response::{IntoResponse as _, Response};
 use maud::{Markup, html};
@@ -21,6 +23,7 @@ pub(super) fn content(site: &Site) -> Markup {
     let events = site.data.events().since(0);
     let is_file = site.data.file.is_some();
     let span = is_file.then(|| site.data.messages().span()).flatten();
+    let events = events.iter().rev().take(SHOWN);
     html! {
         h1 { "Time line" }
         @match span {
@@ -29,12 +32,12 @@ pub(super) fn content(site: &Site) -> Markup {
             None => div #graph hidden {}
         }
         div data-refresh {
-        @if events.is_empty() && is_file {
+        @if events.len() == 0 && is_file {
             p { "The recording has no message of a server." }
-        } @else if events.is_empty() {
+        } @else if events.len() == 0 {
             p { "Nothing has happened yet: servers start at the first message of a client." }
         } @else {
-            (table(events.iter().rev().take(SHOWN)))
+            (table(events))
         }
         }
     }
@@ -83,22 +86,36 @@ fn json_response(body: &Value) -> Response {
 }
 
 /// Returns a table of events in this order.
-pub(super) fn table<'a>(events: impl Iterator<Item = &'a PageEvent>) -> Markup {
+fn table<'a>(events: impl Iterator<Item = &'a PageEvent> + Clone) -> Markup {
+    let sessions: BTreeSet<_> = events.clone().filter_map(session).collect();
+    let has_sessions = sessions.len() > 1;
     html! {
         div.scroll tabindex="0" role="region" aria-label="Events" {
             table.events {
-                thead { tr { th scope="col" { "Time" } th scope="col" { "Server" } th scope="col" { "Event" } } }
-                tbody { @for event in events { (row(event)) } }
+                thead {
+                    tr {
+                        th scope="col" { "Time" }
+                        @if has_sessions { th scope="col" { "Session" } }
+                        th scope="col" { "Server" }
+                        th scope="col" { "Event" }
+                    }
+                }
+                tbody { @for event in events { (row(event, has_sessions)) } }
             }
         }
     }
 }
 
-fn row(event: &Value) -> Markup {
+fn session(event: &PageEvent) -> Option<u64> {
+    event["session"].as_u64()
+}
+
+fn row(event: &PageEvent, has_sessions: bool) -> Markup {
     let text = |name: &str| event[name].as_str().unwrap_or_default();
     html! {
         tr class=(class(text("event"))) {
             td { (time(text("time"))) }
+            @if has_sessions { td { @if let Some(session) = session(event) { (session) } } }
             td { bdi { (text("server")) } }
             td { bdi { (text("text")) } }
         }

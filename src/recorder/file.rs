@@ -169,10 +169,7 @@ impl Recording {
             while written.take().is_some() {}
         })?;
         Ok(Self {
-            recorder: Recorder {
-                memory,
-                sessions: Arc::default(),
-            },
+            recorder: Recorder { memory },
             ended,
         })
     }

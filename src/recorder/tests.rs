@@ -17,7 +17,6 @@ fn hidden() -> HiddenValues {
 fn recorder(max_memory: usize) -> Recorder {
     Recorder {
         memory: Arc::new(MessageMemory::new(max_memory)),
-        sessions: Arc::default(),
     }
 }
 
@@ -44,8 +43,7 @@ fn whole(line: &str) -> [&[u8]; 3] {
 #[test]
 fn a_message_becomes_a_line() {
     let recorder = recorder(MAX_MEMORY);
-    recorder.session();
-    let session = recorder.session();
+    let session = recorder.session(2);
     let connection = session.connection("weather".into(), 3);
     let request = [r#"{"id":"#, "5", r#","method":"x","n":1E5,"s":"\ud83d"}"#].map(str::as_bytes);
     session.request(Era::Modern, request);
@@ -75,7 +73,7 @@ fn a_long_message_is_cut_and_the_cut_leaves_no_part_of_a_secret() {
             "ä".repeat(start / 2),
             "x".repeat(2 * MARGIN)
         );
-        recorder.session().received(&line);
+        recorder.session(1).received(&line);
         let lines = lines(&recorder);
         let value: serde_json::Value = serde_json::from_str(&lines[0]).unwrap();
         assert_eq!(value["bytes"], line.len());
@@ -85,7 +83,7 @@ fn a_long_message_is_cut_and_the_cut_leaves_no_part_of_a_secret() {
     }
     let recorder = recorder(MAX_MEMORY);
     let line = format!("\"{}\"", "x".repeat(MAX_LENGTH - 2));
-    recorder.session().received(&line);
+    recorder.session(1).received(&line);
     assert!(lines(&recorder)[0].contains(r#","message":"xxx"#));
 }
 
@@ -93,7 +91,7 @@ fn a_long_message_is_cut_and_the_cut_leaves_no_part_of_a_secret() {
 fn the_newest_messages_are_kept_and_the_others_counted() {
     let size = RecordedMessage::new(MessageWay::ProxyToClient, 1, whole("1")).size();
     let small = recorder(3 * size);
-    let session = small.session();
+    let session = small.session(1);
     for number in 1..=5 {
         session.sent(whole(&number.to_string()));
     }
@@ -114,7 +112,7 @@ fn a_recording_is_written_to_its_end() {
     let path = room.path().join("x.ndjson");
     let file = RecordingFile::open(&path).unwrap();
     let recording = Recording::start(Some(file), None, &EventSender::silent()).unwrap();
-    let session = recording.recorder().session();
+    let session = recording.recorder().session(1);
     for number in 0..1000 {
         session.sent(whole(&number.to_string()));
     }

@@ -1,7 +1,7 @@
 //! Opens the sessions of one run with their shared parts.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::{Delivery, Session};
 use crate::event::EventSender;
@@ -26,10 +26,10 @@ pub(crate) struct SessionFactory {
     pub(crate) events: EventSender,
     /// `None` if messages are not recorded.
     pub(crate) recorder: Option<Recorder>,
-    /// List of the fleets, for the page; needs the recorder, which numbers sessions.
+    /// List of the fleets, for the page.
     pub(crate) open_fleets: Option<OpenFleets>,
-    /// True if a session was opened before.
-    pub(crate) has_opened: AtomicBool,
+    /// Number of sessions so far.
+    pub(crate) opened: AtomicU64,
 }
 
 impl SessionFactory {
@@ -40,22 +40,26 @@ impl SessionFactory {
         delivery: Arc<dyn Delivery>,
         is_shared: bool,
     ) -> Result<Arc<Session>, WatchError> {
-        let setup = if self.has_opened.swap(true, Ordering::Relaxed) {
+        let number = self.opened.fetch_add(1, Ordering::Relaxed) + 1;
+        let setup = if number > 1 {
             self.setup.for_next_session().await
         } else {
             self.setup.clone()
         };
+        let events = self.events.of_session(Some(number));
+        let mut resources = self.resources.clone();
+        resources.events = events.clone();
         let fleet = Fleet::new(
             setup,
-            self.resources.clone(),
+            resources,
             self.subscriptions.clone(),
             self.tool_cache.clone(),
         );
         fleet.begin()?;
-        let (meta_tools, events) = (self.meta_tools.clone(), self.events.clone());
-        let recorder = self.recorder.as_ref().map(Recorder::session);
-        if let (Some(open_fleets), Some(recorder)) = (&self.open_fleets, &recorder) {
-            open_fleets.add(recorder.number(), &fleet);
+        let meta_tools = self.meta_tools.clone();
+        let recorder = self.recorder.as_ref().map(|it| it.session(number));
+        if let Some(open_fleets) = &self.open_fleets {
+            open_fleets.add(number, &fleet);
         }
         Ok(Session::new(
             delivery, is_shared, fleet, meta_tools, events, recorder,

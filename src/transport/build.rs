@@ -63,7 +63,7 @@ mod tests {
         soon(run(&sh(""), script, &events, &Reaper::absent()))
             .await
             .unwrap();
-        let lines = heard.try_iter().map(|event| match *event {
+        let lines = heard.try_iter().map(|it| match it.event {
             Event::BuildOutput { server, line } if server == "weather" => line,
             other => panic!("{other:?}"),
         });

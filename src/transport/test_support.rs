@@ -10,7 +10,7 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::config::ServerSpec;
-use crate::event::{EVENT_BACKLOG, Event, EventSender};
+use crate::event::{EVENT_BACKLOG, EventSender, SessionEvent};
 
 pub(super) const TAG: &str = "MCP_PROXY_TEST_TAG";
 const DEADLINE: Duration = Duration::from_secs(60);
@@ -78,7 +78,7 @@ pub(super) fn soon<T>(future: impl Future<Output = T>) -> impl Future<Output = T
 }
 
 /// Returns an event sender and the receiver of its events.
-pub(super) fn events() -> (EventSender, mpsc::Receiver<Box<Event>>) {
+pub(super) fn events() -> (EventSender, mpsc::Receiver<Box<SessionEvent>>) {
     let (sender, heard) = mpsc::sync_channel(EVENT_BACKLOG);
     (EventSender::new(sender, std::sync::Arc::default()), heard)
 }

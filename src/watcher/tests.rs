@@ -35,7 +35,7 @@ use super::file_events::MakeBackend;
 use super::{
     Coverage, WatchError, WatchNotice, WatchOptions, WatchRequest, Watcher, start_backend,
 };
-use crate::event::{EVENT_BACKLOG, Event, EventSender};
+use crate::event::{EVENT_BACKLOG, Event, EventSender, SessionEvent};
 
 /// Generous, since the machine may be busy.
 const DEADLINE: Duration = Duration::from_secs(30);
@@ -45,7 +45,7 @@ const SENTINEL: &str = "src/sentinel.py";
 struct Project {
     dir: TempDir,
     notices: UnboundedReceiver<(u64, WatchNotice)>,
-    events: Receiver<Box<Event>>,
+    events: Receiver<Box<SessionEvent>>,
     watcher: Watcher,
     sentinels: u32,
     suspect: bool,
@@ -176,7 +176,7 @@ impl Project {
     fn warnings(&self) -> Vec<String> {
         self.events
             .try_iter()
-            .filter_map(|event| match *event {
+            .filter_map(|event| match event.event {
                 Event::WatchWarning { message, .. } => Some(message),
                 _ => None,
             })
@@ -214,6 +214,7 @@ fn into(sender: UnboundedSender<(u64, WatchNotice)>) -> impl Fn(u64, WatchNotice
 fn sources(cwd: &Path, globs: &[&str]) -> WatchRequest {
     WatchRequest::Sources {
         server: "weather".into(),
+        session: None,
         cwd: cwd.to_owned(),
         program: "python".into(),
         args: Vec::new(),

@@ -10,7 +10,8 @@ const SIGNS = {
 };
 
 class Lane {
-    constructor(server) {
+    constructor(session, server) {
+        this.session = session;
         this.server = server;
         this.spans = [];
         this.marks = [];
@@ -30,6 +31,11 @@ class Lane {
         span.to = at;
         this.open.delete(key);
         return true;
+    }
+
+    /** Returns true if something of the lane is between two times. */
+    isIn(from, to) {
+        return this.marks.some((mark) => mark.at >= from && mark.at <= to) || this.spans.some((span) => span.from <= to && (span.to ?? to) >= from);
     }
 
     add(event) {
@@ -74,13 +80,14 @@ class Lane {
     }
 }
 
-/** Returns the lanes of all servers that the events name, in the order of their first event. */
+/** Returns the lanes of the servers of all sessions that the events name, in the order of their first event. */
 export function lanes(events) {
     const lanes = new Map();
     for (const event of events) {
         if (!event.server) continue;
-        if (!lanes.has(event.server)) lanes.set(event.server, new Lane(event.server));
-        lanes.get(event.server).add(event);
+        const key = `${event.session} ${event.server}`;
+        if (!lanes.has(key)) lanes.set(key, new Lane(event.session, event.server));
+        lanes.get(key).add(event);
     }
-    return lanes.values();
+    return [...lanes.values()];
 }

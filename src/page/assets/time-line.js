@@ -8,7 +8,7 @@ import "./refresh.js";
 const SVG = "http://www.w3.org/2000/svg";
 const LABELS = 110;
 const ROW = 18;
-/** Number of rows for the calls of one session that overlap. */
+/** Maximum number of rows for the calls of one lane. */
 const DEPTH = 5;
 
 const graph = document.getElementById("graph");
@@ -135,9 +135,14 @@ function draw() {
     };
     let y = ROW + 6;
     axis(x, start, width);
-    for (const lane of lanes(events)) {
+    const all = lanes(events);
+    // Lanes of sessions that have long ended would hide the others.
+    const hasSessions = new Set(all.map((lane) => lane.session)).size > 1;
+    for (const lane of all) {
+        if (hasSessions && !lane.isIn(start, end())) continue;
         add(svg, "line", { x1: 0, x2: width, y1: y - 4, y2: y - 4, class: "rule" });
         add(svg, "text", { x: 0, y: y + 13, class: "lane" }, lane.server.length > 14 ? `${lane.server.slice(0, 13)}…` : lane.server);
+        if (hasSessions) add(svg, "text", { x: 12, y: y + 13 + ROW, class: "session" }, `session ${lane.session}`);
         for (const span of lane.spans) {
             const isLive = span.kind === "live";
             const to = span.to ?? end();
@@ -152,33 +157,29 @@ function draw() {
             add(sign, "title", {}, `${time(mark.at)}: ${mark.words}`);
         }
         y += 3 * ROW + 2;
-        y = drawCalls(lane.server, bar, y);
+        y = drawCalls(lane, bar, y, hasSessions ? "calls" : `session ${lane.session}`);
     }
     svg.setAttribute("width", width);
     svg.setAttribute("height", y + 4);
 }
 
-function drawCalls(server, bar, top) {
-    let y = top;
-    const of = calls.filter((call) => call.server === server);
-    for (const session of new Set(of.map((call) => call.session))) {
-        const ends = [];
-        let depth = 1;
-        for (const call of of.filter((it) => it.session === session)) {
-            const to = call.took === null ? (call.state === "plain" ? call.at : end()) : call.at + call.took / 1000;
-            let row = ends.findIndex((it) => it <= call.at);
-            if (row < 0) row = ends.length < DEPTH ? ends.length : DEPTH - 1;
-            ends[row] = to;
-            depth = Math.max(depth, row + 1);
-            const words = `${call.method} ${call.name}: ${call.outcome || "result"}, ${call.took === null ? "" : length(call.took / 1000)}, generation ${call.generation}`;
-            const kind = call.state === "plain" ? "tick" : `call g${call.generation % 6} ${call.state}`;
-            const link = add(svg, "a", { href: `/messages#${call.n}` });
-            if (!bar(link, call.at, to, y + row * 12, 9, kind, words)) link.remove();
-        }
-        add(svg, "text", { x: 12, y: y + 9, class: "session" }, `session ${session}`);
-        y += depth * 12 + 4;
+/** Draws the calls of a lane, in as many rows as they overlap. Returns the end of the rows. */
+function drawCalls(lane, bar, y, label) {
+    const of = calls.filter((call) => call.server === lane.server && call.session === String(lane.session));
+    if (of.length === 0) return y + 6;
+    const ends = [0];
+    for (const call of of) {
+        const to = call.took === null ? (call.state === "plain" ? call.at : end()) : call.at + call.took / 1000;
+        let row = ends.findIndex((it) => it <= call.at);
+        if (row < 0) row = Math.min(ends.length, DEPTH - 1);
+        ends[row] = to;
+        const words = `${call.method} ${call.name}: ${call.outcome || "result"}, ${call.took === null ? "" : length(call.took / 1000)}, generation ${call.generation}`;
+        const kind = call.state === "plain" ? "tick" : `call g${call.generation % 6} ${call.state}`;
+        const link = add(svg, "a", { href: `/messages#${call.n}` });
+        if (!bar(link, call.at, to, y + row * 12, 9, kind, words)) link.remove();
     }
-    return y + 6;
+    add(svg, "text", { x: 12, y: y + 9, class: "session" }, label);
+    return y + ends.length * 12 + 10;
 }
 
 function axis(x, start, width) {

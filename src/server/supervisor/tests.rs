@@ -315,7 +315,7 @@ async fn input_of_which_a_server_was_not_told_is_reported_once() {
             stage.prove(running);
         }
         let notes = events.try_iter().filter(|event| {
-            matches!(&**event, Event::WatchNote { message, .. } if message.contains("for input"))
+            matches!(&event.event, Event::WatchNote { message, .. } if message.contains("for input"))
         });
         assert_eq!(notes.count(), 1);
     }

@@ -80,7 +80,7 @@ async fn each_line_of_stderr_is_an_event() {
         line: line.into(),
     };
     assert_eq!(
-        heard.try_iter().map(|it| *it).collect::<Vec<_>>(),
+        heard.try_iter().map(|it| it.event).collect::<Vec<_>>(),
         [event("one"), event("two")]
     );
 }

@@ -212,11 +212,11 @@ impl WatcherThread {
 
     fn announce(&self, index: usize, id: u64, inferred: Option<&Inference>) {
         let tree = &self.trees[index];
-        let Some(TreeListener { server, .. }) = tree.listener(id).filter(|_| !tree.is_exact())
-        else {
+        let Some(listener) = tree.listener(id).filter(|_| !tree.is_exact()) else {
             return;
         };
-        self.events.send(Event::Watching {
+        let (server, events) = (&listener.server, self.events.of_session(listener.session));
+        events.send(Event::Watching {
             server: server.clone(),
             files: tree.files(),
             directories: tree.directories(),
@@ -224,24 +224,24 @@ impl WatcherThread {
         });
         if let Some(inferred) = inferred {
             for message in &inferred.notes {
-                self.events.send(Event::WatchNote {
+                events.send(Event::WatchNote {
                     server: server.clone(),
                     message: message.clone(),
                 });
             }
             for message in &inferred.warnings {
-                self.warn(server, message.clone());
+                self.warn(Some(listener), message.clone());
             }
         }
         for message in tree.idle_globs(inferred.is_some()) {
-            self.warn(server, message);
+            self.warn(Some(listener), message);
         }
         if tree.is_cut_off() {
             let message = format!(
                 "symlinks lead to more than {MOST_DIRECTORIES} directories: the others are not watched; exclude \
                  directories without sources with --watch '!DIRECTORY/'"
             );
-            self.warn(server, message);
+            self.warn(Some(listener), message);
         }
     }
 
@@ -257,7 +257,7 @@ impl WatcherThread {
                 self.no_events = true;
                 tree.polled = true;
                 self.warn(
-                    tree.server(),
+                    tree.listeners.first(),
                     source_failure(&error, self.poll_every.as_millis()),
                 );
             }
@@ -275,7 +275,7 @@ impl WatcherThread {
         if !std::mem::replace(&mut self.is_mount_reported, true) {
             let every = self.poll_every.as_millis();
             self.warn(
-                tree.server(),
+                tree.listeners.first(),
                 format!(
                     "{place} is a {kind} mount, which may not report changes: polling its files every {every} ms; keep \
                      the sources on a local disk for faster reloads"
@@ -306,15 +306,15 @@ impl WatcherThread {
         }
         self.next_poll = Instant::now();
         if let Some(tree) = self.trees.get(index) {
-            self.warn(tree.server(), message);
+            self.warn(tree.listeners.first(), message);
         }
     }
 
-    fn warn(&self, server: &str, message: String) {
-        self.events.send(Event::WatchWarning {
-            server: server.to_owned(),
-            message,
-        });
+    fn warn(&self, listener: Option<&TreeListener>, message: String) {
+        let session = listener.and_then(|it| it.session);
+        let server = listener.map_or_else(String::new, |it| it.server.clone());
+        let events = self.events.of_session(session);
+        events.send(Event::WatchWarning { server, message });
     }
 }
 
@@ -336,6 +336,7 @@ fn tree(
         }
         WatchRequest::Sources {
             server,
+            session,
             cwd,
             program,
             args,
@@ -364,6 +365,7 @@ fn tree(
                 tree.enable_in_use(inferred.imports_json, since);
             }
             let mut listener = TreeListener::new(id, server);
+            listener.session = session;
             listener.own_writes = own_writes;
             listener.uses_standby = uses_standby;
             listener.builds = builds;

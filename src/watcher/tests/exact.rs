@@ -9,7 +9,7 @@ use super::*;
 struct TwoFiles {
     dir: TempDir,
     notices: UnboundedReceiver<(u64, WatchNotice)>,
-    events: Receiver<Box<Event>>,
+    events: Receiver<Box<SessionEvent>>,
     /// Keeps the watcher running.
     _watcher: Watcher,
 }

@@ -10,7 +10,7 @@ use super::*;
 pub(super) struct SiblingServers {
     dir: TempDir,
     pub(super) notices: UnboundedReceiver<(u64, WatchNotice)>,
-    events: Receiver<Box<Event>>,
+    events: Receiver<Box<SessionEvent>>,
     pub(super) watcher: Watcher,
     pub(super) suspected: BTreeSet<u64>,
 }
@@ -342,7 +342,7 @@ async fn each_tree_is_introduced() {
     let fleet = SiblingServers::new(&["a/x.py", "b/x.py"]);
     fleet.add(1, "a", &["**"]).await;
     fleet.add(2, "b", &["**"]).await;
-    let events: Vec<Event> = fleet.events.try_iter().map(|it| *it).collect();
+    let events: Vec<Event> = fleet.events.try_iter().map(|it| it.event).collect();
     let introduced = |event: &Event| matches!(event, Event::Watching { files: 1, .. });
     assert!(
         events.len() == 2 && events.iter().all(introduced),

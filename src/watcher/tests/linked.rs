@@ -76,6 +76,7 @@ async fn a_script_that_is_a_link() {
         Watcher::start(WatchOptions::default(), into(sender), EventSender::silent()).unwrap();
     let request = WatchRequest::Sources {
         server: "weather".into(),
+        session: None,
         cwd: dir.path().join("project"),
         program: "python3".into(),
         args: vec!["server.py".into()],

@@ -145,7 +145,7 @@ async fn the_start_says_what_is_watched_and_warns_of_idle_globs() {
             "!x",
         ],
     );
-    let events: Vec<Event> = project.events.try_iter().map(|it| *it).collect();
+    let events: Vec<Event> = project.events.try_iter().map(|it| it.event).collect();
     let Event::Watching {
         files,
         directories,

@@ -15,6 +15,8 @@ pub(in super::super) struct TreeListener {
     pub(in super::super) id: u64,
     /// Server name, for events.
     pub(in super::super) server: String,
+    /// Number of the server's session, for events.
+    pub(in super::super) session: Option<u64>,
     /// Predicate: whether the next start uses up a standby.
     pub(in super::super) uses_standby: Option<UsesStandby>,
     /// Predicate: whether the server has written a file itself.
@@ -35,6 +37,7 @@ impl TreeListener {
         Self {
             id,
             server,
+            session: None,
             uses_standby: None,
             own_writes: None,
             builds: false,
@@ -51,11 +54,6 @@ impl Tree {
         let id = listener.id;
         self.listeners.push(listener);
         id
-    }
-
-    /// Returns the name of the first listener, for events.
-    pub(in super::super) fn server(&self) -> &str {
-        self.listeners.first().map_or("", |first| &first.server)
     }
 
     pub(in super::super) fn listener(&self, id: u64) -> Option<&TreeListener> {
