@@ -164,6 +164,7 @@ fn sessions(
     let mut resources = ProxyResources::new(events.clone(), mission.max_message, mission.era);
     let watches = mission.watch.is_some() && mission.setup.watches_sources;
     resources.watches_files = watches;
+    resources.keeps_former_lists = open_fleets.is_some();
     let is_warm = watches && mission.warm_limit > 0;
     resources.standby_pool = is_warm.then(|| StandbyPool::new(mission.warm_limit));
     let files = mission.setup.files.clone();

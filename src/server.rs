@@ -164,6 +164,7 @@ impl ServerShared {
             took: Duration::ZERO,
             diff: ToolDiff::default(),
             since: None,
+            former: None,
         };
         Self {
             gate: Gate::new(spec.name.clone(), spec.timeouts.hold),

@@ -212,10 +212,29 @@ impl Default for FilesInUse {
 /// Globs and file count of one id.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Coverage {
-    /// Effective globs, inferred ones included; kept up to date.
-    pub(crate) globs: Arc<Mutex<Vec<String>>>,
+    /// Effective globs, inferred ones included, each with its reason; kept up to date.
+    pub(crate) globs: Arc<Mutex<Vec<(String, &'static str)>>>,
     /// Number of files in the tree; kept up to date.
     pub(crate) files: Arc<AtomicUsize>,
+}
+
+/// Answer to the question whether a file is watched.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct WatchAnswer {
+    pub(crate) is_watched: bool,
+    /// Reason, in words.
+    pub(crate) reason: String,
+}
+
+/// Watched files of one id.
+#[derive(Debug, Clone)]
+pub(crate) struct WatchDescription {
+    /// Answer for the file that was asked for.
+    pub(crate) answer: Option<WatchAnswer>,
+    /// The first files, each with its reason. Paths below cwd are relative to it.
+    pub(crate) files: Vec<(PathBuf, String)>,
+    /// Number of all files.
+    pub(crate) count: usize,
 }
 
 /// Timing of the watcher.
@@ -347,6 +366,25 @@ impl Watcher {
             .send(message)
             .map_err(|_| WatchError::Ended)?;
         result.await.unwrap_or(Err(WatchError::Ended))
+    }
+
+    /// Returns the first `most` files in the watch of `id`, and the answer for `path`, if given. `None` if there is no such
+    /// watch.
+    pub(crate) async fn describe(
+        &self,
+        id: u64,
+        path: Option<PathBuf>,
+        most: usize,
+    ) -> Option<WatchDescription> {
+        let (result, description) = oneshot::channel();
+        let message = WatcherMessage::Describe {
+            id,
+            path,
+            most,
+            result,
+        };
+        self.dispatcher.messages.send(message).ok()?;
+        description.await.ok()?
     }
 
     /// Ends the watch of `id`. No further notice follows, not even the result of its last `Suspect`. A notice that is

@@ -1,12 +1,13 @@
 //! Loads and unloads servers.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::{Fleet, Member, WatchSubscriptions};
 use crate::config::{ReloadMode, ServerSpec};
 use crate::event::{Event, Failure};
 use crate::server::ServerHandle;
-use crate::watcher::WatchError;
+use crate::watcher::{WatchDescription, WatchError};
 
 /// Reason why a server could not be loaded.
 #[derive(Debug, thiserror::Error)]
@@ -119,6 +120,23 @@ impl Fleet {
         let state = self.state();
         let mut servers = state.members.iter().map(|member| &member.server);
         servers.find(|server| server.spec().name == name).cloned()
+    }
+
+    /// Returns the first `most` watched files of a loaded server, and the answer for the file `path`, if given. `None` if
+    /// no files of it are watched.
+    pub(crate) async fn describe_watch(
+        &self,
+        name: &str,
+        path: Option<PathBuf>,
+        most: usize,
+    ) -> Option<WatchDescription> {
+        let watch = {
+            let state = self.state();
+            let mut members = state.members.iter();
+            members.find(|it| it.server.spec().name == name)?.watch
+        };
+        let subscriptions = self.0.subscriptions.as_ref()?;
+        subscriptions.describe(watch, path, most).await
     }
 
     /// Unloads a server; resolves when it has finished its requests and stopped. Returns false if it is not loaded.

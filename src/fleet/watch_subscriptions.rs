@@ -14,8 +14,8 @@ use crate::lock::locked;
 use crate::server::{LoadedFilesObserver, SaveProbe, ServerHandle, WatchedFiles};
 use crate::warm::LoadedFiles;
 use crate::watcher::{
-    Coverage, FilesInUse, OwnWrites, UsesStandby, WatchError, WatchNotice, WatchOptions,
-    WatchRequest, Watcher, WeakWatcher,
+    Coverage, FilesInUse, OwnWrites, UsesStandby, WatchDescription, WatchError, WatchNotice,
+    WatchOptions, WatchRequest, Watcher, WeakWatcher,
 };
 
 /// Receiver of the notices of a watch.
@@ -162,6 +162,16 @@ impl WatchSubscriptions {
         };
         self.watcher.add(number, request).await?;
         Ok(changes)
+    }
+
+    /// Describes the watch with this number, see [`Watcher::describe`].
+    pub(super) async fn describe(
+        &self,
+        number: u64,
+        path: Option<PathBuf>,
+        most: usize,
+    ) -> Option<WatchDescription> {
+        self.watcher.describe(number, path, most).await
     }
 
     /// Ends a watch.

@@ -19,6 +19,8 @@ pub(super) enum Tab {
     /// One of the messages.
     Message,
     TimeLine,
+    /// The watched files of one server.
+    Watched,
 }
 
 impl Tab {
@@ -27,7 +29,7 @@ impl Tab {
 
     fn path(self) -> &'static str {
         match self {
-            Self::Servers => "/",
+            Self::Servers | Self::Watched => "/",
             Self::Messages | Self::Message => "/messages",
             Self::TimeLine => "/time-line",
         }
@@ -39,6 +41,7 @@ impl Tab {
             Self::Messages => "Messages",
             Self::Message => "Message",
             Self::TimeLine => "Time line",
+            Self::Watched => "Watched files",
         }
     }
 
@@ -47,7 +50,7 @@ impl Tab {
         match self {
             Self::Servers => "/assets/refresh.js",
             Self::Messages => "/assets/messages.js",
-            Self::Message => "/assets/message.js",
+            Self::Message | Self::Watched => "/assets/message.js",
             Self::TimeLine => "/assets/time-line.js",
         }
     }

@@ -136,9 +136,7 @@ fn meanwhile(site: &Site, exchange: &Exchange) -> Markup {
         notices.take(MAX_MEANWHILE).cloned().collect()
     };
     let of = SessionServer {
-        session: session_number(&exchange.session)
-            .parse()
-            .unwrap_or_default(),
+        session: exchange.session_name.parse().unwrap_or_default(),
         name: &exchange.server,
     };
     let output = site.data.events().output_between(

@@ -26,7 +26,7 @@ use super::layout::{Tab, html_response, page};
 use super::message_selection::TextSearch;
 use super::{
     acting, export, message_detail, message_list, message_selection, page_recording, server_cards,
-    stream, time_line,
+    stream, time_line, watched_files,
 };
 use crate::config::HiddenValues;
 use crate::fleet::OpenFleets;
@@ -160,6 +160,14 @@ async fn answer(site: &Arc<Site>, head: &Parts, body: Body, url: &Url) -> Respon
         "/record.ndjson" => page_recording::download(site).await.unwrap_or_else(missing),
         // Browsers ask for it beside raw messages.
         "/favicon.ico" => StatusCode::NO_CONTENT.into_response(),
+        "/watched" => match watched_files::content(site, url).await {
+            Some(content) => html_response(page(Tab::Watched, &site.data, &content)),
+            None => (
+                StatusCode::NOT_FOUND,
+                "This session has no such server now.\n",
+            )
+                .into_response(),
+        },
         "/stream" => stream::open(site.data.clone()),
         path => {
             let found = if let Some(message) = path.strip_prefix("/messages/") {

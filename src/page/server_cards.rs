@@ -6,8 +6,11 @@ use maud::{Markup, html};
 use serde_json::Value;
 
 use super::events::{PageEvent, SessionServer};
-use super::layout::{lines, milliseconds, time};
+use super::last_reload::reloaded;
+use super::layout::lines;
 use super::routes::Site;
+use super::traceback::traceback;
+use super::watched_files::{question, watched_address};
 use crate::config::{HiddenValues, ServerSpec};
 use crate::contract::{ClientVersion, LintFinding, LintLevel, lint};
 use crate::event::Failure;
@@ -15,12 +18,15 @@ use crate::fleet::Fleet;
 use crate::lock::locked;
 use crate::mcp::ListKind;
 use crate::output::{clean, count, duration};
-use crate::server::ServerHandle;
+use crate::server::{ServerHandle, WatchedFiles};
 
 /// Number of lines of a server's output that are shown.
 const OUTPUT_LINES: usize = 30;
 /// Maximum number of findings of one server that are shown.
 const MAX_FINDINGS: usize = 50;
+
+/// Maximum number of globs of one server that are shown.
+const MAX_GLOBS: usize = 12;
 
 /// Returns the content of the page.
 pub(super) fn content(site: &Site) -> Markup {
@@ -93,8 +99,8 @@ fn card(
             (actions(session, &spec.name, &[("reload", "Reload"), ("unload", "Unload")]))
             @if let Some(failure) = &failure { (failed(failure)) }
             @if let Some(hint) = &status.hint { p.warn { bdi { (clean(&hidden.hide(hint.clone()))) } } }
-            (facts(&server, spec))
-            @if let Some(reload) = &reload { (reloaded(reload)) }
+            (facts(session, &server, spec))
+            @if let Some(reload) = &reload { (reloaded(reload, &server.snapshot(), hidden)) }
             (findings(&server, hidden))
             @if !output.is_empty() { (shown_output(&output)) }
         }
@@ -134,14 +140,14 @@ fn failed(failure: &Failure) -> Markup {
             @if !files.is_empty() { p { "Changed: " bdi { (clean(&files.join(", "))) } } }
             @if !failure.stderr.is_empty() {
                 h4 { "Last lines of stderr" }
-                (lines(failure.stderr.iter().map(String::as_str)))
+                (traceback(&failure.stderr))
             }
             @if let Some(advice) = &failure.advice { p { bdi { (clean(advice)) } } }
         }
     }
 }
 
-fn facts(server: &ServerHandle, spec: &ServerSpec) -> Markup {
+fn facts(session: u64, server: &ServerHandle, spec: &ServerSpec) -> Markup {
     let snapshot = server.snapshot();
     let number_of = |kind| snapshot.list(kind).map_or(0, |list| list.entries.len());
     let [tools, prompts, resources] =
@@ -168,10 +174,7 @@ fn facts(server: &ServerHandle, spec: &ServerSpec) -> Markup {
             dt { "Watches" }
             dd {
                 @match watched {
-                    Some(watched) => {
-                        (count(watched.count.load(Ordering::Relaxed), "file", "files")) ": "
-                        bdi { code { (clean(&locked(&watched.globs).join(" "))) } }
-                    }
+                    Some(watched) => (watches(session, &spec.name, &watched)),
                     None => "no files",
                 }
             }
@@ -183,82 +186,20 @@ fn facts(server: &ServerHandle, spec: &ServerSpec) -> Markup {
     }
 }
 
-fn reloaded(event: &Value) -> Markup {
-    let took = event["took_ms"].as_u64().unwrap_or_default();
+/// Returns the number of watched files, the globs with their reasons, and the question for one file.
+fn watches(session: u64, server: &str, watched: &WatchedFiles) -> Markup {
+    let globs = locked(&watched.globs).clone();
     html! {
-        section aria-label="Last reload" {
-            h4 { "Last reload" }
-            p {
-                (time(event["time"].as_str().unwrap_or_default())) ": generation " (event["generation"])
-                " in " (milliseconds(took))
-            }
-            (difference(&event["diff"]))
-            (rehearsal(&event["rehearsal"]))
+        a href=(watched_address(session, server)) {
+            (count(watched.count.load(Ordering::Relaxed), "file", "files"))
         }
-    }
-}
-
-/// Returns the changes of the lists, from the event of the reload.
-fn difference(diff: &Value) -> Markup {
-    let names = |names: &Value| {
-        let names: Vec<String> = items(names).iter().map(text).collect();
-        names.join(", ")
-    };
-    let lists = diff.as_object().into_iter().flatten();
-    let is_empty = lists.map(|(_, list)| items(list)).all(<[Value]>::is_empty);
-    html! {
-        @if is_empty {
-            p { "The lists are the same as before." }
-        } @else {
-            ul {
-                @for list in ["added", "removed"] {
-                    @if !items(&diff[list]).is_empty() { li { (list) ": " bdi { (names(&diff[list])) } } }
-                }
-                @for it in items(&diff["changed"]) {
-                    li { "changed: " bdi { (text(&it["tool"])) } " (" bdi { (names(&it["members"])) } ")" }
-                }
-                @for change in items(&diff["contract"]) {
-                    @let class = text(&change["class"]);
-                    li class=(if class == "breaking" { "bad" } else { "warn" }) {
-                        (class) ": " (text(&change["kind"])) " " bdi { (text(&change["name"])) } ": "
-                        bdi { (text(&change["text"])) }
-                    }
-                }
+        ul.plain {
+            @for (glob, reason) in globs.iter().take(MAX_GLOBS) {
+                li { bdi { code { (clean(glob)) } } " " span.soft { (reason) } }
             }
+            @if globs.len() > MAX_GLOBS { li { (globs.len() - MAX_GLOBS) " more" } }
         }
-    }
-}
-
-/// Returns a text of an event for the page.
-fn text(value: &Value) -> String {
-    clean(value.as_str().unwrap_or_default()).into_owned()
-}
-
-/// Returns the elements of a list of an event.
-fn items(value: &Value) -> &[Value] {
-    value.as_array().map_or(&[], Vec::as_slice)
-}
-
-/// Returns the answers to rehearsed calls, from the event of the reload.
-fn rehearsal(report: &Value) -> Markup {
-    html! {
-        @for call in items(&report["calls"]) {
-            p {
-                "Rehearsed " bdi { code { (text(&call["call"])) } } ": "
-                (text(&call["outcome"]).replace('_', " "))
-            }
-            @let differences = items(&call["differences"]);
-            @if !differences.is_empty() {
-                ul {
-                    @for it in differences {
-                        li {
-                            bdi { code { (text(&it["place"])) } } ": "
-                            del { bdi { (text(&it["before"])) } } " → " ins { bdi { (text(&it["after"])) } }
-                        }
-                    }
-                }
-            }
-        }
+        (question(session, server, ""))
     }
 }
 
@@ -312,32 +253,5 @@ fn shown_output(output: &[PageEvent]) -> Markup {
             summary { "Last lines of output" }
             (lines(texts))
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::*;
-
-    #[test]
-    fn changes_of_a_reload_are_listed() {
-        let none =
-            json!({ "added": [], "removed": [], "changed": [], "contract": [], "left_out": [] });
-        assert!(
-            difference(&none)
-                .into_string()
-                .contains("the same as before")
-        );
-        let diff = json!({
-            "added": ["a", "b"], "removed": [], "changed": [{ "tool": "c", "members": ["title"] }],
-            "contract": [{ "class": "breaking", "kind": "tool", "name": "d", "text": "gone" }], "left_out": [],
-        });
-        assert_eq!(
-            difference(&diff).into_string(),
-            "<ul><li>added: <bdi>a, b</bdi></li><li>changed: <bdi>c</bdi> (<bdi>title</bdi>)</li>\
-             <li class=\"bad\">breaking: tool <bdi>d</bdi>: <bdi>gone</bdi></li></ul>"
-        );
     }
 }

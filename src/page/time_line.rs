@@ -1,6 +1,6 @@
 //! Events of all servers, the newest first, and the data of the graph above them, which a script draws.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 
 use axum::http::header;
 use axum::response::{IntoResponse as _, Response};
@@ -9,7 +9,7 @@ use reqwest::Url;
 use serde_json::{Value, json};
 
 use super::events::PageEvent;
-use super::layout::time;
+use super::layout::{milliseconds, time};
 use super::message_list::row as message_row;
 use super::routes::{Site, value};
 
@@ -23,6 +23,7 @@ pub(super) fn content(site: &Site) -> Markup {
     let events = site.data.events().since(0);
     let is_file = site.data.file.is_some();
     let span = is_file.then(|| site.data.messages().span()).flatten();
+    let durations = durations(&events);
     let events = events.iter().rev().take(SHOWN);
     html! {
         h1 { "Time line" }
@@ -37,7 +38,7 @@ pub(super) fn content(site: &Site) -> Markup {
         } @else if events.len() == 0 {
             p { "Nothing has happened yet: servers start at the first message of a client." }
         } @else {
-            (table(events))
+            (table(events, &durations))
         }
         }
     }
@@ -63,7 +64,9 @@ pub(super) fn calls(site: &Site, url: &Url) -> Response {
         let messages = site.data.messages();
         let calls = messages.iter().rev();
         let in_sight = calls.filter(|it| {
-            let is_of_server = it.concerns_client && !it.server.is_empty();
+            // Notifications of a server have other lines on their way to the client.
+            let is_of_server =
+                (it.concerns_client || &*it.from == "server") && !it.server.is_empty();
             is_of_server && it.at <= to && it.end.unwrap_or(it.at) >= from
         });
         in_sight.take(MAX_CALLS).cloned().collect()
@@ -86,7 +89,10 @@ fn json_response(body: &Value) -> Response {
 }
 
 /// Returns a table of events in this order.
-fn table<'a>(events: impl Iterator<Item = &'a PageEvent> + Clone) -> Markup {
+fn table<'a>(
+    events: impl Iterator<Item = &'a PageEvent> + Clone,
+    durations: &HashMap<u64, String>,
+) -> Markup {
     let sessions: BTreeSet<_> = events.clone().filter_map(session).collect();
     let has_sessions = sessions.len() > 1;
     html! {
@@ -97,10 +103,11 @@ fn table<'a>(events: impl Iterator<Item = &'a PageEvent> + Clone) -> Markup {
                         th scope="col" { "Time" }
                         @if has_sessions { th scope="col" { "Session" } }
                         th scope="col" { "Server" }
+                        th scope="col" { "Took" }
                         th scope="col" { "Event" }
                     }
                 }
-                tbody { @for event in events { (row(event, has_sessions)) } }
+                tbody { @for event in events { (row(event, durations, has_sessions)) } }
             }
         }
     }
@@ -110,16 +117,84 @@ fn session(event: &PageEvent) -> Option<u64> {
     event["session"].as_u64()
 }
 
-fn row(event: &PageEvent, has_sessions: bool) -> Markup {
+fn row(event: &PageEvent, durations: &HashMap<u64, String>, has_sessions: bool) -> Markup {
+    let number = number_of(event);
     let text = |name: &str| event[name].as_str().unwrap_or_default();
     html! {
-        tr class=(class(text("event"))) {
+        tr #(format!("event-{number}")) class=(class(text("event"))) {
             td { (time(text("time"))) }
             @if has_sessions { td { @if let Some(session) = session(event) { (session) } } }
             td { bdi { (text("server")) } }
+            td { @if let Some(took) = durations.get(&number) { (took) } }
             td { bdi { (text("text")) } }
         }
     }
+}
+
+fn number_of(event: &PageEvent) -> u64 {
+    event["n"].as_u64().unwrap_or_default()
+}
+
+/// Times of one server's processes, in milliseconds of the day.
+#[derive(Default)]
+struct Running {
+    build: Option<u64>,
+    starts: HashMap<u64, u64>,
+    live: Option<u64>,
+    drains: HashMap<u64, u64>,
+}
+
+/// Returns the durations of builds, starts and drains, by the number of the event that ends each.
+fn durations(events: &[PageEvent]) -> HashMap<u64, String> {
+    let mut servers = HashMap::<(Option<u64>, &str), Running>::new();
+    let mut durations = HashMap::new();
+    for event in events {
+        let server = event["server"].as_str().unwrap_or_default();
+        let running = servers.entry((session(event), server)).or_default();
+        let now = time_of_day(event["time"].as_str().unwrap_or_default());
+        let generation = event["generation"].as_u64();
+        let generation = generation.or(event["failure"]["generation"].as_u64());
+        let generation = generation.unwrap_or_default();
+        let mut ended = Vec::new();
+        match event["event"].as_str().unwrap_or_default() {
+            "building" => running.build = Some(now),
+            "spawned" | "connecting" => {
+                ended.extend(running.build.take().map(|it| ("build", it)));
+                running.starts.insert(generation, now);
+            }
+            "ready" | "reloaded" => {
+                ended.extend(running.build.take().map(|it| ("build", it)));
+                ended.extend(running.starts.remove(&generation).map(|it| ("start", it)));
+                let former = running.live.replace(generation);
+                running.drains.extend(former.map(|former| (former, now)));
+            }
+            "broken" => {
+                ended.extend(running.build.take().map(|it| ("build", it)));
+                ended.extend(running.starts.remove(&generation).map(|it| ("start", it)));
+            }
+            "stopped" | "exited" => {
+                ended.extend(running.drains.remove(&generation).map(|it| ("drain", it)));
+            }
+            _ => {}
+        }
+        let day = 24 * 3_600_000;
+        let texts = ended
+            .into_iter()
+            .map(|(what, since)| format!("{what} {}", milliseconds((now + day - since) % day)));
+        let texts: Vec<_> = texts.collect();
+        if !texts.is_empty() {
+            durations.insert(number_of(event), texts.join(", "));
+        }
+    }
+    durations
+}
+
+/// Returns the milliseconds since midnight of a time of the log.
+fn time_of_day(rfc3339: &str) -> u64 {
+    let part = |at| rfc3339.get(at).and_then(|it: &str| it.parse::<u64>().ok());
+    let parts = [part(11..13), part(14..16), part(17..19), part(20..23)];
+    let [hours, minutes, seconds, ms] = parts.map(Option::unwrap_or_default);
+    ((hours * 60 + minutes) * 60 + seconds) * 1000 + ms
 }
 
 /// Returns the class of an event, for its colour. Its sentence says the same.
@@ -131,5 +206,44 @@ fn class(name: &str) -> &'static str {
         | "tools_rejected" | "tool_left_out" | "result_faulty" | "cold" => "warn",
         "changed" => "saved",
         _ => "plain",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::sync::Arc;
+
+    use super::*;
+
+    #[test]
+    fn builds_starts_and_drains_have_durations() {
+        let events = [
+            (1, "23:59:59.500", "building", 0),
+            (1, "00:00:01.000", "spawned", 2),
+            (2, "00:00:01.100", "spawned", 1),
+            (1, "00:00:01.400", "reloaded", 2),
+            (1, "00:00:02.000", "spawned", 3),
+            (1, "00:00:02.300", "reloaded", 3),
+            (2, "00:00:03.100", "ready", 1),
+            (1, "00:00:05.300", "stopped", 2),
+        ];
+        let events = events.iter().zip(0..).map(|((session, time, name, generation), n)| {
+            let time = format!("2026-11-30T{time}Z");
+            Arc::new(json!({
+                "time": time, "event": name, "server": "a", "session": session, "generation": generation, "n": n
+            }))
+        });
+        let found = durations(&events.collect::<Vec<_>>());
+        let found: BTreeMap<u64, String> = found.into_iter().collect();
+        let found: Vec<_> = found.into_iter().collect();
+        let expected = [
+            (1, "build 1.5 s"),
+            (3, "start 400 ms"),
+            (5, "start 300 ms"),
+            (6, "start 2.0 s"),
+            (7, "drain 3.0 s"),
+        ];
+        assert_eq!(found, expected.map(|(n, text)| (n, text.to_owned())));
     }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 use std::fmt::Debug;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -36,6 +37,8 @@ pub(crate) struct Snapshot {
     pub(crate) diff: ToolDiff,
     /// Time at which the generation went live.
     pub(crate) since: Option<Instant>,
+    /// Lists of the generation before, if somebody compares them.
+    pub(crate) former: Option<Arc<Lists>>,
 }
 
 /// Reader of a server's lists, which serves them to the client.

@@ -45,6 +45,8 @@ pub(crate) struct ProxyResources {
     pub(crate) has_other_sessions: bool,
     /// True if clients see the tools under names that all of them accept, instead of the servers' own.
     pub(crate) renames_tools: bool,
+    /// True if the lists before the last reload are kept, for the page.
+    pub(crate) keeps_former_lists: bool,
     /// Limit on concurrent starts.
     pub(crate) start_permits: StartPermits,
     /// See [`Self::shared_build`].
@@ -76,6 +78,7 @@ impl ProxyResources {
             watches_files: true,
             has_other_sessions: false,
             renames_tools: false,
+            keeps_former_lists: false,
             start_permits: StartPermits::default(),
             builds: Arc::default(),
             standby_pool: None,

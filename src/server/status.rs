@@ -27,8 +27,8 @@ pub(crate) struct Status {
 /// Description of a server's watched files.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct WatchedFiles {
-    /// Globs in force, relative to the working directory.
-    pub(crate) globs: Arc<Mutex<Vec<String>>>,
+    /// Globs in force, relative to the working directory, each with its reason.
+    pub(crate) globs: Arc<Mutex<Vec<(String, &'static str)>>>,
     /// Number of watched files, updated as files come and go.
     pub(crate) count: Arc<AtomicUsize>,
 }

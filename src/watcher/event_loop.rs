@@ -167,6 +167,16 @@ impl WatcherThread {
                 let _ = sender.send(self.add(id, request));
                 Ok(())
             }
+            WatcherMessage::Describe {
+                id,
+                path,
+                most,
+                result,
+            } => {
+                let tree = self.position(id).map(|index| &self.trees[index]);
+                let _ = result.send(tree.and_then(|it| it.describe(id, path.as_deref(), most)));
+                Ok(())
+            }
             WatcherMessage::InUse(id, in_use) => self.watch_in_use(id, in_use),
             WatcherMessage::Remove(id) => {
                 self.remove(id);

@@ -7,9 +7,9 @@ use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use globset::{Glob, GlobSet};
+use globset::GlobSet;
 use ignore::Match;
-use ignore::gitignore::{Gitignore, GitignoreBuilder, gitconfig_excludes_path};
+use ignore::gitignore::{Gitignore, GitignoreBuilder, Glob, gitconfig_excludes_path};
 
 use super::paths::canonical;
 
@@ -56,11 +56,37 @@ pub(super) struct Ignores {
     directories: BTreeSet<PathBuf>,
 }
 
+/// Line of an ignore file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct IgnoreRule {
+    pub(super) file: PathBuf,
+    /// Number of the line from 1; `None` if the file was changed meanwhile.
+    pub(super) line: Option<usize>,
+    pub(super) pattern: String,
+}
+
+impl IgnoreRule {
+    /// Reads the file that the rule comes from.
+    fn of(glob: &Glob) -> Self {
+        let file = glob.from().map(Path::to_owned).unwrap_or_default();
+        let pattern = glob.original().to_owned();
+        let text = std::fs::read_to_string(&file).unwrap_or_default();
+        // The last of equal lines decides.
+        let lines: Vec<&str> = text.lines().collect();
+        let line = lines.iter().rposition(|line| line.trim_end() == pattern);
+        Self {
+            file,
+            line: line.map(|index| index + 1),
+            pattern,
+        }
+    }
+}
+
 impl Ignores {
     pub(super) fn new() -> Self {
         let globs = FILES
             .iter()
-            .map(|glob| Glob::new(glob).expect("a constant"));
+            .map(|glob| globset::Glob::new(glob).expect("a constant"));
         Self {
             files: GlobSet::new(globs).expect("constants"),
             levels: RefCell::default(),
@@ -150,6 +176,32 @@ impl Ignores {
     /// Whether the global excludes or the ignore files from `from` downwards match `path` itself, not only a directory
     /// above it.
     pub(super) fn lists(&self, path: &Path, is_dir: bool, from: &Path) -> bool {
+        let found = self.find(path, is_dir, from, |found| match found {
+            Match::None => None,
+            Match::Ignore(_) => Some(true),
+            Match::Whitelist(_) => Some(false),
+        });
+        found.unwrap_or(false)
+    }
+
+    /// Returns the file and the pattern for which [`Self::lists`] is true.
+    pub(super) fn rule(&self, path: &Path, is_dir: bool, from: &Path) -> Option<IgnoreRule> {
+        let found = self.find(path, is_dir, from, |found| match found {
+            Match::None => None,
+            Match::Ignore(glob) => Some(Some(IgnoreRule::of(glob))),
+            Match::Whitelist(_) => Some(None),
+        });
+        found.flatten()
+    }
+
+    /// Returns the first value that `take` gives for the rules about `path`, in their order of precedence.
+    fn find<T>(
+        &self,
+        path: &Path,
+        is_dir: bool,
+        from: &Path,
+        take: impl Fn(Match<&Glob>) -> Option<T>,
+    ) -> Option<T> {
         let levels: Vec<Level> = path
             .ancestors()
             .skip(1)
@@ -160,12 +212,7 @@ impl Ignores {
             .flat_map(|kind| levels.iter().map(move |level| &level[kind]))
             .chain([&self.global])
             .filter(|rules| !rules.is_empty())
-            .find_map(|rules| match rules.matched(path, is_dir) {
-                Match::None => None,
-                Match::Ignore(_) => Some(true),
-                Match::Whitelist(_) => Some(false),
-            })
-            .unwrap_or(false)
+            .find_map(|rules| take(rules.matched(path, is_dir)))
     }
 
     fn level(&self, directory: &Path) -> Level {

@@ -4,6 +4,7 @@
 
 mod checkouts;
 mod comparison;
+mod explaining;
 mod extra_files;
 mod rules;
 
@@ -27,6 +28,19 @@ pub(super) enum PathClass {
     /// Matched by the glob with this index, but ignored.
     Ignored(usize),
     Unselected,
+}
+
+/// Reason why globs leave out a part of a path that they match.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum IgnoreReason {
+    ToolDirectory,
+    /// A directory of built or third-party files, which inferred globs skip.
+    SkippedDirectory,
+    Leftover,
+    /// An ignore file lists it.
+    Listed {
+        is_dir: bool,
+    },
 }
 
 /// Compiled globs of one server.
@@ -256,28 +270,40 @@ impl Matcher {
 
     /// Whether `path` or a directory between it and the rule's root is ignored.
     fn is_ignored(&self, rule: &GlobRule, path: &Path, is_dir: bool) -> bool {
-        let Ok(below) = path.strip_prefix(&rule.root) else {
-            return false;
-        };
+        self.ignored_part(rule, path, is_dir).is_some()
+    }
+
+    /// Returns the topmost part of `path` below the rule's root that is ignored, and the kind of its reason.
+    fn ignored_part(
+        &self,
+        rule: &GlobRule,
+        path: &Path,
+        is_dir: bool,
+    ) -> Option<(PathBuf, IgnoreReason)> {
+        let below = path.strip_prefix(&rule.root).ok()?;
         let mut current = rule.root.clone();
         let mut names = below.components().peekable();
         while let Some(Component::Normal(name)) = names.next() {
             current.push(name);
             let is_dir = is_dir || names.peek().is_some();
-            let by_name = if is_dir {
-                Ignores::is_tool_directory(name)
-                    || self.is_inferred(rule)
-                        && (self.skipped.iter().any(|skipped| name == *skipped)
-                            || Ignores::is_of_other_tools(&current))
+            if is_dir {
+                if Ignores::is_tool_directory(name) {
+                    return Some((current, IgnoreReason::ToolDirectory));
+                }
+                let is_skipped = || self.skipped.iter().any(|skipped| name == *skipped);
+                if self.is_inferred(rule) && (is_skipped() || Ignores::is_of_other_tools(&current))
+                {
+                    return Some((current, IgnoreReason::SkippedDirectory));
+                }
             } else if rule.names_file {
-                return false;
-            } else {
-                self.ignores.is_leftover(name)
-            };
-            if by_name || self.ignores.lists(&current, is_dir, &rule.ignores_from) {
-                return true;
+                return None;
+            } else if self.ignores.is_leftover(name) {
+                return Some((current, IgnoreReason::Leftover));
+            }
+            if self.ignores.lists(&current, is_dir, &rule.ignores_from) {
+                return Some((current, IgnoreReason::Listed { is_dir }));
             }
         }
-        false
+        None
     }
 }

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use tokio::sync::oneshot;
 
-use super::{Coverage, FilesInUse, WatchError, WatchRequest};
+use super::{Coverage, FilesInUse, WatchDescription, WatchError, WatchRequest};
 
 /// Message to the watcher thread.
 #[derive(Debug)]
@@ -19,6 +19,13 @@ pub(super) enum WatcherMessage {
     },
     /// Replaces the files in use by the process of the id.
     InUse(u64, FilesInUse),
+    /// Describes the watch of the id, see [`Watcher::describe`](super::Watcher::describe).
+    Describe {
+        id: u64,
+        path: Option<PathBuf>,
+        most: usize,
+        result: oneshot::Sender<Option<WatchDescription>>,
+    },
     /// Ends the watch of the id.
     Remove(u64),
     /// Touched paths.

@@ -2,6 +2,7 @@
 
 mod debounced;
 mod exact;
+mod explaining;
 mod fallback;
 #[cfg(unix)]
 mod fsevents;

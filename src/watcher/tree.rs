@@ -2,6 +2,7 @@
 //! Walks the disk; the watch itself belongs to [`DirectoryWatches`].
 
 mod contents;
+mod description;
 mod disk_state;
 mod extra_files;
 mod idle;

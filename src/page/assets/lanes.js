@@ -42,7 +42,7 @@ class Lane {
         const at = Date.parse(event.time);
         const generation = event.generation ?? event.failure?.generation;
         const sign = SIGNS[event.event];
-        if (sign) this.marks.push({ at, kind: sign[0], sign: sign[1], words: event.text });
+        if (sign) this.marks.push({ at, kind: sign[0], sign: sign[1], words: event.text, number: event.n });
         switch (event.event) {
             case "building":
                 this.end("build", at);

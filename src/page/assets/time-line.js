@@ -1,4 +1,4 @@
-// The graph above the events: a lane for each server with its generations, starts, saves and calls.
+// The graph above the events: a lane for each server of each session with its generations, starts, saves and calls.
 
 import { lanes } from "./lanes.js";
 import { latest } from "./latest.js";
@@ -13,8 +13,10 @@ const DEPTH = 5;
 
 const graph = document.getElementById("graph");
 const svg = document.createElementNS(SVG, "svg");
-svg.setAttribute("role", "img");
+svg.setAttribute("role", "group");
 svg.setAttribute("aria-label", "Generations, saves and calls; the table below has all events in words");
+const told = document.createElement("p");
+told.className = "soft told";
 const events = [];
 let calls = [];
 let next = 0;
@@ -57,7 +59,7 @@ const saves = [action("← Save", "Previous save", () => jump(-1)), action("Save
 const pause = action("Pause", "Pause", togglePause);
 // A recording has no saves.
 for (const button of [...saves, pause]) button.hidden = !isLive;
-graph.append(buttons, svg);
+graph.append(buttons, svg, told);
 graph.hidden = false;
 
 const end = () => view.end ?? Date.now();
@@ -117,6 +119,8 @@ function add(parent, name, attributes, text) {
 function draw() {
     pause.textContent = view.end === null ? "Pause" : "Live";
     pause.ariaLabel = pause.textContent;
+    // Elements are drawn anew, but a person keeps the focus.
+    const focused = svg.contains(document.activeElement) ? document.activeElement.dataset.key : null;
     svg.replaceChildren();
     const width = graph.clientWidth;
     const start = end() - view.length;
@@ -127,7 +131,11 @@ function draw() {
         const right = Math.min(x(to), width);
         if (right < LABELS || left > width) return null;
         const box = add(parent, "rect", { x: left, y, width: Math.max(right - left, 2), height, class: kind, rx: 2 });
-        add(box, "title", {}, title);
+        describe(parent === svg ? box : parent, title);
+        if (parent === svg) {
+            box.setAttribute("tabindex", 0);
+            box.setAttribute("role", "img");
+        }
         const short = label?.split(" ").at(-1);
         const shown = [label, short].find((it) => it && right - left > 10 + it.length * 7);
         if (shown) add(parent, "text", { x: left + 5, y: y + height - 4, class: "on-bar" }, shown);
@@ -153,14 +161,24 @@ function draw() {
         for (const mark of lane.marks) {
             const at = x(mark.at);
             if (at < LABELS || at > width) continue;
-            const sign = add(svg, "text", { x: at, y: y + 2 * ROW + 11, class: `mark ${mark.kind}`, "text-anchor": "middle" }, mark.sign);
-            add(sign, "title", {}, `${time(mark.at)}: ${mark.words}`);
+            const link = add(svg, "a", { href: `#event-${mark.number}` });
+            add(link, "text", { x: at, y: y + 2 * ROW + 11, class: `mark ${mark.kind}`, "text-anchor": "middle" }, mark.sign);
+            describe(link, `${time(mark.at)}: ${mark.words}`);
         }
         y += 3 * ROW + 2;
         y = drawCalls(lane, bar, y, hasSessions ? "calls" : `session ${lane.session}`);
     }
     svg.setAttribute("width", width);
     svg.setAttribute("height", y + 4);
+    if (focused) svg.querySelector(`[data-key="${CSS.escape(focused)}"]`)?.focus({ preventScroll: true });
+}
+
+/** Describes an element for people who point at it, focus it or hear it. */
+function describe(element, words) {
+    add(element, "title", {}, words);
+    element.setAttribute("aria-label", words);
+    // Without the durations, which grow.
+    element.dataset.key = words.split(",")[0];
 }
 
 /** Draws the calls of a lane, in as many rows as they overlap. Returns the end of the rows. */
@@ -168,18 +186,24 @@ function drawCalls(lane, bar, y, label) {
     const of = calls.filter((call) => call.server === lane.server && call.session === String(lane.session));
     if (of.length === 0) return y + 6;
     const ends = [0];
-    for (const call of of) {
-        const to = call.took === null ? (call.state === "plain" ? call.at : end()) : call.at + call.took / 1000;
+    const notices = of.filter((call) => call.state === "plain");
+    const top = notices.length > 0 ? y + 11 : y;
+    for (const notice of notices) {
+        const link = add(svg, "a", { href: `/messages#${notice.n}` });
+        const words = `${time(notice.at)}: ${notice.method} ${notice.name} of generation ${notice.generation}`;
+        if (!bar(link, notice.at, notice.at, y, 8, "tick", words)) link.remove();
+    }
+    for (const call of of.filter((call) => call.state !== "plain")) {
+        const to = call.took === null ? end() : call.at + call.took / 1000;
         let row = ends.findIndex((it) => it <= call.at);
         if (row < 0) row = Math.min(ends.length, DEPTH - 1);
         ends[row] = to;
-        const words = `${call.method} ${call.name}: ${call.outcome || "result"}, ${call.took === null ? "" : length(call.took / 1000)}, generation ${call.generation}`;
-        const kind = call.state === "plain" ? "tick" : `call g${call.generation % 6} ${call.state}`;
+        const words = `${time(call.at)}: ${call.method} ${call.name}: ${call.outcome}, ${call.took === null ? "so far" : length(call.took / 1000)}, generation ${call.generation}`;
         const link = add(svg, "a", { href: `/messages#${call.n}` });
-        if (!bar(link, call.at, to, y + row * 12, 9, kind, words)) link.remove();
+        if (!bar(link, call.at, to, top + row * 12, 9, `call g${call.generation % 6} ${call.state}`, words)) link.remove();
     }
-    add(svg, "text", { x: 12, y: y + 9, class: "session" }, label);
-    return y + ends.length * 12 + 10;
+    add(svg, "text", { x: 12, y: top + 9, class: "session" }, label);
+    return top + ends.length * 12 + 10;
 }
 
 function axis(x, start, width) {
@@ -201,6 +225,12 @@ function time(at) {
 function length(ms) {
     return ms < 1000 ? `${ms.toFixed(ms < 10 ? 1 : 0)} ms` : `${(ms / 1000).toFixed(1)} s`;
 }
+
+function tell(event) {
+    told.textContent = event.target.closest("[aria-label]")?.getAttribute("aria-label") ?? "";
+}
+svg.addEventListener("pointerover", (event) => event.target !== svg && tell(event));
+svg.addEventListener("focusin", tell);
 
 let dragged = null;
 svg.addEventListener("pointerdown", (event) => (dragged = { x: event.clientX, end: end(), isMoved: false }));

@@ -68,6 +68,7 @@ impl Supervisor {
             took,
             diff,
             since: Some(Instant::now()),
+            former: self.former_lists(&before),
         });
         let is_first = before.generation == 0 || cause == StartCause::Client;
         let rehearsal = self.take_rehearsal(rehearsal);
@@ -160,6 +161,12 @@ impl Supervisor {
                 renewed: is_renewed.then_some(self.context.spec.name.as_str()),
             });
         }
+    }
+
+    /// Returns the lists of the generation before, if the page compares them.
+    fn former_lists(&self, before: &Snapshot) -> Option<Arc<Lists>> {
+        let is_kept = self.context.resources.keeps_former_lists && before.generation > 0;
+        is_kept.then(|| Arc::new(before.lists.clone()))
     }
 
     /// Records the files that the new generation, started for `saved`, loads, until it is `ended`. Also starts to

@@ -181,7 +181,7 @@ impl WatcherThread {
     }
 
     /// Returns the index of the listener's tree.
-    fn position(&self, id: u64) -> Option<usize> {
+    pub(super) fn position(&self, id: u64) -> Option<usize> {
         let mut trees = self.trees.iter();
         trees.position(|tree| tree.listener(id).is_some())
     }

@@ -79,8 +79,8 @@ impl ExtraFiles {
         ends.zip(end).is_some_and(|(ends, end)| ends.contains(end))
     }
 
-    /// Returns equivalent globs, for display.
-    fn globs(&self, cwd: &Path) -> Vec<String> {
+    /// Returns equivalent globs with their reasons, for display.
+    fn globs(&self, cwd: &Path) -> Vec<(String, &'static str)> {
         let short = |path: &Path| {
             let path = path.strip_prefix(cwd).unwrap_or(path);
             globset::escape(&path.to_string_lossy())
@@ -90,10 +90,12 @@ impl ExtraFiles {
             let ends: Vec<&str> = ends.iter().copied().collect();
             let directory = short(directory);
             let slash = if directory.is_empty() { "" } else { "/" };
-            format!("{directory}{slash}*.{{{}}}", ends.join(","))
+            let glob = format!("{directory}{slash}*.{{{}}}", ends.join(","));
+            (glob, "code that the process has loaded")
         });
         let files = self.files.iter().filter(|file| !self.is_beside_code(file));
-        code.chain(files.map(|file| short(file))).collect()
+        let files = files.map(|file| (short(file), "read by the process or imported by a source"));
+        code.chain(files).collect()
     }
 }
 
@@ -107,10 +109,14 @@ impl Matcher {
         &self.extra_files
     }
 
-    /// Returns the original globs and globs for the files in use.
-    pub(in super::super) fn all_globs(&self, extra_files: &ExtraFiles) -> Vec<String> {
-        let extra_globs = extra_files.globs(&self.cwd);
-        self.globs.iter().cloned().chain(extra_globs).collect()
+    /// Returns the original globs and globs for the files in use, each with its reason.
+    pub(in super::super) fn all_globs(
+        &self,
+        extra_files: &ExtraFiles,
+    ) -> Vec<(String, &'static str)> {
+        let globs = self.globs.iter().cloned().enumerate();
+        let globs = globs.map(|(index, glob)| (glob, self.glob_reason(index)));
+        globs.chain(extra_files.globs(&self.cwd)).collect()
     }
 
     /// Whether the last matching glob excludes the file.

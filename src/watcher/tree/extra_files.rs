@@ -22,7 +22,7 @@ pub(super) struct JsonImports {
     /// Whether the sources may import JSON.
     imports_json: bool,
     /// Imported JSON files.
-    imported: BTreeSet<PathBuf>,
+    pub(super) imported: BTreeSet<PathBuf>,
     /// Time after which changes of newly found imports count.
     counted_since: SystemTime,
     /// Whether no import was found since the last [`Tree::take_new_imports`].

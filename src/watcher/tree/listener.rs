@@ -28,8 +28,8 @@ pub(in super::super) struct TreeListener {
     pub(super) in_use: FilesInUse,
     /// Subset of `in_use` to watch, plus JSON imports of the sources; no glob finds them.
     pub(super) extra_files: ExtraFiles,
-    /// Effective globs, shared with [`Coverage`].
-    globs: Arc<Mutex<Vec<String>>>,
+    /// Effective globs with their reasons, shared with [`Coverage`].
+    globs: Arc<Mutex<Vec<(String, &'static str)>>>,
 }
 
 impl TreeListener {

@@ -1,10 +1,11 @@
 //! The page in a browser.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{Paged, recordings};
 use crate::harness::browser::{Browser, ENTER, ESCAPE};
-use crate::harness::{Run, marked};
+use crate::harness::http::{Legacy, Site};
+use crate::harness::{Project, Proxy, Run, example, marked};
 
 /// Sizes of the pictures in CSS pixels.
 const SIZES: [(u32, u32); 3] = [(380, 800), (1280, 800), (2560, 1300)];
@@ -38,11 +39,14 @@ fn a_save_a_failure_and_its_repair_appear_by_themselves() {
     browser.wait_text("● running");
     paged.project.write("weather.json", &marked("v1"));
     browser.wait_text("generation 2");
-    let trace = "Traceback: server.py, line 7 <b>";
+    let trace = "Traceback:\n  File \"server.py\", line 7 <b>\u{1b}[31m";
     let broken = json!({ "exit_at_start": { "code": 3, "stderr": trace } });
     paged.project.write("weather.json", &broken.to_string());
     browser.wait_text("✕ broken");
-    browser.wait_text(trace);
+    browser.wait_text("<b>");
+    browser.wait(
+        "document.querySelector('.failure mark').textContent === 'File \"server.py\", line 7'",
+    );
     take_pictures(&browser, "broken");
     paged.project.write("weather.json", &marked("v2"));
     browser.wait_text("● running");
@@ -186,5 +190,152 @@ fn a_recording_is_started_stopped_and_downloaded_on_the_page() {
         "return fetch('/record.ndjson').then((it) => it.text()).then((it) => it.split('\\n').length)",
     );
     assert!(lines.as_u64() > Some(5), "{lines}");
+    drop(browser);
+}
+
+/// Returns a script with a slow tool, and one of this name with this schema.
+fn tools(name: &str, schema: &Value) -> String {
+    let slow = json!({ "name": "slow", "inputSchema": { "type": "object" }, "x-delay-ms": 1000 });
+    let tool = json!({ "name": name, "description": "one\n<script>alert(1)</script>", "inputSchema": schema });
+    let script = json!({ "tools": [slow, tool], "prompts": [{ "name": name }] }).to_string();
+    // A lone surrogate is no text for a strict parser.
+    script.replace("alert(1)", r"alert(1)\ud83d")
+}
+
+#[test]
+fn a_changed_schema_and_the_watched_files_are_explained() {
+    let Some(browser) = Browser::start() else {
+        return;
+    };
+    let project = Project::new();
+    let city = json!({ "type": "object", "properties": { "city": { "type": "string" } } });
+    project.write("weather.json", &tools("forecast", &city));
+    let paged = Paged::start_in(project);
+    paged.meet();
+    let slow = paged.peer.request("tools/call", &json!({ "name": "slow" }));
+    let mut required = city.clone();
+    required["required"] = json!(["city"]);
+    paged
+        .project
+        .write("weather.json", &tools("forecast", &required));
+    paged.log.until("reloaded", 1);
+    paged.peer.await_response(slow).result();
+    browser.open(&paged.link);
+    browser.wait("!location.search && document.querySelector('#live')?.textContent === 'Live'");
+    let changes = "section[aria-label=\"Last reload\"]";
+    browser.wait("document.querySelector('details strong.bad').textContent === 'breaking'");
+    browser.click(&format!("{changes} summary"));
+    browser.wait("document.querySelector('.sides ins').innerText.includes('+') && document.querySelector('.sides').innerText.includes('\"city\"')");
+    take_pictures(&browser, "changes");
+    // Names of tools and prompts, as bad as a server may choose them.
+    let hostile = "<img src=x onerror=alert(1)>\u{202e}\u{1b}[31m";
+    paged.project.write("weather.json", &tools(hostile, &city));
+    paged.log.until("reloaded", 2);
+    for change in [
+        "tool forecast removed, breaking",
+        "prompt <img src=x",
+        "added",
+    ] {
+        browser.wait(&format!(
+            "document.querySelector({}).innerText.includes({})",
+            json!(changes),
+            json!(change)
+        ));
+    }
+    assert_eq!(
+        browser.run(
+            "return document.images.length + document.body.innerText.search(/[\\u202e\\u001b]/)"
+        ),
+        -1
+    );
+
+    browser.click("dd a[href^='/watched']");
+    browser.wait_text("1 file is watched");
+    for (path, answer) in [
+        ("notes.txt", "No: notes.txt: No glob matches it."),
+        ("<b>.json", "No: <b>.json: No glob matches it."),
+        (
+            "weather.json",
+            "Yes: weather.json: named by `watch` or --watch: `weather.json`",
+        ),
+    ] {
+        browser.run("document.querySelector('input[name=path]').value = ''");
+        browser.click("input[name=path]");
+        browser.keys(path);
+        browser.keys(ENTER);
+        browser.wait_text(answer);
+    }
+    take_pictures(&browser, "watched");
+
+    browser.click("nav a[href='/time-line']");
+    // The generation that drained has answered.
+    browser.wait("document.querySelector('rect.call.g1') && document.querySelectorAll('rect.live').length === 3");
+    browser.wait("[...document.querySelectorAll('td')].some((cell) => cell.textContent.startsWith('drain '))");
+    browser.run("document.querySelector('#graph a[href^=\"#event-\"]').focus()");
+    browser.wait("document.querySelector('.told').textContent.includes('changed: weather.json')");
+    // Elements are drawn anew every second.
+    browser.run("window.former = document.activeElement");
+    browser.wait(
+        "window.former !== document.activeElement && document.activeElement.closest('#graph svg')",
+    );
+    browser.keys(ENTER);
+    browser.wait("document.querySelector('tr.saved:target')");
+    take_pictures(&browser, "drain");
+    drop(browser);
+}
+
+#[test]
+fn sessions_have_lanes_and_messages_of_their_own() {
+    let Some(browser) = Browser::start() else {
+        return;
+    };
+    let project = Project::new();
+    project.write("weather.json", &marked("v0"));
+    let proxy = Proxy::dev([example("fake_server"), "weather.json".into()])
+        .options(["--name", "weather", "--watch", "weather.json", "--page"])
+        .known_to(&project);
+    let site = Site::start(proxy);
+    let link = site.log.until("page", 1)[0]["url"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    let clients = [Legacy::begin(&site), Legacy::begin(&site)];
+    for (client, name) in clients.iter().zip(["first", "second"]) {
+        client.call("echo", &json!({ "from": name })).result();
+    }
+    project.save("weather.json", "{");
+    site.log.until("broken", 2);
+    project.save("weather.json", &marked("v1"));
+    let reloads = site.log.until("reloaded", 2);
+    let sessions: Vec<_> = reloads.iter().map(|it| it["session"].as_u64()).collect();
+    assert!(
+        sessions.contains(&Some(1)) && sessions.contains(&Some(2)),
+        "{sessions:?}"
+    );
+    browser.open(&link);
+    browser.wait("!location.search && document.querySelector('#live')?.textContent === 'Live'");
+    browser
+        .wait("document.querySelectorAll('section[aria-label^=\"Session\"] article').length === 2");
+    take_pictures(&browser, "sessions");
+    browser.click("nav a[href='/time-line']");
+    let lanes = "[...document.querySelectorAll('#graph text')].filter((it) => /^session [12]$/.test(it.textContent))";
+    browser.wait(&format!("{lanes}.length === 2"));
+    browser.wait("document.querySelectorAll('rect.live').length === 4");
+    browser.wait("document.querySelectorAll('text.save').length === 4");
+    browser.wait("document.querySelectorAll('rect.call title, a title').length >= 2");
+    take_pictures(&browser, "lanes");
+    let text = "[...document.querySelectorAll('[role=option]')].map((it) => it.innerText)";
+    for (session, name) in [("1", "first"), ("2", "second")] {
+        browser.click("nav a[href='/messages']");
+        browser.wait("document.querySelectorAll('[role=option]').length > 2");
+        let choose = format!(
+            "const it = document.querySelector('select[name=session]'); it.value = '{session}'; \
+            it.form.elements.about.value = 'echo'; it.dispatchEvent(new Event('input', {{ bubbles: true }}))"
+        );
+        browser.run(&choose);
+        browser.wait(&format!("{text}.length === 1"));
+        browser.click("[role=option]");
+        browser.wait_text(name);
+    }
     drop(browser);
 }
