@@ -47,6 +47,33 @@ pub(crate) struct Call {
 }
 
 impl Call {
+    /// Creates a request that is sent once and whose response goes to `sink`.
+    pub(crate) fn new(
+        sink: Arc<dyn ResponseSink>,
+        id: RequestId,
+        era: Era,
+        method: Method,
+    ) -> Self {
+        Self {
+            id,
+            era,
+            method,
+            min_severity: None,
+            no_cache: false,
+            rename: None,
+            fetched_task: None,
+            tag_tasks: false,
+            progress: None,
+            line: None,
+            may_retry: false,
+            resends: 0,
+            input_rounds: 0,
+            input: None,
+            result_check: None,
+            sink,
+        }
+    }
+
     /// Answers the request.
     pub(crate) fn reply(&self, reply: Reply<'_>) {
         if self.method == Method::Subscribe && reply.error().is_some() {
@@ -149,6 +176,9 @@ pub(crate) trait ResponseSink: Debug + Send + Sync {
 
     /// Takes the response to its request `id`.
     fn answer(&self, id: RawId<'_>, reply: Reply<'_>);
+
+    /// Reports that a request of it is about to be sent to this generation. Must neither block nor lock.
+    fn sent_to(&self, _generation: u64) {}
 
     /// Reports that its subscription to the resource `uri` failed. Must not be called with a lock held.
     fn subscription_refused(&self, _uri: &str) {}

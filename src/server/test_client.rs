@@ -50,24 +50,7 @@ pub(super) fn client() -> (Arc<CountingClient>, PipeReader) {
 
 /// Creates a request of the client that needs no translation.
 pub(in crate::server) fn call(sink: Arc<dyn ResponseSink>, id: &str) -> Call {
-    Call {
-        id: id.into(),
-        era: Era::Legacy,
-        method: Method::Other,
-        min_severity: None,
-        no_cache: false,
-        rename: None,
-        fetched_task: None,
-        tag_tasks: false,
-        progress: None,
-        line: None,
-        may_retry: false,
-        resends: 0,
-        input_rounds: 0,
-        input: None,
-        result_check: None,
-        sink,
-    }
+    Call::new(sink, id.into(), Era::Legacy, Method::Other)
 }
 
 impl ServerHandle {

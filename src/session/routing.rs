@@ -167,22 +167,11 @@ impl Session {
             ..
         } = request;
         Call {
-            id: request.id.into(),
-            era,
-            method,
             min_severity: envelope.params.meta.log_level.and_then(severity),
             no_cache: self.fleet.watches() && era == Era::Modern && method == Method::ReadResource,
-            rename: None,
             fetched_task: fetched_task(envelope),
             tag_tasks: !self.fleet.is_transparent(),
-            progress: None,
-            line: None,
-            may_retry: false,
-            resends: 0,
-            input_rounds: 0,
-            input: None,
-            result_check: None,
-            sink,
+            ..Call::new(sink, request.id.into(), era, method)
         }
     }
 

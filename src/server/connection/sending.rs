@@ -76,6 +76,7 @@ impl Connection {
             if pending.closed {
                 return Err(call);
             }
+            call.sink.sent_to(self.generation);
             let is_tool = call.method == Method::CallTool;
             let may_need_line = self.is_http()
                 || self.may_request_input(&call)
