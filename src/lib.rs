@@ -74,7 +74,8 @@
 //! `error_chain`, `event`, `file_error`, `file_identity`, `file_time`, `folder_lock`, `line_sink`, `lock`, `package_scripts`,
 //! `path_text`, `private_files`, `process_lookup`, `quoting`, `random`, `state`, `suggestions` and `user_folders`.
 //! `session` and `server` use `recorder`, which uses `mcp` and `jsonrpc`, and which `cli` starts. `app` starts `page`, which
-//! reads `fleet`, `server` and `contract`, and uses `front` for its access rules and `output` for its words.
+//! reads `fleet`, `server` and `contract`, calls tools through `server`, compares their answers by `rehearsal`, and uses
+//! `front` for its access rules and `output` for its words.
 //! `watcher` and `output` use no other layer: `watcher` sends notices, `output` takes events, and `fleet` and `cli`
 //! connect them.
 //!
@@ -133,7 +134,8 @@
 //!   There is no retry of `tools/call` or of an unknown method, unless a remote server is known not to have processed
 //!   it. While it serves a client, the proxy itself makes only calls for rehearsals: those that the user names; if the user
 //!   wishes (`recorded`), calls of the client whose tools declare no further effects or are named by the user; and if the
-//!   client wishes (`rehearse: true`), calls whose tools declare no effects or are named by the user.
+//!   client wishes (`rehearse: true`) or the user wishes on the page, calls whose tools declare no effects or are named by
+//!   the user. Calls that the user makes on the page take the way of a client's calls.
 //! * **Architecture Invariant:** generations belong to one task, the supervisor. No other task starts or stops a
 //!   generation; other tasks send reports to the supervisor.
 //! * **Architecture Invariant:** `watcher` never touches a server, and `server` knows neither session nor fleet: it
@@ -146,12 +148,13 @@
 //!   client that does not read stderr must not stop the protocol.
 //! * **Architecture Invariant:** locks nest only in this order: state of a session, state of its fleet, receivers of
 //!   the watcher's notices, gate, requests of a connection, its identity or the `RecentCalls` of its server, and last the
-//!   client's open batches, its `Delivery`, an `Outbox` or the `MessageMemory`. The watcher's `NoticeDispatcher` may
-//!   precede the receivers, and nothing is called back with it held but them; so a gate asks for saves before it locks.
-//!   Other locks are taken alone, or as the second of two: `SessionStreams` after `LegacySessions`, the response to a
-//!   parked call after the state of its session, the phase of an HTTP connection and the progress of a transfer after
-//!   the table that lists it, `Reaper` after `StandbyPool`, definition and settings of a server after the fleet. Only a
-//!   shared build is locked across an `await`.
+//!   client's open batches, its `Delivery`, the state of a `PageCall`, an `Outbox` or the `MessageMemory`. The watcher's
+//!   `NoticeDispatcher` may precede the receivers, and nothing is called back with it held but them; so a gate asks for
+//!   saves before it locks. Other locks are taken alone, or as the second of two: `SessionStreams` after
+//!   `LegacySessions`, the state of a `PageCall` after `PageCalls`, the response to a parked call after the state of its
+//!   session, the phase of an HTTP connection and the progress of a transfer after the table that lists it, `Reaper`
+//!   after `StandbyPool`, definition and settings of a server after the fleet. Only a shared build is locked across an
+//!   `await`.
 //! * **Architecture Invariant:** there is no `unsafe`.
 //!
 //! # Cross-cutting concerns

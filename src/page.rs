@@ -30,6 +30,7 @@ mod side_by_side;
 mod stream;
 mod time_line;
 mod traceback;
+mod trying;
 mod watched_files;
 
 use std::io;
@@ -52,6 +53,7 @@ use data::PageData;
 pub(crate) use opened_recording::OpenedRecording;
 use remembered::{last_port, remember_port};
 use routes::Site;
+use trying::Trying;
 
 /// Wish for a page.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -81,6 +83,7 @@ pub(crate) struct Page {
     data: Arc<PageData>,
     fleets: OpenFleets,
     front: Option<FrontOfPage>,
+    trying: Trying,
     opens_browser: bool,
     /// Reason why the page is not at the address that the user names.
     warning: Option<String>,
@@ -118,6 +121,7 @@ impl Page {
             data: PageData::new(random::id()?),
             fleets: OpenFleets::default(),
             front: None,
+            trying: Trying::of(project),
             opens_browser: wish == PageWish::Open,
             warning,
         })
@@ -169,6 +173,7 @@ impl Page {
             search: Arc::default(),
             fleets: self.fleets,
             front: self.front,
+            trying: self.trying,
             hidden: events.hidden(),
             runtime: Handle::current(),
         };

@@ -3,7 +3,7 @@
 use std::borrow::Borrow;
 use std::fmt;
 
-use super::members::request_number;
+use super::members::{quoted, request_number};
 
 /// Id of a request as it stands in a message: a number, a string with its quotes, or `null`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -81,6 +81,11 @@ impl fmt::Display for RawId<'_> {
 pub(crate) struct RequestId(Box<str>);
 
 impl RequestId {
+    /// Encodes `text` as an id.
+    pub(crate) fn of_text(text: &str) -> Self {
+        Self(quoted(text).into())
+    }
+
     /// Returns the id for a message.
     pub(crate) fn as_raw(&self) -> RawId<'_> {
         RawId(&self.0)

@@ -34,17 +34,25 @@ pub(super) async fn handle(site: &Site, body: Body) -> Response {
         Ok(Err(error)) => Some(error["error"].as_str().unwrap_or_default().to_owned()),
         Err(_) => Some("The proxy is shutting down.".to_owned()),
     };
-    let Some(error) = error else {
-        let mut response = StatusCode::SEE_OTHER.into_response();
-        let servers = HeaderValue::from_static("/");
-        response.headers_mut().insert(header::LOCATION, servers);
-        return response;
-    };
+    error.map_or_else(|| redirect("/"), |error| refuse(site, error, "/"))
+}
+
+/// Returns the response that leads to `path` with a GET.
+pub(super) fn redirect(path: &str) -> Response {
+    let mut response = StatusCode::SEE_OTHER.into_response();
+    if let Ok(path) = HeaderValue::from_str(path) {
+        response.headers_mut().insert(header::LOCATION, path);
+    }
+    response
+}
+
+/// Returns the page for an action that failed; it leads back to `path`.
+pub(super) fn refuse(site: &Site, error: String, path: &str) -> Response {
     let error = locked(&site.hidden).hide(error);
     let content = html! {
         h1 { "This did not work" }
         (lines(error.lines()))
-        p { a href="/" { "Back to the servers" } }
+        p { a href=(path) { "Back" } }
     };
     let mut response = html_response(page(Tab::Message, &site.data, &content));
     *response.status_mut() = StatusCode::CONFLICT;

@@ -17,6 +17,10 @@ pub(super) fn asset(name: &str) -> Option<(&'static str, &'static str)> {
         "refresh.js" => (include_str!("assets/refresh.js"), SCRIPT),
         "times.js" => (include_str!("assets/times.js"), SCRIPT),
         "time-line.js" => (include_str!("assets/time-line.js"), SCRIPT),
+        "try.css" => (include_str!("assets/try.css"), "text/css; charset=utf-8"),
+        "try.js" => (include_str!("assets/try.js"), SCRIPT),
+        "try-fields.js" => (include_str!("assets/try-fields.js"), SCRIPT),
+        "try-json.js" => (include_str!("assets/try-json.js"), SCRIPT),
         _ => return None,
     })
 }

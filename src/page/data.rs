@@ -75,6 +75,11 @@ impl PageData {
         self.changed.send_replace(());
     }
 
+    /// Wakes the streams of open tabs.
+    pub(super) fn wake(&self) {
+        self.changed.send_replace(());
+    }
+
     /// Returns the messages. The lock must not be held while anything is rendered.
     pub(super) fn messages(&self) -> MutexGuard<'_, MessageLog> {
         locked(&self.messages)

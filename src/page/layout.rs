@@ -19,19 +19,26 @@ pub(super) enum Tab {
     /// One of the messages.
     Message,
     TimeLine,
+    Try,
     /// The watched files of one server.
     Watched,
 }
 
 impl Tab {
     /// The pages that all others link to.
-    const LINKED: [Self; 3] = [Self::Servers, Self::Messages, Self::TimeLine];
+    const LINKED: [Self; 4] = [Self::Servers, Self::Messages, Self::TimeLine, Self::Try];
+
+    /// Returns true if the page shows messages only, as a recording has them.
+    fn needs_no_server(self) -> bool {
+        matches!(self, Self::Messages | Self::TimeLine)
+    }
 
     fn path(self) -> &'static str {
         match self {
             Self::Servers | Self::Watched => "/",
             Self::Messages | Self::Message => "/messages",
             Self::TimeLine => "/time-line",
+            Self::Try => "/try",
         }
     }
 
@@ -41,6 +48,7 @@ impl Tab {
             Self::Messages => "Messages",
             Self::Message => "Message",
             Self::TimeLine => "Time line",
+            Self::Try => "Try",
             Self::Watched => "Watched files",
         }
     }
@@ -52,6 +60,7 @@ impl Tab {
             Self::Messages => "/assets/messages.js",
             Self::Message | Self::Watched => "/assets/message.js",
             Self::TimeLine => "/assets/time-line.js",
+            Self::Try => "/assets/try.js",
         }
     }
 }
@@ -67,6 +76,7 @@ pub(super) fn page(tab: Tab, data: &PageData, content: &Markup) -> Markup {
                 title { (tab.title()) " · mcp-proxy" }
                 link rel="icon" href="data:,";
                 link rel="stylesheet" href="/assets/style.css";
+                @if tab == Tab::Try { link rel="stylesheet" href="/assets/try.css"; }
                 script type="module" src=(tab.script()) {}
                 @if data.file.is_none() { script type="module" src="/assets/record.js" {} }
             }
@@ -74,7 +84,7 @@ pub(super) fn page(tab: Tab, data: &PageData, content: &Markup) -> Markup {
                 header {
                     strong { "mcp-proxy" }
                     nav aria-label="Pages" {
-                        @for it in Tab::LINKED.iter().skip(usize::from(data.file.is_some())) {
+                        @for it in Tab::LINKED.iter().filter(|it| data.file.is_none() || it.needs_no_server()) {
                             a href=(it.path()) aria-current=[(it.path() == tab.path()).then_some("page")] { (it.title()) }
                         }
                     }

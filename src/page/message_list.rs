@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use super::layout::time;
 use super::message_filter::MessageFilter;
 use super::message_selection::select;
-use super::messages::{Exchange, ExchangeOutcome};
+use super::messages::{Exchange, ExchangeOutcome, PAGE};
 use super::routes::Site;
 use crate::output::clean;
 
@@ -203,6 +203,7 @@ fn table_row(exchange: &Exchange) -> Markup {
             td {
                 a href=(format!("/messages/{}", exchange.number)) {
                     bdi { (clean(&exchange.method)) " " strong { (clean(&exchange.name)) } }
+                    @if *exchange.from == *PAGE { " · by the page" }
                 }
             }
             td class=(class) { bdi { (clean(&text)) } }

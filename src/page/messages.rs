@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
 use super::page_recording::PageRecording;
+use crate::jsonrpc::unquoted;
 use crate::output::rfc3339;
 use crate::recorder::{MessageSummary, RecordedLine};
 
@@ -36,6 +37,11 @@ const MAX_OPEN: usize = 10_000;
 /// Maximum length of an id in bytes. Requests with longer ones remain open.
 const MAX_ID: usize = 256;
 
+/// Beginning of the ids of requests that the page makes.
+pub(super) const PAGE_ID: &str = "mcp-proxy-page-";
+/// Sender of these requests.
+pub(super) const PAGE: &str = "page";
+
 /// State of an exchange.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum ExchangeOutcome {
@@ -57,7 +63,7 @@ pub(super) struct Exchange {
     pub(super) session: Arc<str>,
     /// Number of the session, after that of the proxy and a dash unless it is the first proxy.
     pub(super) session_name: Arc<str>,
-    /// Sender: `client`, `proxy` or `server`.
+    /// Sender: `client`, `proxy`, `server` or `page`.
     pub(super) from: Arc<str>,
     /// Server and generation that it concerns; empty and 0 if none.
     pub(super) server: Arc<str>,
@@ -170,7 +176,7 @@ impl MessageLog {
             at: line.time_us,
             session: (*line.session).into(),
             session_name,
-            from: (*line.from).into(),
+            from: sender(line).into(),
             server: "".into(),
             generation: 0,
             method: method.to_owned(),
@@ -285,7 +291,7 @@ impl Exchange {
             self.from_server = Some(line.time_us);
         }
         // The response that the sender of the request gets.
-        if *line.to == *self.from {
+        if *line.to == *self.from || *self.from == *PAGE && line.to == "proxy" {
             self.end = Some(line.time_us);
             self.outcome = if summary.is_error {
                 ExchangeOutcome::Failed(summary.text.clone())
@@ -314,6 +320,17 @@ impl Exchange {
             from.saturating_sub(to),
             end.saturating_sub(from),
         ])
+    }
+}
+
+/// Returns the sender of a message; a request that the page makes has no message before that to the server.
+fn sender<'a>(line: &'a RecordedLine<'_>) -> &'a str {
+    let id = line.client_id.and_then(|id| unquoted(id.get()));
+    let is_of_page = id.is_some_and(|id| id.starts_with(PAGE_ID));
+    if is_of_page && line.from == "proxy" {
+        PAGE
+    } else {
+        &line.from
     }
 }
 
@@ -391,6 +408,21 @@ mod tests {
         assert_eq!(log.get(3).unwrap().took(), Some(1000));
         assert_eq!((log.changes(), log.forgotten()), (9, 12));
         assert!(log.get(4).is_none());
+    }
+
+    #[test]
+    fn a_call_of_the_page_ends_with_the_answer_of_the_server() {
+        const CALL: &str = r#"{"time_us":1000,"from":"proxy","to":"server","session":"7-1","server":"weather","generation":3,"client_id":"mcp-proxy-page-2","bytes":25,"message":{"id":12,"method":"tools/call","params":{"name":"forecast"}}}
+{"time_us":5000,"from":"server","to":"proxy","session":"7-1","server":"weather","generation":3,"bytes":50,"message":{"id":12,"result":{}}}"#;
+        let mut log = MessageLog::new(LogLimits::PROXY);
+        CALL.lines().for_each(|line| log.add(line).unwrap());
+        let call = log.get(0).unwrap();
+        assert_eq!(
+            (&*call.from, call.generation, call.took()),
+            ("page", 3, Some(4000))
+        );
+        assert_eq!(call.outcome, ExchangeOutcome::Done);
+        assert!(!call.concerns_client);
     }
 
     fn ping(id: &str) -> String {

@@ -10,17 +10,17 @@ const FOLDER: &str = "pages";
 
 /// Returns the port of the project's last page, if it is known. Blocks.
 pub(super) fn last_port(project: &Path) -> Option<u16> {
-    let bytes = folder().ok()?.read(&name(project)).ok()??;
+    let bytes = folder().ok()?.read(&project_name(project)).ok()??;
     String::from_utf8(bytes).ok()?.trim_end().parse().ok()
 }
 
 /// Stores the port of the project's page. Blocks.
 pub(super) fn remember_port(project: &Path, port: u16) -> Result<(), StateError> {
-    folder()?.write(&name(project), format!("{port}\n").as_bytes())
+    folder()?.write(&project_name(project), format!("{port}\n").as_bytes())
 }
 
-/// Returns the name of the project's file.
-fn name(project: &Path) -> String {
+/// Returns the name of the project in names of files.
+pub(super) fn project_name(project: &Path) -> String {
     let mut hasher = DefaultHasher::new();
     project.hash(&mut hasher);
     format!("{:016x}", hasher.finish())

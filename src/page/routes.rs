@@ -24,6 +24,7 @@ use super::curl::FrontOfPage;
 use super::data::PageData;
 use super::layout::{Tab, html_response, page};
 use super::message_selection::TextSearch;
+use super::trying::{self, Trying};
 use super::{
     acting, export, message_detail, message_list, message_selection, page_recording, server_cards,
     stream, time_line, watched_files,
@@ -71,6 +72,8 @@ pub(super) struct Site {
     pub(super) front: Option<FrontOfPage>,
     /// Values that must not be shown.
     pub(super) hidden: Arc<Mutex<HiddenValues>>,
+    /// Calls of the page.
+    pub(super) trying: Trying,
     /// Runtime of the servers.
     pub(super) runtime: Handle,
 }
@@ -134,6 +137,9 @@ async fn answer(site: &Arc<Site>, head: &Parts, body: Body, url: &Url) -> Respon
     if head.method == Method::POST && url.path() == "/record" {
         return page_recording::handle(site, body).await;
     }
+    if head.method == Method::POST && url.path().starts_with("/try/") {
+        return trying::handle(site, url.path(), body).await;
+    }
     if head.method != Method::GET {
         return StatusCode::METHOD_NOT_ALLOWED.into_response();
     }
@@ -148,7 +154,7 @@ async fn answer(site: &Arc<Site>, head: &Parts, body: Body, url: &Url) -> Respon
     };
     match url.path() {
         // A file has no servers.
-        "/" if site.data.file.is_some() => Redirect::to("/messages").into_response(),
+        "/" | "/try" if site.data.file.is_some() => Redirect::to("/messages").into_response(),
         "/" => whole_or_part(Tab::Servers, server_cards::content(site)),
         "/messages" => whole_or_part(Tab::Messages, message_list::content(site, url).await),
         "/messages.ndjson" => message_selection::recording(site, url).await,
@@ -158,6 +164,7 @@ async fn answer(site: &Arc<Site>, head: &Parts, body: Body, url: &Url) -> Respon
         "/time-line/calls" => time_line::calls(site, url),
         "/time-line/events" => time_line::events(site, url),
         "/record.ndjson" => page_recording::download(site).await.unwrap_or_else(missing),
+        "/try" => whole_or_part(Tab::Try, trying::content(site, url)),
         // Browsers ask for it beside raw messages.
         "/favicon.ico" => StatusCode::NO_CONTENT.into_response(),
         "/watched" => match watched_files::content(site, url).await {
@@ -170,7 +177,11 @@ async fn answer(site: &Arc<Site>, head: &Parts, body: Body, url: &Url) -> Respon
         },
         "/stream" => stream::open(site.data.clone()),
         path => {
-            let found = if let Some(message) = path.strip_prefix("/messages/") {
+            let found = if path == "/try/answer" {
+                trying::answer(site, url)
+            } else if path == "/try/messages" {
+                trying::messages(site, url)
+            } else if let Some(message) = path.strip_prefix("/messages/") {
                 match message.strip_suffix("/raw") {
                     Some(number) => {
                         message_number(number).and_then(|it| message_detail::raw(site, it))
@@ -224,6 +235,7 @@ mod tests {
             fleets: OpenFleets::default(),
             front: None,
             hidden: Arc::default(),
+            trying: Trying::of(std::path::Path::new("/project")),
             runtime: Handle::current(),
         };
         tokio::spawn(serve(listener, Arc::new(site)));

@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use super::gate::GateStatus;
 use super::state::State;
+use crate::config::RehearsedCall;
 use crate::event::RehearsalReport;
 
 /// Snapshot of a server's status.
@@ -22,6 +23,8 @@ pub(crate) struct Status {
     pub(crate) reloaded: Option<Instant>,
     /// Answers of the last reload to rehearsed calls, if there were any.
     pub(crate) rehearsal: Option<RehearsalReport>,
+    /// Rehearsed calls that a client or the page asks for.
+    pub(crate) asked_rehearsals: Vec<RehearsedCall>,
 }
 
 /// Description of a server's watched files.

@@ -5,6 +5,8 @@ mod curl;
 #[cfg(target_os = "linux")]
 mod in_browser;
 mod recordings;
+#[cfg(target_os = "linux")]
+mod trying;
 
 use std::net::SocketAddr;
 
@@ -165,6 +167,12 @@ fn only_its_own_pages_read_it_with_the_link() {
     }
     let origin = format!("http://{}", paged.address);
     let acting = [own, ("Origin", &*origin)];
+    let call = "at=1%2Fweather&tool=echo";
+    assert_eq!(
+        paged.ask("POST", "/try/call", &acting[..1], call).status(),
+        403
+    );
+    assert_ne!(paged.ask("POST", "/try/call", &acting, call).status(), 403);
     for (headers, status) in [
         (&acting[..1], 403),
         (

@@ -22,12 +22,16 @@ impl Supervisor {
     /// Adds `call` to the rehearsed calls, or removes it if it is not `wanted`. Of too many, the oldest ends.
     pub(super) fn on_rehearse(&mut self, call: RehearsedCall, wanted: bool) {
         self.asked_rehearsals.retain(|it| *it != call);
-        if !wanted {
-            return;
+        if wanted {
+            self.asked_rehearsals.push(call);
         }
-        self.asked_rehearsals.push(call);
         if self.asked_rehearsals.len() > MAX_ASKED {
             self.asked_rehearsals.remove(0);
+        }
+        let asked = self.asked_rehearsals.clone();
+        self.shared.describe(|it| it.asked_rehearsals = asked);
+        if !wanted {
+            return;
         }
         if let Some(active) = self.active() {
             let connection = active.running.connection.clone();

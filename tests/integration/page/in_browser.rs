@@ -12,7 +12,7 @@ const SIZES: [(u32, u32); 3] = [(380, 800), (1280, 800), (2560, 1300)];
 
 /// Takes pictures of the page in all sizes and both colour schemes, and checks that it fits its width.
 #[track_caller]
-fn take_pictures(browser: &Browser, name: &str) {
+pub(super) fn take_pictures(browser: &Browser, name: &str) {
     for (width, height) in SIZES {
         browser.resize(width, height);
         browser.wait(&format!("innerWidth === {width}"));

@@ -1,0 +1,95 @@
+// The page for trying tools: the form and its JSON follow each other, and the answer appears when it arrives.
+
+import { follow, showLocalTimes } from "./live.js";
+import { argumentsControl } from "./try-fields.js";
+import { isSame, parse, print } from "./try-json.js";
+
+const MISFIT = "The form cannot show all of the JSON, which is sent as it is. A change in the form replaces it.";
+
+const chooser = document.getElementById("choose");
+if (chooser) {
+    chooser.querySelector("button").hidden = true;
+    chooser.addEventListener("change", () => chooser.submit());
+}
+
+const form = document.getElementById("call");
+if (form) connect(document.getElementById("fields"), document.getElementById("arguments"));
+
+function connect(place, json) {
+    const fault = document.getElementById("fault");
+    const misfit = document.getElementById("misfit");
+    const control = place.dataset.fields ? argumentsControl(JSON.parse(place.dataset.fields)) : null;
+
+    function say(element, text) {
+        element.textContent = text;
+        element.hidden = text === "";
+    }
+
+    /** Shows the JSON in the form, where it fits. */
+    function read(isFirst) {
+        let value;
+        try {
+            value = parse(json.value.trim() || "{}");
+            say(fault, "");
+        } catch (error) {
+            return say(fault, `Not JSON: ${error.message}`);
+        }
+        const isObject = value !== null && typeof value === "object" && !Array.isArray(value);
+        if (!isObject) return say(fault, "The arguments must be a JSON object.");
+        if (isFirst) json.value = print(value, "  ");
+        if (!control) return;
+        control.set(value);
+        const isFit = isSame(parse(control.get() ?? "{}"), value);
+        place.classList.toggle("stale", !isFit);
+        say(misfit, isFit ? "" : MISFIT);
+    }
+
+    if (control) {
+        // An object without fields would be an empty box.
+        if (place.dataset.fields !== "[]") place.append(control.element);
+        place.addEventListener("input", () => {
+            json.value = print(parse(control.get() ?? "{}"), "  ");
+            place.classList.remove("stale");
+            say(misfit, "");
+            say(fault, "");
+        });
+    }
+    json.addEventListener("input", () => read(false));
+    form.addEventListener("submit", (event) => {
+        if (!fault.hidden) {
+            event.preventDefault();
+            json.focus();
+        }
+    });
+    form.addEventListener("keydown", (event) => {
+        const isRun = event.key === "Enter" && (event.ctrlKey || event.metaKey);
+        if (isRun) form.requestSubmit(form.querySelector("button.main"));
+    });
+    read(true);
+}
+
+const place = document.getElementById("answer");
+let isBusy = false;
+let isStale = false;
+
+/** Shows the answer when it has arrived. */
+async function showAnswer() {
+    isStale = true;
+    if (isBusy) return;
+    isBusy = true;
+    while (isStale && place.querySelector("[data-open]")) {
+        isStale = false;
+        const { call } = place.querySelector("[data-open]").dataset;
+        const answer = await fetch(`/try/answer?call=${call}`).catch(() => null);
+        if (!answer?.ok) break;
+        const fresh = document.createElement("div");
+        // The proxy has escaped all foreign text, and its policy forbids scripts in the markup.
+        fresh.innerHTML = await answer.text();
+        if (!fresh.querySelector("[data-open]")) place.replaceChildren(...fresh.childNodes);
+    }
+    isBusy = false;
+}
+
+showLocalTimes(document);
+follow(showAnswer);
+showAnswer();

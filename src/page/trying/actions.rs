@@ -1,0 +1,158 @@
+//! Actions of the page for trying tools: calls, and changes of the saved ones.
+
+use std::sync::Arc;
+
+use axum::body::{Body, to_bytes};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse as _, Response};
+use reqwest::Url;
+
+use super::calls::{PageCall, TriedTool};
+use super::saved::SavedCall;
+use super::{target, targets};
+use crate::config::parse_arguments;
+use crate::lock::locked;
+use crate::page::acting::{redirect, refuse};
+use crate::page::routes::{Site, value};
+
+/// Maximum length of a form in bytes; each byte of the arguments may be encoded as three.
+const MAX_FORM: usize = 8 << 20;
+
+/// Does the action at `path` with the form in `body`. Redirects to the page, or responds with an error.
+pub(in crate::page) async fn handle(site: &Site, path: &str, body: Body) -> Response {
+    let Ok(form) = to_bytes(body, MAX_FORM).await else {
+        let limit = MAX_FORM / 1024 / 1024;
+        return refuse(site, format!("The form is longer than {limit} MiB"), "/try");
+    };
+    let form = std::str::from_utf8(&form).unwrap_or_default();
+    let Ok(form) = Url::parse(&format!("http://page/?{form}")) else {
+        return incomplete();
+    };
+    let done = match path {
+        "/try/call" => call(site, &form),
+        "/try/cancel" => cancel(site, &form),
+        "/try/save" => save(site, &form),
+        "/try/delete" => named(&form).and_then(|name| {
+            site.trying.saved.delete(&name)?;
+            Ok("/try".to_owned())
+        }),
+        "/try/rehearse" => rehearse(site, &form).await,
+        _ => return StatusCode::NOT_FOUND.into_response(),
+    };
+    match done {
+        Ok(next) => redirect(&next),
+        Err(error) => refuse(site, error, "/try"),
+    }
+}
+
+fn incomplete() -> Response {
+    (StatusCode::BAD_REQUEST, "The form is incomplete.\n").into_response()
+}
+
+/// Returns the name of the saved call that a form names.
+fn named(form: &Url) -> Result<String, String> {
+    value(form, "saved").ok_or_else(|| "The form names no saved call".to_owned())
+}
+
+/// Returns the call that a form names.
+fn known_call(site: &Site, form: &Url) -> Result<Arc<PageCall>, String> {
+    let number = value(form, "call").and_then(|it| it.parse().ok());
+    let call = number.and_then(|number| site.trying.calls.get(number));
+    call.ok_or_else(|| "This call is not kept any more".to_owned())
+}
+
+/// Returns the tool and the arguments that the user has filled in.
+fn filled_in(form: &Url) -> Result<TriedTool, String> {
+    let missing = || "The form names no server or no tool".to_owned();
+    let at = value(form, "at").ok_or_else(missing)?;
+    let (session, server) = at.split_once('/').ok_or_else(missing)?;
+    let arguments = value(form, "arguments").unwrap_or_default();
+    let arguments = if arguments.trim().is_empty() {
+        "{}".to_owned()
+    } else {
+        parse_arguments(arguments.trim()).map_err(|error| format!("Not sent: {error}"))?
+    };
+    Ok(TriedTool {
+        session: session.parse().map_err(|_| missing())?,
+        server: server.to_owned(),
+        tool: value(form, "tool")
+            .filter(|it| !it.is_empty())
+            .ok_or_else(missing)?,
+        arguments,
+    })
+}
+
+/// Sends the call that is filled in, saved, or to be repeated and compared. Returns the address of its answer.
+fn call(site: &Site, form: &Url) -> Result<String, String> {
+    let mut before = None;
+    let mut tried = if let Some(name) = value(form, "saved") {
+        let saved = site.trying.saved.get(&name)?;
+        TriedTool {
+            session: 0,
+            server: saved.server,
+            tool: saved.tool,
+            arguments: saved.arguments,
+        }
+    } else if value(form, "call").is_some() {
+        let call = known_call(site, form)?;
+        before = Some(call.number);
+        call.tried.clone()
+    } else {
+        filled_in(form)?
+    };
+    let target = target(site, tried.session, &tried.server)?;
+    tried.session = target.session;
+    let call = site.trying.calls.add(tried, before, &site.data);
+    let next = format!("/try?call={}#answer", call.number);
+    // The tasks of the servers belong to the runtime of the proxy.
+    site.runtime.spawn(async move { call.send(&target.server) });
+    Ok(next)
+}
+
+fn cancel(site: &Site, form: &Url) -> Result<String, String> {
+    let call = known_call(site, form)?;
+    let next = format!("/try?call={}#answer", call.number);
+    let mut fleets = site.fleets.all().into_iter();
+    let fleet = fleets.find(|(number, _)| *number == call.tried.session);
+    site.runtime.spawn(async move {
+        call.cancel(fleet.as_ref().map(|(_, fleet)| fleet));
+    });
+    Ok(next)
+}
+
+fn save(site: &Site, form: &Url) -> Result<String, String> {
+    let TriedTool {
+        server,
+        tool,
+        arguments,
+        ..
+    } = filled_in(form)?;
+    let name = value(form, "name").unwrap_or_default().trim().to_owned();
+    let saved = SavedCall {
+        name,
+        server,
+        tool,
+        arguments,
+    };
+    let next = super::address("/try", &[("saved", &saved.name)]);
+    let hidden = locked(&site.hidden).clone();
+    site.trying.saved.save(saved, &hidden)?;
+    Ok(next)
+}
+
+/// Makes the saved call a rehearsed call of its server in each session, or ends that.
+async fn rehearse(site: &Site, form: &Url) -> Result<String, String> {
+    let saved = site.trying.saved.get(&named(form)?)?;
+    let is_wanted = value(form, "wanted").is_some();
+    // The server must be loaded.
+    target(site, 0, &saved.server)?;
+    let targets: Vec<_> = targets(site)
+        .filter(|it| it.name() == saved.server)
+        .collect();
+    for target in targets {
+        target.server.rehearse(saved.rehearsed(), is_wanted)?;
+        // The page shows the calls that are rehearsed then.
+        target.server.wait_processed().await;
+    }
+    Ok(super::address("/try", &[("saved", &saved.name)]))
+}

@@ -1,0 +1,283 @@
+//! Calls of tools that the page makes: on their way to a server, through its gate like those of a client, and the
+//! newest of them with their answers.
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use crate::bridge::{Identity, own_info};
+use crate::fleet::Fleet;
+use crate::jsonrpc::{Envelope, Members, RawId, Reply, RequestId, quoted, request};
+use crate::lock::locked;
+use crate::mcp::{Era, Method};
+use crate::page::data::PageData;
+use crate::page::messages::PAGE_ID;
+use crate::rehearsal::Answer;
+use crate::server::{Call, ResponseSink, ServerHandle};
+use crate::transport::stream::Outbox;
+
+/// Maximum number of calls that are kept.
+const MAX_CALLS: usize = 50;
+/// Size in bytes of arguments and answers beyond which the oldest calls are forgotten.
+const MAX_SIZE: usize = 32 * 1024 * 1024;
+
+/// A tool with arguments.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct TriedTool {
+    /// Number of the session.
+    pub(super) session: u64,
+    pub(super) server: String,
+    pub(super) tool: String,
+    /// Arguments, a raw JSON object on one line.
+    pub(super) arguments: String,
+}
+
+/// Call that the page makes, and the receiver of its response.
+#[derive(Debug)]
+pub(super) struct PageCall {
+    pub(super) number: u64,
+    pub(super) tried: TriedTool,
+    /// Number of the call whose answer this one is compared with.
+    pub(super) before: Option<u64>,
+    began: Instant,
+    /// Generation that got the call; 0 if none has.
+    generation: AtomicU64,
+    state: Mutex<PageCallState>,
+    data: Arc<PageData>,
+}
+
+/// State of a call.
+#[derive(Debug, Clone)]
+pub(super) enum PageCallState {
+    Open,
+    Cancelled,
+    /// Line of the response, and the time to it.
+    Answered(Arc<str>, Duration),
+}
+
+impl PageCall {
+    /// Returns the state.
+    pub(super) fn state(&self) -> PageCallState {
+        locked(&self.state).clone()
+    }
+
+    /// Returns the generation that got the call; `None` if none has.
+    pub(super) fn generation(&self) -> Option<u64> {
+        Some(self.generation.load(Ordering::Relaxed)).filter(|it| *it > 0)
+    }
+
+    /// Returns the id of the request.
+    pub(super) fn id(&self) -> RequestId {
+        RequestId::of_text(&format!("{PAGE_ID}{}", self.number))
+    }
+
+    /// Sends the call to `server`. Must be called on the runtime of the servers.
+    pub(super) fn send(self: &Arc<Self>, server: &ServerHandle) {
+        let TriedTool {
+            tool, arguments, ..
+        } = &self.tried;
+        let id = self.id();
+        if !server.admits(tool) {
+            let message = format!("`tools` of the configuration excludes the tool `{tool}`");
+            let error = format!(r#"{{"code":-32602,"message":{}}}"#, quoted(&message));
+            return self.answer(id.as_raw(), Reply::Error(&error));
+        }
+        // The answer is shown as the server words it.
+        let era = server.connection().map_or(Era::Legacy, |it| it.era());
+        let mut params = format!(r#"{{"name":{},"arguments":{arguments}}}"#, quoted(tool));
+        if era == Era::Modern {
+            let identity = Identity {
+                client_info: Some(own_info()),
+                ..Identity::default()
+            };
+            params = identity.identify(&params, None);
+        }
+        let line = request(id.as_raw(), "tools/call", Some(&params));
+        if let Ok(envelope) = Envelope::parse(&line) {
+            let call = Call::new(self.clone(), id.clone(), era, Method::CallTool);
+            server.submit(call, &line, &envelope);
+        }
+    }
+
+    /// Cancels the call if it is open. Must be called on the runtime of the servers.
+    pub(super) fn cancel(self: &Arc<Self>, fleet: Option<&Fleet>) {
+        {
+            let mut state = locked(&self.state);
+            if !matches!(*state, PageCallState::Open) {
+                return;
+            }
+            *state = PageCallState::Cancelled;
+        }
+        if let Some(fleet) = fleet {
+            let id = self.id();
+            let params = format!(
+                r#"{{"requestId":{},"reason":"cancelled on the page"}}"#,
+                id.as_raw()
+            );
+            let sink: Arc<dyn ResponseSink> = self.clone();
+            fleet.cancel(&sink, id.as_raw(), &params);
+        }
+        self.data.wake();
+    }
+
+    /// Returns the number of bytes that it takes.
+    fn size(&self) -> usize {
+        let answer = match &*locked(&self.state) {
+            PageCallState::Answered(line, _) => line.len(),
+            PageCallState::Open | PageCallState::Cancelled => 0,
+        };
+        answer + self.tried.arguments.len()
+    }
+}
+
+impl ResponseSink for PageCall {
+    fn pipe(&self) -> Option<&Outbox> {
+        None
+    }
+
+    fn answer(&self, id: RawId<'_>, reply: Reply<'_>) {
+        let line = reply.with_id(id, |parts| parts.concat());
+        let line = String::from_utf8(line).unwrap_or_default();
+        {
+            let mut state = locked(&self.state);
+            if matches!(*state, PageCallState::Open) {
+                *state = PageCallState::Answered(line.into(), self.began.elapsed());
+            }
+        }
+        self.data.wake();
+    }
+
+    fn sent_to(&self, generation: u64) {
+        self.generation.store(generation, Ordering::Relaxed);
+    }
+}
+
+/// Returns the raw result or the raw error of a response.
+pub(super) fn outcome(line: &str) -> Result<String, String> {
+    let message = Members::of(line);
+    match (message.get("result"), message.get("error")) {
+        (Some(result), _) => Ok(result.to_owned()),
+        (None, error) => Err(error.unwrap_or("null").to_owned()),
+    }
+}
+
+/// Returns the answer in a response, for comparisons.
+pub(super) fn answer(line: &str) -> Answer {
+    match outcome(line) {
+        Ok(result) => Answer::of_result(&result),
+        Err(error) => Answer::of_error(&error),
+    }
+}
+
+/// The newest calls of the page.
+#[derive(Debug, Default)]
+pub(super) struct PageCalls(Mutex<KnownCalls>);
+
+#[derive(Debug, Default)]
+struct KnownCalls {
+    calls: VecDeque<Arc<PageCall>>,
+    /// Number of calls so far.
+    count: u64,
+}
+
+impl PageCalls {
+    /// Adds a call, which is not sent. Forgets the oldest of too many.
+    pub(super) fn add(
+        &self,
+        tried: TriedTool,
+        before: Option<u64>,
+        data: &Arc<PageData>,
+    ) -> Arc<PageCall> {
+        let mut known = locked(&self.0);
+        known.count += 1;
+        let call = Arc::new(PageCall {
+            number: known.count,
+            tried,
+            before,
+            began: Instant::now(),
+            generation: AtomicU64::new(0),
+            state: Mutex::new(PageCallState::Open),
+            data: data.clone(),
+        });
+        known.calls.push_back(call.clone());
+        // The last answer stays beside the new one.
+        while known.calls.len() > 2 && (known.calls.len() > MAX_CALLS || known.size() > MAX_SIZE) {
+            known.calls.pop_front();
+        }
+        call
+    }
+
+    /// Returns the call of this number, if it is still known.
+    pub(super) fn get(&self, number: u64) -> Option<Arc<PageCall>> {
+        let known = locked(&self.0);
+        known.calls.iter().find(|it| it.number == number).cloned()
+    }
+
+    /// Returns the calls, the newest first.
+    pub(super) fn newest(&self) -> Vec<Arc<PageCall>> {
+        locked(&self.0).calls.iter().rev().cloned().collect()
+    }
+}
+
+impl KnownCalls {
+    fn size(&self) -> usize {
+        self.calls.iter().map(|it| it.size()).sum()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_oldest_calls_are_forgotten() {
+        let (calls, data) = (PageCalls::default(), PageData::new("run".to_owned()));
+        let tried = TriedTool {
+            session: 1,
+            server: "weather".to_owned(),
+            tool: "forecast".to_owned(),
+            arguments: "{}".to_owned(),
+        };
+        for number in 1..=60 {
+            assert_eq!(calls.add(tried.clone(), None, &data).number, number);
+        }
+        assert!(calls.get(10).is_none() && calls.get(11).is_some());
+        let long = format!(r#"{{"result":"{}"}}"#, "x".repeat(MAX_SIZE / 2));
+        for number in [59, 60] {
+            let call = calls.get(number).unwrap();
+            let id = call.id();
+            call.answer(id.as_raw(), Reply::Error(&long));
+            assert!(matches!(call.state(), PageCallState::Answered(..)));
+        }
+        calls.add(tried, None, &data);
+        assert_eq!(
+            calls
+                .newest()
+                .iter()
+                .map(|it| it.number)
+                .collect::<Vec<_>>(),
+            [61, 60]
+        );
+    }
+
+    #[test]
+    fn an_answer_after_the_end_changes_nothing() {
+        let (calls, data) = (PageCalls::default(), PageData::new("run".to_owned()));
+        let tried = TriedTool {
+            session: 1,
+            server: "weather".to_owned(),
+            tool: "forecast".to_owned(),
+            arguments: "{}".to_owned(),
+        };
+        let call = calls.add(tried, None, &data);
+        call.cancel(None);
+        call.answer(RawId::from("1"), Reply::Result("{}"));
+        assert!(matches!(call.state(), PageCallState::Cancelled));
+        assert_eq!(outcome(r#"{"id":1,"result":{}}"#), Ok("{}".to_owned()));
+        assert_eq!(
+            outcome(r#"{"id":1,"error":{"a":1}}"#),
+            Err(r#"{"a":1}"#.to_owned())
+        );
+    }
+}

@@ -1,0 +1,394 @@
+//! Form for the arguments of a tool, described for the script that builds it. Pure.
+//!
+//! Schemas come from servers, and may be hostile: depth, references and the number of fields are limited. A schema that
+//! no control expresses becomes a field for JSON.
+
+use std::borrow::Cow;
+
+use serde_json::{Value, json};
+
+use crate::jsonrpc::{Members, elements, unquoted};
+use crate::output::clean;
+
+/// Maximum length of a schema in bytes.
+const MAX_SCHEMA: usize = 1 << 20;
+/// Maximum number of fields and references that are followed.
+const MAX_FIELDS: usize = 400;
+/// Maximum depth of fields in fields.
+const MAX_DEPTH: usize = 4;
+/// Maximum number of references and wrappers around one schema.
+const MAX_WRAPPERS: usize = 8;
+/// Maximum number of values to choose from.
+const MAX_OPTIONS: usize = 500;
+/// Length to which a description is cut, in characters.
+const MAX_ABOUT: usize = 1000;
+/// Length in bytes from which on a value of the schema is not shown.
+const MAX_VALUE: usize = 2000;
+
+/// Form for one tool.
+#[derive(Debug)]
+pub(super) struct ArgumentsForm {
+    /// Fields for the script; `None` if the form cannot express the schema.
+    pub(super) fields: Option<Value>,
+    /// Sentence on a part of the schema that the form does not express.
+    pub(super) note: Option<&'static str>,
+}
+
+impl ArgumentsForm {
+    /// Creates the form for an `inputSchema`.
+    pub(super) fn of(schema: &str) -> Self {
+        let impossible = |note| Self {
+            fields: None,
+            note: Some(note),
+        };
+        if schema.len() > MAX_SCHEMA {
+            return impossible("The schema is too long for a form.");
+        }
+        let mut builder = FormBuilder {
+            root: schema,
+            left: MAX_FIELDS,
+            is_cut: false,
+        };
+        let root = builder.resolve(schema);
+        match Kind::of(&root.members) {
+            Kind::Object => {}
+            _ if root.members.get("type") == Some("\"object\"") => {}
+            _ => return impossible("The form cannot express this schema."),
+        }
+        let fields = builder.fields(&root.members, 0);
+        Self {
+            fields: Some(fields),
+            note: builder
+                .is_cut
+                .then_some("The schema has more fields than the form shows."),
+        }
+    }
+}
+
+/// Schema without references and wrappers.
+struct Resolved<'a> {
+    members: Members<'a>,
+    is_nullable: bool,
+    /// First description and default of the schema and its wrappers.
+    about: Option<String>,
+    default: Option<String>,
+}
+
+/// Control of a field.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Text,
+    Number,
+    Integer,
+    Boolean,
+    Choice,
+    Object,
+    List,
+    Json,
+}
+
+impl Kind {
+    /// Returns the control for a resolved schema.
+    fn of(schema: &Members<'_>) -> Self {
+        let has = |name| schema.get(name).is_some();
+        if has("enum") || has("const") {
+            return Self::Choice;
+        }
+        if has("anyOf") || has("oneOf") || has("allOf") || has("$ref") {
+            // With fields of its own, an object may have conditions that the form does not know.
+            let is_object = !has("$ref") && !schema.object("properties").is_empty();
+            return if is_object { Self::Object } else { Self::Json };
+        }
+        let is_object = !schema.object("properties").is_empty();
+        let is_list = schema.get("items").is_some_and(|it| it.starts_with('{'));
+        let kind = schema
+            .get("type")
+            .map(|kind| unquoted(kind).unwrap_or(Cow::Borrowed(kind)));
+        match kind.as_deref() {
+            Some("string") => Self::Text,
+            Some("number") => Self::Number,
+            Some("integer") => Self::Integer,
+            Some("boolean") => Self::Boolean,
+            Some("null") => Self::Choice,
+            Some("object") | None if is_object => Self::Object,
+            Some("array") | None if is_list => Self::List,
+            _ => Self::Json,
+        }
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Text => "text",
+            Self::Number => "number",
+            Self::Integer => "integer",
+            Self::Boolean => "boolean",
+            Self::Choice => "choice",
+            Self::Object => "object",
+            Self::List => "list",
+            Self::Json => "json",
+        }
+    }
+}
+
+/// Builder of the fields of one form.
+struct FormBuilder<'a> {
+    root: &'a str,
+    /// Number of fields and references that may follow.
+    left: usize,
+    /// True if fields were left out.
+    is_cut: bool,
+}
+
+impl<'a> FormBuilder<'a> {
+    /// Returns the fields of an object.
+    fn fields(&mut self, schema: &Members<'a>, depth: usize) -> Value {
+        let required = schema.get("required").and_then(elements);
+        let required: Vec<_> = required
+            .into_iter()
+            .flatten()
+            .filter_map(unquoted)
+            .collect();
+        let Some(properties) = schema.original("properties") else {
+            return json!([]);
+        };
+        let mut fields = Vec::new();
+        for (name, property) in Members::of(properties).into_raw() {
+            let (Some(name), Cow::Borrowed(property)) = (unquoted(&name), property) else {
+                continue;
+            };
+            if self.left == 0 {
+                self.is_cut = true;
+                break;
+            }
+            let mut field = self.field(property, depth + 1);
+            field["is_required"] = required.contains(&name).into();
+            field["name"] = name.into();
+            fields.push(field);
+        }
+        fields.into()
+    }
+
+    /// Returns the field for a schema.
+    fn field(&mut self, schema: &'a str, depth: usize) -> Value {
+        self.left = self.left.saturating_sub(1);
+        let resolved = self.resolve(schema);
+        let members = &resolved.members;
+        let mut kind = Kind::of(members);
+        let is_nested = matches!(kind, Kind::Object | Kind::List);
+        if is_nested && (depth >= MAX_DEPTH || self.left == 0) {
+            kind = Kind::Json;
+        }
+        let mut field = json!({
+            "is_nullable": resolved.is_nullable,
+            "about": resolved.about,
+            "default": resolved.default,
+        });
+        match kind {
+            Kind::Object => field["fields"] = self.fields(members, depth),
+            Kind::List => {
+                if let Some(item) = members.original("items") {
+                    field["item"] = self.field(item, depth + 1);
+                }
+            }
+            Kind::Choice => match options(members) {
+                Some(options) => field["options"] = options.into(),
+                None => kind = Kind::Json,
+            },
+            _ => {}
+        }
+        field["kind"] = kind.name().into();
+        field
+    }
+
+    /// Follows references, and removes the choice of null and wrappers with a single member.
+    fn resolve(&mut self, schema: &'a str) -> Resolved<'a> {
+        let mut resolved = Resolved {
+            members: Members::of(schema),
+            is_nullable: false,
+            about: None,
+            default: None,
+        };
+        for _ in 0..MAX_WRAPPERS {
+            let members = &resolved.members;
+            let about = members.text("description");
+            let about =
+                about.map(|it| clean(&it.chars().take(MAX_ABOUT).collect::<String>()).into_owned());
+            let default = members.get("default").filter(|it| it.len() <= MAX_VALUE);
+            resolved.default = resolved.default.or_else(|| default.map(str::to_owned));
+            resolved.about = resolved.about.or(about);
+            let Some((inner, is_nullable)) = self.inner(members) else {
+                break;
+            };
+            resolved.is_nullable |= is_nullable;
+            resolved.members = inner;
+        }
+        resolved
+    }
+
+    /// Returns the schema that a reference, a choice beside null or a single alternative stands for, and whether null
+    /// may stand in its place.
+    fn inner(&mut self, members: &Members<'a>) -> Option<(Members<'a>, bool)> {
+        if let Some(reference) = members.text("$ref") {
+            self.left = self.left.checked_sub(1)?;
+            return Some((Members::of(pointed(self.root, &reference)?), false));
+        }
+        if !members.object("properties").is_empty() {
+            return None;
+        }
+        for name in ["anyOf", "oneOf", "allOf"] {
+            let Some(all) = members.original(name).and_then(elements) else {
+                continue;
+            };
+            let others: Vec<_> = all.iter().copied().filter(|it| !is_null(it)).collect();
+            if let [only] = others[..] {
+                return Some((Members::of(only), all.len() > 1));
+            }
+        }
+        let types = members.original("type").and_then(elements)?;
+        let others: Vec<_> = types
+            .iter()
+            .copied()
+            .filter(|it| *it != "\"null\"")
+            .collect();
+        let [only] = others[..] else { return None };
+        let mut inner = members.clone();
+        inner.set("type", only);
+        Some((inner, types.len() > 1))
+    }
+}
+
+/// Returns true for the schema of null.
+fn is_null(schema: &str) -> bool {
+    let members = Members::of(schema);
+    members.get("type") == Some("\"null\"") || members.get("const") == Some("null")
+}
+
+/// Returns the raw values to choose from; `None` if there are too many.
+fn options(schema: &Members<'_>) -> Option<Vec<String>> {
+    let values = match (schema.get("enum"), schema.get("const")) {
+        (Some(values), _) => elements(values)?,
+        (None, Some(value)) => vec![value],
+        (None, None) => vec!["null"],
+    };
+    let is_short = values.len() <= MAX_OPTIONS && values.iter().all(|it| it.len() <= MAX_VALUE);
+    is_short.then(|| values.into_iter().map(str::to_owned).collect())
+}
+
+/// Returns the value at a pointer such as `#/$defs/City`.
+fn pointed<'a>(root: &'a str, reference: &str) -> Option<&'a str> {
+    let path = reference.strip_prefix('#')?;
+    let mut value = root;
+    for name in path.split('/').skip(1) {
+        let name = name.replace("~1", "/").replace("~0", "~");
+        value = Members::of(value).original(&name)?;
+    }
+    Some(value)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fields(schema: &Value) -> Value {
+        ArgumentsForm::of(&schema.to_string()).fields.unwrap()
+    }
+
+    /// Returns the field of the only property, with this schema.
+    fn field(schema: &Value) -> Value {
+        fields(&json!({ "type": "object", "properties": { "a": schema } }))[0].take()
+    }
+
+    #[test]
+    fn each_schema_has_its_control() {
+        for (schema, kind, is_nullable) in [
+            (json!({ "type": "string" }), "text", false),
+            (json!({ "type": "number" }), "number", false),
+            (json!({ "type": ["integer", "null"] }), "integer", true),
+            (
+                json!({ "anyOf": [{ "type": "boolean" }, { "type": "null" }] }),
+                "boolean",
+                true,
+            ),
+            (
+                json!({ "allOf": [{ "enum": [1, "a", null] }] }),
+                "choice",
+                false,
+            ),
+            (json!({ "const": 1 }), "choice", false),
+            (
+                json!({ "oneOf": [{ "type": "string" }, { "type": "number" }] }),
+                "json",
+                false,
+            ),
+            (
+                json!({ "type": "array", "items": { "type": "string" } }),
+                "list",
+                false,
+            ),
+            (json!({ "type": "array" }), "json", false),
+            (json!({ "type": "object" }), "json", false),
+            (json!({ "properties": { "b": {} } }), "object", false),
+            (json!({ "$ref": "#/nowhere" }), "json", false),
+            (json!({ "$ref": "https://example.com/x" }), "json", false),
+            (json!(true), "json", false),
+            (json!({ "type": 7 }), "json", false),
+        ] {
+            let field = field(&schema);
+            assert_eq!(field["kind"], kind, "{schema}");
+            assert_eq!(field["is_nullable"], is_nullable, "{schema}");
+        }
+    }
+
+    #[test]
+    fn names_defaults_and_references_are_kept() {
+        let schema = r##"{"type":"object","required":["z"],"$defs":{"a/b":{"enum":["x",1.0]}},"properties":{
+            "z":{"type":"string","description":"first","default":"\u0041"},
+            "a":{"anyOf":[{"$ref":"#/$defs/a~1b"},{"type":"null"}],"default":null}}}"##;
+        let fields = ArgumentsForm::of(schema).fields.unwrap();
+        assert_eq!(
+            (&fields[0]["name"], &fields[0]["is_required"]),
+            (&json!("z"), &json!(true))
+        );
+        assert_eq!(
+            (&fields[0]["about"], &fields[0]["default"]),
+            (&json!("first"), &json!(r#""\u0041""#))
+        );
+        assert_eq!(
+            (&fields[1]["options"], &fields[1]["default"]),
+            (&json!(["\"x\"", "1.0"]), &json!("null"))
+        );
+        assert_eq!(fields[1]["is_nullable"], true);
+    }
+
+    #[test]
+    fn hostile_schemas_have_an_end() {
+        let cycle = json!({ "type": "object", "properties": {
+            "a": { "$ref": "#" }, "b": { "type": "array", "items": { "$ref": "#" } }, "c": { "$ref": "#/properties/c" },
+        } });
+        let form = ArgumentsForm::of(&cycle.to_string());
+        assert!(form.fields.unwrap().to_string().len() < 100_000);
+        let many: serde_json::Map<_, _> = (0..10_000)
+            .map(|it| (format!("p{it}"), json!({ "type": "string" })))
+            .collect();
+        let form = ArgumentsForm::of(&json!({ "type": "object", "properties": many }).to_string());
+        assert_eq!(form.fields.unwrap().as_array().unwrap().len(), MAX_FIELDS);
+        assert!(form.note.is_some());
+        let deep = format!(
+            "{}1{}",
+            r#"{"properties":{"a":"#.repeat(3000),
+            "}}".repeat(3000)
+        );
+        assert!(ArgumentsForm::of(&deep).fields.unwrap().to_string().len() < 2000);
+        for schema in [
+            "",
+            "[]",
+            "true",
+            r#"{"type":"array"}"#,
+            &" ".repeat(MAX_SCHEMA + 1),
+        ] {
+            let form = ArgumentsForm::of(schema);
+            assert!(form.fields.is_none() && form.note.is_some());
+        }
+        assert_eq!(fields(&json!({ "type": "object" })), json!([]));
+    }
+}

@@ -1,0 +1,258 @@
+//! The page for trying tools.
+
+use serde_json::{Value, json};
+
+use super::Paged;
+use super::in_browser::take_pictures;
+use crate::harness::Project;
+use crate::harness::browser::Browser;
+
+/// Name of a property, and text of a description, that must stay text.
+const HOSTILE: &str = "<img src=x onerror=alert(1)>";
+
+/// Returns the schema of a tool with each kind of argument.
+fn schema() -> Value {
+    json!({
+        "type": "object",
+        "required": ["city"],
+        "$defs": { "Node": { "type": "object", "properties": {
+            "label": { "type": "string" },
+            "next": { "$ref": "#/$defs/Node" },
+        } } },
+        "properties": {
+            "city": { "type": "string", "description": format!("Name of the city {HOSTILE}") },
+            "days": { "anyOf": [{ "type": "integer" }, { "type": "null" }], "default": 3 },
+            "unit": { "enum": ["metric", "imperial", null] },
+            "exact": { "type": "boolean" },
+            "ratio": { "type": "number" },
+            "place": { "type": "object", "properties": { "street": { "type": "string" }, "zip": { "type": "string" } } },
+            "tags": { "type": "array", "items": { "type": "string" } },
+            "either": { "oneOf": [{ "type": "string" }, { "type": "number" }] },
+            "node": { "$ref": "#/$defs/Node" },
+            HOSTILE: { "type": "string" },
+        },
+    })
+}
+
+/// Returns the script of a server with the tools `forecast`, which answers `reply`, and `echo` with [`schema`].
+fn script(reply: &str) -> String {
+    let many = (0..10_000).map(|it| (format!("p{it}"), json!({ "type": "string" })));
+    let many: serde_json::Map<String, Value> = many.collect();
+    let forecast = json!({
+        "name": "forecast", "inputSchema": { "type": "object" }, "x-reply": reply,
+        "annotations": { "readOnlyHint": true },
+    });
+    let bad = "x".repeat(2 << 20);
+    json!({ "mark": "v0", "tools": [
+        forecast,
+        { "name": "typed", "description": HOSTILE, "inputSchema": schema(), "x-reply": HOSTILE },
+        { "name": "many", "inputSchema": { "type": "object", "properties": many } },
+        { "name": "slow", "inputSchema": { "type": "object" }, "x-delay-ms": 600_000 },
+        { "name": "large", "inputSchema": { "type": "array" }, "x-reply": bad },
+    ] })
+    .to_string()
+}
+
+/// Starts a proxy and opens the page for trying tools.
+fn start() -> Option<(Browser, Paged)> {
+    let browser = Browser::start()?;
+    let project = Project::new();
+    project.write("weather.json", &script(r#"{"max":21}"#));
+    let paged = Paged::start_in(project);
+    paged.meet();
+    browser.open(&paged.link);
+    browser.wait("!location.search && document.querySelector('#live')?.textContent === 'Live'");
+    browser.click("nav a[href='/try']");
+    browser.wait("document.querySelector('#choose button')?.hidden");
+    Some((browser, paged))
+}
+
+/// Chooses a tool.
+fn choose(browser: &Browser, tool: &str) {
+    browser.run(&format!(
+        "const tool = document.querySelector('[name=tool]'); tool.value = '{tool}';
+        tool.dispatchEvent(new Event('change', {{ bubbles: true }}));"
+    ));
+    let chosen = format!("document.querySelector('#call [name=tool]')?.value === '{tool}'");
+    browser.wait(&chosen);
+    browser.wait("document.querySelector('#live').textContent === 'Live'");
+}
+
+/// Sets the value of a control, as a person does.
+fn fill(browser: &Browser, field: &str, value: &str) {
+    browser.run(&format!(
+        "const input = document.querySelector({});
+        if (input.type === 'checkbox') input.checked = true; else input.value = {};
+        input.dispatchEvent(new Event('input', {{ bubbles: true }}));",
+        json!(field),
+        json!(value)
+    ));
+}
+
+/// Returns the arguments that the form would send.
+fn arguments(browser: &Browser) -> Value {
+    let text = browser.run("return document.querySelector('#arguments').value");
+    serde_json::from_str(text.as_str().unwrap()).unwrap()
+}
+
+#[test]
+fn a_form_calls_a_tool_with_that_which_is_filled_in() {
+    let Some((browser, paged)) = start() else {
+        return;
+    };
+    choose(&browser, "typed");
+    assert_eq!(arguments(&browser), json!({}));
+    for (field, value) in [
+        ("[aria-label=city]", "Oslo"),
+        ("[aria-label=days]", "9007199254740993"),
+        ("[aria-label=exact]", "false"),
+        ("[aria-label=street]", "Karl Johans gate"),
+    ] {
+        fill(&browser, field, value);
+    }
+    fill(&browser, "[aria-label=unit]", "null");
+    browser.click("[aria-label=tags] > button");
+    fill(&browser, "[aria-label='tags, item']", "a");
+    browser.click("[aria-label=tags] > button");
+    let expected = json!({
+        "city": "Oslo", "days": 9_007_199_254_740_993_u64, "unit": null, "exact": false,
+        "place": { "street": "Karl Johans gate" }, "tags": ["a"],
+    });
+    assert_eq!(arguments(&browser), expected);
+    // A number with letters is not sent.
+    fill(&browser, "[aria-label=ratio]", "1,5");
+    browser.wait("!document.querySelector('#call').checkValidity()");
+    fill(&browser, "[aria-label=ratio]", "");
+    take_pictures(&browser, "try-form");
+    browser.click("button.main");
+    browser.wait("location.search === '?call=1' && document.querySelector('#answer .state.good')");
+    browser.wait_text("generation 1");
+    // The form keeps the arguments, without those that were not filled in.
+    assert_eq!(arguments(&browser), expected);
+    assert_eq!(
+        browser.run("return document.querySelector('[aria-label=days]').value"),
+        "9007199254740993"
+    );
+    assert_eq!(browser.run("return document.images.length"), 0);
+    take_pictures(&browser, "try-answer");
+    browser.click("#answer .actions a");
+    browser.wait_text("from the page");
+    browser.wait_text("by the page");
+    assert_eq!(
+        paged.peer.call("mark", &json!({})).result()["isError"],
+        Value::Null
+    );
+
+    browser.run("history.back()");
+    browser.wait("document.querySelector('#answer .state.good')");
+    // JSON that the form cannot show is sent as it is.
+    fill(&browser, "#arguments", r#"{"city": "", "other": 1.0}"#);
+    browser.wait("!document.querySelector('#misfit').hidden");
+    browser.click("button.main");
+    browser.wait("location.search === '?call=2' && document.querySelector('#answer .state.good')");
+    assert_eq!(arguments(&browser), json!({ "city": "", "other": 1.0 }));
+
+    choose(&browser, "many");
+    browser.wait("document.querySelectorAll('.field').length === 400");
+    browser.wait_text("more fields than the form shows");
+    choose(&browser, "large");
+    browser.wait_text("cannot express this schema");
+    browser.click("button.main");
+    browser.wait_text("bytes)");
+    choose(&browser, "slow");
+    browser.click("button.main");
+    browser.wait_text("waiting for the answer");
+    browser.click("#answer form button");
+    browser.wait_text("✕ cancelled");
+    drop(browser);
+}
+
+#[test]
+fn answers_before_and_after_a_save_stand_side_by_side() {
+    let Some((browser, paged)) = start() else {
+        return;
+    };
+    choose(&browser, "forecast");
+    browser.click("button.main");
+    browser.wait("document.querySelector('#answer .state.good')");
+    browser.click("#answer form button");
+    browser.wait_text("Both answers are of generation 1");
+    paged
+        .project
+        .write("weather.json", &script(r#"{"max":"<b>22</b>"}"#));
+    paged.log.until("reloaded", 1);
+    browser.click("#answer form button");
+    browser.wait_text("1 place differs");
+    browser.wait_text("generation 2");
+    assert_eq!(
+        browser.run("return document.querySelector('.differences del').textContent"),
+        "21"
+    );
+    assert_eq!(
+        browser.run("return document.querySelector('.differences ins').textContent"),
+        "\"<b>22</b>\""
+    );
+    take_pictures(&browser, "try-compare");
+    drop(browser);
+}
+
+#[test]
+fn a_saved_call_stays_and_is_rehearsed_at_each_save() {
+    let Some((browser, paged)) = start() else {
+        return;
+    };
+    let save = |tool: &str, arguments: &str, name: &str| {
+        choose(&browser, tool);
+        fill(&browser, "#arguments", arguments);
+        fill(&browser, "#call [name=name]", name);
+        browser.click("button[formaction='/try/save']");
+    };
+    save("forecast", r#"{"key":"kanarie-1234567"}"#, "secret");
+    browser.wait_text("keeps secret, and is not saved");
+    browser.click("main a");
+    browser.wait("document.querySelector('#choose button')?.hidden");
+    save("typed", "{}", HOSTILE);
+    browser.wait("document.querySelectorAll('.calls > li').length === 1");
+    browser.click("form[action='/try/rehearse'] button");
+    browser.wait_text("`typed` may have effects");
+    browser.click("main a");
+    browser.wait("document.querySelector('#choose button')?.hidden");
+    save("forecast", r#"{"city":"Oslo"}"#, "a & b");
+    browser.wait("document.querySelectorAll('.calls > li').length === 2");
+    assert_eq!(arguments(&browser), json!({ "city": "Oslo" }));
+    assert_eq!(browser.run("return document.images.length"), 0);
+    browser.click("li:has([href='/try?saved=a+%26+b']) form[action='/try/rehearse'] button");
+    browser.wait("document.querySelector('[aria-pressed=true]')");
+    take_pictures(&browser, "try-saved");
+    paged
+        .project
+        .write("weather.json", &script(r#"{"max":22}"#));
+    let rehearsed = &paged.log.until("reloaded", 1)[0]["rehearsal"]["calls"];
+    assert_eq!(rehearsed[0]["call"], r#"forecast {"city":"Oslo"}"#);
+    assert_eq!(rehearsed[0]["outcome"], "differs");
+    browser.click("[aria-pressed=true]");
+    browser.wait("!document.querySelector('[aria-pressed=true]')");
+    paged
+        .project
+        .write("weather.json", &script(r#"{"max":23}"#));
+    assert!(paged.log.until("reloaded", 2)[1]["rehearsal"].is_null());
+
+    let next = Paged::start_in(paged.end());
+    next.meet();
+    browser.open(&next.link);
+    browser.wait("!location.search && document.querySelector('#live')?.textContent === 'Live'");
+    browser.click("nav a[href='/try']");
+    browser.click("li:has([href='/try?saved=a+%26+b']) form[action='/try/call'] button");
+    browser.wait("document.querySelector('#answer .state.good')");
+    browser.click("li:has([href='/try?saved=a+%26+b']) form[action='/try/delete'] button");
+    browser.wait("document.querySelectorAll('[action$=delete]').length === 1");
+    // The browser reports the actions that failed, and the end of the first proxy.
+    let console = browser.console();
+    let is_expected = |line: &String| {
+        ["409", "net::ERR_", "401"]
+            .iter()
+            .any(|it| line.contains(it))
+    };
+    assert!(console.iter().all(is_expected), "{console:#?}");
+    drop(browser);
+}
