@@ -154,7 +154,9 @@ impl Selection {
         let wanted = tried.as_ref().map(|it| it.tool.clone());
         let wanted = wanted.or_else(|| value(url, "tool"));
         let tool = tools.iter().find(|it| wanted.as_ref() == Some(&it.name));
-        let tool = tool.or(tools.first().filter(|_| tried.is_none())).cloned();
+        let tool = tool.or(tools.first().filter(|_| tried.is_none()));
+        // A tool of the same name at another server is not meant.
+        let tool = tool.filter(|_| fault.is_none()).cloned();
         if let (Some(tried), None) = (&tried, &tool) {
             fault = fault.or(Some(format!("The server has no tool `{}` now", tried.tool)));
         }

@@ -4,8 +4,8 @@ use serde_json::{Value, json};
 
 use super::Paged;
 use super::in_browser::take_pictures;
-use crate::harness::Project;
 use crate::harness::browser::Browser;
+use crate::harness::{DEADLINE, Project, eventually};
 
 /// Name of a property, and text of a description, that must stay text.
 const HOSTILE: &str = "<img src=x onerror=alert(1)>";
@@ -255,4 +255,71 @@ fn a_saved_call_stays_and_is_rehearsed_at_each_save() {
     };
     assert!(console.iter().all(is_expected), "{console:#?}");
     drop(browser);
+}
+
+#[test]
+fn a_call_takes_the_way_of_a_client() {
+    let project = Project::new();
+    let modern = json!({ "mark": "v0", "eras": ["modern"] }).to_string();
+    project.write("weather.json", &modern);
+    let paged = Paged::start_in(project);
+    paged.meet();
+    let (cookie, origin) = (paged.cookie(), format!("http://{}", paged.address));
+    let own = [("Cookie", &*cookie), ("Origin", &*origin)];
+    let answer = |form: &str| {
+        let sent = paged.ask("POST", "/try/call", &own, form);
+        assert_eq!(sent.status(), 303, "{}", sent.body);
+        let page = sent.head.header("location").unwrap().to_owned();
+        let number = page.strip_prefix("/try?call=").unwrap();
+        let path = format!("/try/answer?call={}", number.trim_end_matches("#answer"));
+        let mut answer = String::new();
+        eventually(DEADLINE, || {
+            answer = paged.get(&path, &own).body;
+            !answer.contains("data-open")
+        });
+        (
+            answer,
+            paged.get(page.trim_end_matches("#answer"), &own).body,
+        )
+    };
+    let (told, page) =
+        answer("at=1/weather&tool=echo&arguments=%7B%22key%22%3A%22kanarie-1234567%22%7D");
+    for part in ["✓ result", "generation 1", "resultType", "${API_KEY}"] {
+        assert!(told.contains(part), "{part}: {told}");
+    }
+    assert!(page.contains("type it again"), "{page}");
+    assert!(
+        !told.contains("kanarie") && !page.contains("kanarie"),
+        "{told} {page}"
+    );
+    // The call follows the save, and code that does not start refuses it.
+    let broken = json!({ "exit_at_start": { "code": 3, "stderr": "no <b>key</b>" } });
+    paged.project.write("weather.json", &broken.to_string());
+    let (told, _) = answer("at=1/weather&tool=echo&arguments=");
+    for part in [
+        "✕",
+        "which has not got the call",
+        "exited with status 3",
+        "no &lt;b&gt;key",
+    ] {
+        assert!(told.contains(part), "{part}: {told}");
+    }
+    paged.project.write("weather.json", &modern);
+    let (told, _) = answer("at=1/weather&tool=echo&arguments=%7B%7D");
+    assert!(told.contains("✓ result"), "{told}");
+    for (form, reason) in [
+        (
+            "at=1/weather&tool=echo&arguments=%5B1%5D",
+            "must be a JSON object",
+        ),
+        ("at=1/weather&tool=echo&arguments=%7B1", "not JSON"),
+        ("at=1/weather&arguments=", "no server or no tool"),
+        ("at=1/other&tool=echo", "`other` loaded"),
+        ("call=77", "not kept"),
+        ("saved=none", "No call is saved"),
+    ] {
+        let refused = paged.ask("POST", "/try/call", &own, form);
+        assert_eq!(refused.status(), 409, "{form}");
+        assert!(refused.body.contains(reason), "{form}: {}", refused.body);
+    }
 }
