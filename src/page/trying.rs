@@ -284,6 +284,9 @@ fn call_form(site: &Site, selection: &Selection, tool: &Entry) -> Markup {
         }
         details { summary { "Definition" } (json_tree(&hidden.hide_in_json(&tool.raw))) }
         @if let Some(note) = form.note { p.warn { (note) " Edit the JSON below." } }
+        p #changed.warn role="status" hidden {
+            "The tools of this server have changed. Reload this page to see the form of the new code."
+        }
         form #call method="post" action="/try/call" {
             input type="hidden" name="at" value=(selection.target().key());
             input type="hidden" name="tool" value=(tool.name);

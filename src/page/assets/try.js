@@ -1,6 +1,6 @@
 // The page for trying tools: the form and its JSON follow each other, and the answer appears when it arrives.
 
-import { follow, showLocalTimes } from "./live.js";
+import { follow } from "./live.js";
 import { argumentsControl } from "./try-fields.js";
 import { isSame, parse, print } from "./try-json.js";
 
@@ -90,6 +90,23 @@ async function showAnswer() {
     isBusy = false;
 }
 
-showLocalTimes(document);
-follow(showAnswer);
+/** Tells that a save has changed the tools: the form may be filled in, and stays. */
+async function checkTools() {
+    const { at, tool } = form.elements;
+    const parameters = new URLSearchParams({ at: at.value, tool: tool.value, part: 1 });
+    const answer = await fetch(`/try?${parameters}`).catch(() => null);
+    if (!answer?.ok) return;
+    const fresh = document.createElement("div");
+    fresh.innerHTML = await answer.text();
+    const shown = (root) => {
+        const parts = [...root.querySelectorAll("#fields, #choose option")];
+        return parts.map((it) => it.dataset.fields ?? it.value).join();
+    };
+    document.getElementById("changed").hidden = shown(fresh) === shown(document);
+}
+
+follow((news, before) => {
+    showAnswer();
+    if (form && before.events !== undefined && news.events !== before.events) checkTools();
+});
 showAnswer();

@@ -34,30 +34,38 @@ fn schema() -> Value {
     })
 }
 
-/// Returns the script of a server with the tools `forecast`, which answers `reply`, and `echo` with [`schema`].
-fn script(reply: &str) -> String {
-    let many = (0..10_000).map(|it| (format!("p{it}"), json!({ "type": "string" })));
-    let many: serde_json::Map<String, Value> = many.collect();
+/// Returns the script of a server with the tools `forecast`, which answers `reply`, and `typed` with [`schema`], and with
+/// `more` tools.
+fn script(reply: &str, more: &[Value]) -> String {
     let forecast = json!({
         "name": "forecast", "inputSchema": { "type": "object" }, "x-reply": reply,
         "annotations": { "readOnlyHint": true },
     });
-    let bad = "x".repeat(2 << 20);
-    json!({ "mark": "v0", "tools": [
-        forecast,
-        { "name": "typed", "description": HOSTILE, "inputSchema": schema(), "x-reply": HOSTILE },
-        { "name": "many", "inputSchema": { "type": "object", "properties": many } },
-        { "name": "slow", "inputSchema": { "type": "object" }, "x-delay-ms": 600_000 },
-        { "name": "large", "inputSchema": { "type": "array" }, "x-reply": bad },
-    ] })
-    .to_string()
+    let typed = json!({
+        "name": "typed", "description": HOSTILE, "inputSchema": schema(), "x-reply": HOSTILE,
+    });
+    let tools = [&[forecast, typed], more].concat();
+    json!({ "mark": "v0", "tools": tools }).to_string()
 }
 
-/// Starts a proxy and opens the page for trying tools.
-fn start() -> Option<(Browser, Paged)> {
+/// Returns tools that a careless page would suffer from.
+fn hostile() -> [Value; 3] {
+    let many = (0..10_000).map(|it| (format!("p{it}"), json!({ "type": "string" })));
+    let many: serde_json::Map<String, Value> = many.collect();
+    let object = json!({ "type": "object" });
+    let long = "x".repeat(2 << 20);
+    [
+        json!({ "name": "many", "inputSchema": { "type": "object", "properties": many } }),
+        json!({ "name": "slow", "inputSchema": object, "x-delay-ms": 600_000 }),
+        json!({ "name": "large", "inputSchema": { "type": "array" }, "x-reply": long }),
+    ]
+}
+
+/// Starts a proxy for a server with this script, and opens the page for trying tools.
+fn start(script: &str) -> Option<(Browser, Paged)> {
     let browser = Browser::start()?;
     let project = Project::new();
-    project.write("weather.json", &script(r#"{"max":21}"#));
+    project.write("weather.json", script);
     let paged = Paged::start_in(project);
     paged.meet();
     browser.open(&paged.link);
@@ -96,8 +104,8 @@ fn arguments(browser: &Browser) -> Value {
 }
 
 #[test]
-fn a_form_calls_a_tool_with_that_which_is_filled_in() {
-    let Some((browser, paged)) = start() else {
+fn a_form_calls_a_tool_with_the_filled_in_fields() {
+    let Some((browser, paged)) = start(&script("21", &hostile())) else {
         return;
     };
     choose(&browser, "typed");
@@ -169,7 +177,7 @@ fn a_form_calls_a_tool_with_that_which_is_filled_in() {
 
 #[test]
 fn answers_before_and_after_a_save_stand_side_by_side() {
-    let Some((browser, paged)) = start() else {
+    let Some((browser, paged)) = start(&script(r#"{"max":21}"#, &[])) else {
         return;
     };
     choose(&browser, "forecast");
@@ -179,7 +187,7 @@ fn answers_before_and_after_a_save_stand_side_by_side() {
     browser.wait_text("Both answers are of generation 1");
     paged
         .project
-        .write("weather.json", &script(r#"{"max":"<b>22</b>"}"#));
+        .write("weather.json", &script(r#"{"max":"<b>22</b>"}"#, &[]));
     paged.log.until("reloaded", 1);
     browser.click("#answer form button");
     browser.wait_text("1 place differs");
@@ -192,13 +200,17 @@ fn answers_before_and_after_a_save_stand_side_by_side() {
         browser.run("return document.querySelector('.differences ins').textContent"),
         "\"<b>22</b>\""
     );
+    browser.wait("document.querySelector('#changed').hidden");
     take_pictures(&browser, "try-compare");
+    let more = json!({ "name": "alerts", "inputSchema": { "type": "object" } });
+    paged.project.write("weather.json", &script("22", &[more]));
+    browser.wait_text("The tools of this server have changed");
     drop(browser);
 }
 
 #[test]
 fn a_saved_call_stays_and_is_rehearsed_at_each_save() {
-    let Some((browser, paged)) = start() else {
+    let Some((browser, paged)) = start(&script(r#"{"max":21}"#, &[])) else {
         return;
     };
     let save = |tool: &str, arguments: &str, name: &str| {
@@ -226,7 +238,7 @@ fn a_saved_call_stays_and_is_rehearsed_at_each_save() {
     take_pictures(&browser, "try-saved");
     paged
         .project
-        .write("weather.json", &script(r#"{"max":22}"#));
+        .write("weather.json", &script(r#"{"max":22}"#, &[]));
     let rehearsed = &paged.log.until("reloaded", 1)[0]["rehearsal"]["calls"];
     assert_eq!(rehearsed[0]["call"], r#"forecast {"city":"Oslo"}"#);
     assert_eq!(rehearsed[0]["outcome"], "differs");
@@ -234,7 +246,7 @@ fn a_saved_call_stays_and_is_rehearsed_at_each_save() {
     browser.wait("!document.querySelector('[aria-pressed=true]')");
     paged
         .project
-        .write("weather.json", &script(r#"{"max":23}"#));
+        .write("weather.json", &script(r#"{"max":23}"#, &[]));
     assert!(paged.log.until("reloaded", 2)[1]["rehearsal"].is_null());
 
     let next = Paged::start_in(paged.end());
