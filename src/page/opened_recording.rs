@@ -125,7 +125,8 @@ struct GenerationTimes {
 fn generations<'a>(exchanges: impl Iterator<Item = &'a Exchange>) -> Vec<Value> {
     let mut known: HashMap<(&str, &str, u64), GenerationTimes> = HashMap::new();
     for exchange in exchanges.filter(|it| !it.server.is_empty()) {
-        let key = (&*exchange.session, &*exchange.server, exchange.generation);
+        let session = &*exchange.session_name;
+        let key = (session, &*exchange.server, exchange.generation);
         let at = exchange.to_server.unwrap_or(exchange.at);
         let last = exchange.end.or(exchange.from_server).unwrap_or(at);
         let times = known.entry(key).or_insert(GenerationTimes {
@@ -140,11 +141,12 @@ fn generations<'a>(exchanges: impl Iterator<Item = &'a Exchange>) -> Vec<Value> 
         }
     }
     let mut events = Vec::new();
-    for ((_, server, generation), times) in known {
+    for ((session, server, generation), times) in known {
         let mut push = |at: u64, name: &str, text: String| {
             let time = rfc3339(UNIX_EPOCH + Duration::from_micros(at));
             let event = json!({
-                "time": time, "event": name, "server": server, "generation": generation, "text": text,
+                "time": time, "event": name, "session": session, "server": server, "generation": generation,
+                "text": text,
             });
             // Of the same moment, the start comes first.
             events.push((at, name == "stopped", event));

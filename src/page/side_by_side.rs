@@ -174,12 +174,11 @@ fn pretty(json: &str) -> String {
             '{' | '[' => {
                 while chars.next_if(char::is_ascii_whitespace).is_some() {}
                 text.push(c);
-                match chars.next_if(|it| matches!(it, '}' | ']')) {
-                    Some(end) => text.push(end),
-                    None => {
-                        depth += 1;
-                        break_line(&mut text, depth);
-                    }
+                if let Some(end) = chars.next_if(|it| matches!(it, '}' | ']')) {
+                    text.push(end);
+                } else {
+                    depth += 1;
+                    break_line(&mut text, depth);
                 }
                 continue;
             }

@@ -113,8 +113,13 @@ fn table<'a>(
     }
 }
 
-fn session(event: &PageEvent) -> Option<u64> {
-    event["session"].as_u64()
+/// Returns the name of the session of an event: a number, or one of a recording of several proxies.
+fn session(event: &PageEvent) -> Option<String> {
+    match &event["session"] {
+        Value::Null => None,
+        Value::String(name) => Some(name.clone()),
+        number => Some(number.to_string()),
+    }
 }
 
 fn row(event: &PageEvent, durations: &HashMap<u64, String>, has_sessions: bool) -> Markup {
@@ -146,7 +151,7 @@ struct Running {
 
 /// Returns the durations of builds, starts and drains, by the number of the event that ends each.
 fn durations(events: &[PageEvent]) -> HashMap<u64, String> {
-    let mut servers = HashMap::<(Option<u64>, &str), Running>::new();
+    let mut servers = HashMap::<(Option<String>, &str), Running>::new();
     let mut durations = HashMap::new();
     for event in events {
         let server = event["server"].as_str().unwrap_or_default();

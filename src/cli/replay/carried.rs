@@ -68,7 +68,9 @@ impl CarriedValues {
     /// Adds the parts of a raw value that are recorded values, each with its replacement.
     fn find<'a, 'b>(&'b self, raw: &'a str, parts: &mut Vec<(&'a str, &'b str)>) {
         if let Some(elements) = elements(raw) {
-            elements.into_iter().for_each(|it| self.find(it, parts));
+            for element in elements {
+                self.find(element, parts);
+            }
         } else if raw.starts_with('{') {
             for (_, value) in Members::of(raw).into_raw() {
                 if let Cow::Borrowed(value) = value {
