@@ -196,7 +196,7 @@ pub(super) fn content(site: &Site, url: &Url) -> Markup {
                 (saved_calls(site))
                 (last_calls(site))
             }
-            section #detail.answer aria-label="Answer" tabindex="-1" {
+            section #detail aria-label="Answer" tabindex="-1" {
                 div #answer {
                     @match call {
                         Some(call) => (answer::section(site, &call)),

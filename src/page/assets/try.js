@@ -18,7 +18,8 @@ if (form) connect(document.getElementById("fields"), document.getElementById("ar
 function connect(place, json) {
     const fault = document.getElementById("fault");
     const misfit = document.getElementById("misfit");
-    const control = place.dataset.fields ? argumentsControl(JSON.parse(place.dataset.fields)) : null;
+    const fields = JSON.parse(place.dataset.fields ?? "[]");
+    const control = fields.length > 0 ? argumentsControl(fields) : null;
 
     function say(element, text) {
         element.textContent = text;
@@ -41,15 +42,17 @@ function connect(place, json) {
         control.set(value);
         const isFit = isSame(parse(control.get() ?? "{}"), value);
         place.classList.toggle("stale", !isFit);
+        // A value that its field refuses is sent nevertheless.
+        form.noValidate = !isFit;
         say(misfit, isFit ? "" : MISFIT);
     }
 
     if (control) {
-        // An object without fields would be an empty box.
-        if (place.dataset.fields !== "[]") place.append(control.element);
+        place.append(control.element);
         place.addEventListener("input", () => {
             json.value = print(parse(control.get() ?? "{}"), "  ");
             place.classList.remove("stale");
+            form.noValidate = false;
             say(misfit, "");
             say(fault, "");
         });

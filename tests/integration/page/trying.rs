@@ -154,11 +154,11 @@ fn a_form_calls_a_tool_with_the_filled_in_fields() {
     browser.run("history.back()");
     browser.wait("document.querySelector('#answer .state.good')");
     // JSON that the form cannot show is sent as it is.
-    fill(&browser, "#arguments", r#"{"city": "", "other": 1.0}"#);
+    fill(&browser, "#arguments", r#"{"city": "", "days": 1.5}"#);
     browser.wait("!document.querySelector('#misfit').hidden");
     browser.click("button.main");
     browser.wait("location.search === '?call=2' && document.querySelector('#answer .state.good')");
-    assert_eq!(arguments(&browser), json!({ "city": "", "other": 1.0 }));
+    assert_eq!(arguments(&browser), json!({ "city": "", "days": 1.5 }));
 
     choose(&browser, "many");
     browser.wait("document.querySelectorAll('.field').length === 400");
