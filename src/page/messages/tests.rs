@@ -1,0 +1,105 @@
+use super::*;
+
+const LINES: &str = r#"{"time_us":1000,"from":"client","to":"proxy","session":"7-1","bytes":75,"message":{"id":"a","method":"tools/call","params":{"name":"forecast"}}}
+{"time_us":1200,"from":"proxy","to":"server","session":"7-1","server":"weather","generation":3,"client_id":"a","bytes":25,"message":{"id":12,"method":"tools/call","params":{"name":"forecast"}}}
+{"time_us":2000,"from":"server","to":"proxy","session":"7-1","server":"weather","generation":3,"bytes":75,"message":{"method":"notifications/progress"}}
+{"time_us":5000,"from":"server","to":"proxy","session":"7-1","server":"weather","generation":3,"bytes":50,"message":{"id":"12","result":{"isError":true}}}
+{"time_us":6000,"from":"proxy","to":"client","session":"7-1","bytes":50,"message":{"id":"a","result":{"isError":true}}}
+{"time_us":6000,"pid":7,"dropped":12}
+{"time_us":7000,"from":"client","to":"proxy","session":"7-2","bytes":75,"message":{"id":"a","method":"tools/list"}}
+{"time_us":8000,"from":"proxy","to":"server","session":"7-2","server":"weather","generation":1,"bytes":25,"message":{"id":1,"method":"initialize"}}
+{"time_us":9000,"from":"server","to":"proxy","session":"7-2","server":"weather","generation":1,"bytes":25,"message":{"id":1,"result":{}}}"#;
+
+fn log() -> MessageLog {
+    let mut log = MessageLog::new(LogLimits::PROXY);
+    LINES.lines().for_each(|line| log.add(line).unwrap());
+    log
+}
+
+#[test]
+fn a_request_and_its_response_are_one_exchange() {
+    let log = log();
+    let texts = log
+        .iter()
+        .map(|it| (&*it.method, &*it.name, it.lines.len()));
+    let expected = [
+        ("tools/call", "forecast", 4),
+        ("notifications/progress", "", 1),
+        ("tools/list", "", 1),
+        ("initialize", "", 2),
+    ];
+    assert_eq!(texts.collect::<Vec<_>>(), expected);
+    let call = log.get(0).unwrap();
+    assert_eq!(
+        (&*call.server, call.generation, call.bytes),
+        ("weather", 3, 200)
+    );
+    assert_eq!(
+        call.outcome,
+        ExchangeOutcome::Failed("tool error".to_owned())
+    );
+    assert_eq!(call.took(), Some(5000));
+    assert_eq!(call.parts(), Some([200, 3800, 1000]));
+    let outcomes = [1, 2, 3].map(|number| log.get(number).unwrap().outcome.clone());
+    let expected = [
+        ExchangeOutcome::Notice,
+        ExchangeOutcome::Open,
+        ExchangeOutcome::Done,
+    ];
+    assert_eq!(outcomes, expected);
+    assert_eq!(log.get(3).unwrap().took(), Some(1000));
+    assert_eq!((log.changes(), log.forgotten()), (9, 12));
+    assert!(log.get(4).is_none());
+}
+
+#[test]
+fn a_call_of_the_page_ends_with_the_answer_of_the_server() {
+    const CALL: &str = r#"{"time_us":1000,"from":"proxy","to":"server","session":"7-1","server":"weather","generation":3,"client_id":"mcp-proxy-page-2","bytes":25,"message":{"id":12,"method":"tools/call","params":{"name":"forecast"}}}
+{"time_us":5000,"from":"server","to":"proxy","session":"7-1","server":"weather","generation":3,"bytes":50,"message":{"id":12,"result":{}}}"#;
+    let mut log = MessageLog::new(LogLimits::PROXY);
+    CALL.lines().for_each(|line| log.add(line).unwrap());
+    let call = log.get(0).unwrap();
+    assert_eq!(
+        (&*call.from, call.generation, call.took()),
+        ("page", 3, Some(4000))
+    );
+    assert_eq!(call.outcome, ExchangeOutcome::Done);
+    assert!(!call.concerns_client);
+}
+
+fn ping(id: &str) -> String {
+    format!(
+        r#"{{"time_us":1,"from":"client","to":"proxy","session":"7-1","bytes":1,"message":{{"id":{id},"method":"ping"}}}}"#
+    )
+}
+
+#[test]
+fn the_oldest_messages_are_forgotten() {
+    let mut log = MessageLog::new(LogLimits::PROXY);
+    let long = "x".repeat(log.limits.size / 4);
+    for id in 0..6 {
+        log.add(&format!(
+            r#"{{"time_us":1,"from":"client","to":"proxy","session":"7-1","bytes":1,"message":{{"id":{id},"method":"{long}"}}}}"#
+        ))
+        .unwrap();
+    }
+    assert_eq!((log.forgotten(), log.iter().count()), (3, 3));
+    assert!(log.get(2).is_none() && log.get(3).is_some());
+    assert!(log.size <= log.limits.size);
+    assert!(log.add("no line").is_err());
+    assert_eq!(log.changes(), 6);
+    log.add(&ping(&"9".repeat(MAX_ID + 1))).unwrap();
+    assert_eq!(log.open.len(), 6);
+    log.add(&ping(&"9".repeat(MAX_ID))).unwrap();
+    assert_eq!(log.open.len(), 7);
+}
+
+#[test]
+fn sessions_of_several_proxies_have_names_of_their_own() {
+    let mut log = MessageLog::new(LogLimits::FILE);
+    for session in ["7-1", "9-1", "7-2", "9-1"] {
+        log.add(&ping("1").replace("7-1", session)).unwrap();
+    }
+    let names: Vec<_> = log.iter().map(|it| it.session_name.to_string()).collect();
+    assert_eq!(names, ["1", "2-1", "2", "2-1"]);
+}
