@@ -1,6 +1,5 @@
 //! Selection of exchanges.
 
-use regex::bytes::{Regex, RegexBuilder};
 use reqwest::Url;
 
 use super::messages::{Exchange, ExchangeOutcome};
@@ -41,7 +40,7 @@ impl MessageFilter {
         filter
     }
 
-    /// Returns true if an exchange has the wanted properties; [`Self::text_pattern`] tells its text.
+    /// Returns true if an exchange has the wanted properties, apart from the text.
     pub(super) fn admits(&self, exchange: &Exchange) -> bool {
         let took = |limit: u64| {
             exchange
@@ -58,14 +57,21 @@ impl MessageFilter {
             && (!self.only_client || exchange.concerns_client)
             && self.slower.is_none_or(took)
     }
+}
 
-    /// Returns the pattern of the wanted text; `None` if there is none.
-    pub(super) fn text_pattern(&self) -> Option<Regex> {
-        let mut pattern = RegexBuilder::new(&regex::escape(&self.text));
-        // Letters of ASCII only: other tables are not built in.
-        let pattern = pattern.unicode(false).case_insensitive(true).build().ok();
-        pattern.filter(|_| !self.text.is_empty())
-    }
+/// Returns true if an exchange has a line with `text`, whose letters of ASCII stand for both cases.
+pub(super) fn has_text(exchange: &Exchange, text: &str) -> bool {
+    let mut lines = exchange.lines.iter();
+    lines.any(|line| contains(line.as_bytes(), text.as_bytes()))
+}
+
+fn contains(line: &[u8], text: &[u8]) -> bool {
+    let Some(first) = text.first() else {
+        return true;
+    };
+    let mut windows = line.windows(text.len());
+    // A comparison of one byte skips almost all places.
+    windows.any(|it| it[0].eq_ignore_ascii_case(first) && it.eq_ignore_ascii_case(text))
 }
 
 #[cfg(test)]
@@ -82,14 +88,9 @@ mod tests {
         LINES.lines().for_each(|line| log.add(line).unwrap());
         let url = Url::parse(&format!("http://page/messages?{query}")).unwrap();
         let filter = MessageFilter::of(&url);
-        let pattern = filter.text_pattern();
-        let has_text = |exchange: &Exchange| {
-            let mut lines = exchange.lines.iter();
-            pattern
-                .as_ref()
-                .is_none_or(|it| lines.any(|line| it.is_match(line.as_bytes())))
-        };
-        let found = log.iter().filter(|it| filter.admits(it) && has_text(it));
+        let found = log
+            .iter()
+            .filter(|it| filter.admits(it) && has_text(it, &filter.text));
         found.map(|it| it.method.clone()).collect()
     }
 

@@ -5,11 +5,10 @@ use std::sync::Arc;
 
 use axum::http::header;
 use axum::response::{IntoResponse as _, Response};
-use regex::bytes::Regex;
 use reqwest::Url;
 use tokio::task::spawn_blocking;
 
-use super::message_filter::MessageFilter;
+use super::message_filter::{MessageFilter, has_text};
 use super::messages::Exchange;
 use super::routes::Site;
 use crate::lock::locked;
@@ -28,16 +27,12 @@ pub(super) struct TextSearch {
 
 impl TextSearch {
     /// Keeps the exchanges with the text. Searches only those that are new or have changed.
-    fn retain(&mut self, found: &mut Vec<Arc<Exchange>>, pattern: &Regex) {
+    fn retain(&mut self, found: &mut Vec<Arc<Exchange>>) {
         let known = std::mem::take(&mut self.results);
         found.retain(|it| {
             let searched = known.get(&it.number).copied();
             let result = searched.filter(|(count, _)| *count == it.lines.len());
-            let result = result.unwrap_or_else(|| {
-                let mut lines = it.lines.iter();
-                let is_match = lines.any(|line| pattern.is_match(line.as_bytes()));
-                (it.lines.len(), is_match)
-            });
+            let result = result.unwrap_or_else(|| (it.lines.len(), has_text(it, &self.text)));
             self.results.insert(it.number, result);
             result.1
         });
@@ -55,9 +50,9 @@ pub(super) async fn select(site: &Site, filter: &MessageFilter) -> Vec<Arc<Excha
             .cloned()
             .collect()
     };
-    let Some(pattern) = filter.text_pattern() else {
+    if filter.text.is_empty() {
         return found;
-    };
+    }
     let (search, text) = (site.search.clone(), filter.text.clone());
     let searched = spawn_blocking(move || {
         let mut search = locked(&search);
@@ -65,7 +60,7 @@ pub(super) async fn select(site: &Site, filter: &MessageFilter) -> Vec<Arc<Excha
             *search = TextSearch::default();
             search.text = text;
         }
-        search.retain(&mut found, &pattern);
+        search.retain(&mut found);
         found
     });
     searched.await.unwrap_or_default()
@@ -137,12 +132,12 @@ mod tests {
         let mut log = MessageLog::new(LogLimits::PROXY);
         let request = r#"{"time_us":1,"from":"client","to":"proxy","session":"7-1","bytes":1,"message":{"id":1,"method":"ping"}}"#;
         let response = r#"{"time_us":2,"from":"proxy","to":"client","session":"7-1","bytes":1,"message":{"id":1,"result":{}}}"#;
-        let pattern = Regex::new("result").unwrap();
         let mut search = TextSearch::default();
+        "result".clone_into(&mut search.text);
         for (line, expected) in [(request, 0), (response, 1), (request, 1)] {
             log.add(line).unwrap();
             let mut found: Vec<_> = log.iter().cloned().collect();
-            search.retain(&mut found, &pattern);
+            search.retain(&mut found);
             assert_eq!(found.len(), expected, "{line}");
         }
         assert_eq!(search.results[&0], (2, true));

@@ -8,7 +8,7 @@ use super::Paged;
 use crate::harness::http::{Answer, Connection};
 use crate::harness::remote::{self, HttpServer};
 use crate::harness::{
-    DEADLINE, Project, Proxy, Run, eventually, example, initialize_params, marked,
+    DEADLINE, Project, Proxy, Run, eventually, example, initialize_params, marked, require,
 };
 
 /// Text that a shell would change.
@@ -41,6 +41,7 @@ impl Paged {
 /// Runs commands with a POSIX shell that has this variable.
 #[track_caller]
 fn sh(commands: &str, (name, value): (&str, &str)) -> Value {
+    require("curl", "install curl");
     let mut shell = Command::new("sh");
     shell.args(["-c", commands]).env(name, value);
     let done = Run::of(shell).ended_with(0);
