@@ -53,10 +53,8 @@ fn loaded_server(server: &ServerHandle) -> Value {
         "watched_files": watched.as_ref().map(|watched| watched.count.load(Ordering::Relaxed)),
     });
     if let Some(globs) = globs {
-        let reasons = globs
-            .into_iter()
-            .map(|(glob, reason)| (glob, Value::from(reason)));
-        value["watch_reasons"] = Value::Object(reasons.collect());
+        // In the order of `watch`. Values of variables are hidden in texts, not in names of members.
+        value["watch_reasons"] = globs.iter().map(|(_, reason)| *reason).collect();
     }
     let list = snapshot.list(ListKind::Tools);
     let withheld = list.map_or(&[][..], List::withheld).iter();

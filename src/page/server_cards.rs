@@ -99,7 +99,7 @@ fn card(
             (actions(session, &spec.name, &[("reload", "Reload"), ("unload", "Unload")]))
             @if let Some(failure) = &failure { (failed(failure)) }
             @if let Some(hint) = &status.hint { p.warn { bdi { (clean(&hidden.hide(hint.clone()))) } } }
-            (facts(session, &server, spec))
+            (facts(session, &server, spec, hidden))
             @if let Some(reload) = &reload { (reloaded(reload, &server.snapshot(), hidden)) }
             (findings(&server, hidden))
             @if !output.is_empty() { (shown_output(&output)) }
@@ -147,7 +147,7 @@ fn failed(failure: &Failure) -> Markup {
     }
 }
 
-fn facts(session: u64, server: &ServerHandle, spec: &ServerSpec) -> Markup {
+fn facts(session: u64, server: &ServerHandle, spec: &ServerSpec, hidden: &HiddenValues) -> Markup {
     let snapshot = server.snapshot();
     let number_of = |kind| snapshot.list(kind).map_or(0, |list| list.entries.len());
     let [tools, prompts, resources] =
@@ -174,7 +174,7 @@ fn facts(session: u64, server: &ServerHandle, spec: &ServerSpec) -> Markup {
             dt { "Watches" }
             dd {
                 @match watched {
-                    Some(watched) => (watches(session, &spec.name, &watched)),
+                    Some(watched) => (watches(session, &spec.name, &watched, hidden)),
                     None => "no files",
                 }
             }
@@ -187,7 +187,7 @@ fn facts(session: u64, server: &ServerHandle, spec: &ServerSpec) -> Markup {
 }
 
 /// Returns the number of watched files, the globs with their reasons, and the question for one file.
-fn watches(session: u64, server: &str, watched: &WatchedFiles) -> Markup {
+fn watches(session: u64, server: &str, watched: &WatchedFiles, hidden: &HiddenValues) -> Markup {
     let globs = locked(&watched.globs).clone();
     html! {
         a href=(watched_address(session, server)) {
@@ -195,7 +195,7 @@ fn watches(session: u64, server: &str, watched: &WatchedFiles) -> Markup {
         }
         ul.plain {
             @for (glob, reason) in globs.iter().take(MAX_GLOBS) {
-                li { bdi { code { (clean(glob)) } } " " span.soft { (reason) } }
+                li { bdi { code { (clean(&hidden.hide(glob.clone()))) } } " " span.soft { (reason) } }
             }
             @if globs.len() > MAX_GLOBS { li { (globs.len() - MAX_GLOBS) " more" } }
         }

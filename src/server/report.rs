@@ -30,6 +30,7 @@ use crate::warm::StandbyPool;
 
 /// Resources shared by all servers.
 #[derive(Debug, Clone)]
+#[expect(clippy::struct_excessive_bools, reason = "independent switches")]
 pub(crate) struct ProxyResources {
     pub(crate) events: EventSender,
     pub(crate) reaper: Reaper,

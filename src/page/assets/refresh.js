@@ -5,6 +5,7 @@ import { follow, showLocalTimes } from "./live.js";
 
 const main = document.querySelector("[data-refresh]") ?? document.querySelector("main");
 const path = location.pathname;
+const FOCUSABLE = "a, summary, pre, .scroll, button, input";
 
 /** Returns a name by which a part is found again after the replacement. */
 function names(root, selector) {
@@ -32,17 +33,21 @@ function show(markup) {
     // A person who reads or selects something keeps it.
     if (fresh.innerHTML === shown || !getSelection().isCollapsed) return;
     shown = fresh.innerHTML;
-    const before = new Map(names(main, "details, pre, .scroll"));
-    for (const [name, part] of names(fresh, "details, pre, .scroll")) {
+    const before = new Map(names(main, "details, pre, .scroll, input"));
+    for (const [name, part] of names(fresh, "details, pre, .scroll, input")) {
         const old = before.get(name);
         if (!old) continue;
         if (part.matches("details")) part.open = old.open;
+        if (part.matches("input:not([type=hidden])")) part.value = old.value;
         part.dataset.top = old.scrollTop;
     }
-    const focused = names(main, "a, summary, pre, .scroll, button").find(([, part]) => part === document.activeElement)?.[0];
+    const caret = document.activeElement.selectionStart;
+    const focused = names(main, FOCUSABLE).find(([, part]) => part === document.activeElement)?.[0];
     main.replaceChildren(...fresh.childNodes);
     for (const part of main.querySelectorAll("[data-top]")) part.scrollTop = part.dataset.top;
-    new Map(names(main, "a, summary, pre, .scroll, button")).get(focused)?.focus({ preventScroll: true });
+    const part = new Map(names(main, FOCUSABLE)).get(focused);
+    part?.focus({ preventScroll: true });
+    if (part?.matches("input")) part.setSelectionRange(caret, caret);
 }
 
 let shown = "";

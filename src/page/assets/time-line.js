@@ -20,8 +20,11 @@ told.className = "soft told";
 const events = [];
 let calls = [];
 let next = 0;
-/** Time span in sight, in milliseconds since 1970; `end` is null while it follows the present. */
-const view = { length: 60_000, end: null };
+/**
+ * Time span in sight, in milliseconds since 1970. `end` is null while it follows the present, and `most` until a person
+ * zooms is the length to which it grows.
+ */
+const view = { length: 60_000, end: null, most: 60_000 };
 /** Time span of a recording, which has no present. */
 const [from, to] = [graph.dataset.from, graph.dataset.to].map(Number);
 const isLive = Number.isNaN(to);
@@ -51,9 +54,8 @@ action("−", "Zoom out", () => zoom(2));
 action("+", "Zoom in", () => zoom(0.5));
 action("All", "Show everything", () => {
     if (!isLive) return showAll();
-    view.length = Infinity;
+    view.most = Infinity;
     view.end = null;
-    fit(events);
 });
 const saves = [action("← Save", "Previous save", () => jump(-1)), action("Save →", "Next save", () => jump(1))];
 const pause = action("Pause", "Pause", togglePause);
@@ -64,10 +66,11 @@ graph.hidden = false;
 
 const end = () => view.end ?? Date.now();
 
-/** Shows no time before the first of these events. */
-function fit(events) {
+/** Shows no time before the first event. */
+function fit() {
+    if (view.most === null || view.end !== null) return;
     const first = events[0] ? Date.parse(events[0].time) : Date.now() - 60_000;
-    view.length = Math.min(view.length, Math.max(2000, (Date.now() - first) * 1.1));
+    view.length = Math.min(view.most, Math.max(2000, (Date.now() - first) * 1.1));
 }
 
 function togglePause() {
@@ -76,6 +79,7 @@ function togglePause() {
 
 function zoom(factor, at = 0.5) {
     const middle = end() - view.length * (1 - at);
+    view.most = null;
     view.length = Math.min(Math.max(view.length * factor, 20), 7 * 86_400_000);
     if (view.end !== null) view.end = middle + view.length * (1 - at);
 }
@@ -94,6 +98,7 @@ function jump(step) {
 
 /** Fetches what is new and in sight, and draws it. */
 const update = latest(async () => {
+    fit();
     const [from, to] = [Math.floor(end() - view.length), Math.ceil(end())];
     const answers = await Promise.all([
         fetch(`/time-line/events?since=${next}`),
@@ -101,10 +106,10 @@ const update = latest(async () => {
     ]).catch(() => null);
     if (!answers?.every((answer) => answer.ok)) return;
     const [news, found] = await Promise.all(answers.map((answer) => answer.json()));
-    if (events.length === 0 && isLive) fit(news.events);
     events.push(...news.events);
     next = news.next;
     calls = found.calls;
+    fit();
     draw();
 });
 
@@ -256,4 +261,8 @@ document.addEventListener("keydown", (event) => {
 new ResizeObserver(draw).observe(graph);
 follow(update);
 // The present moves on, also while nothing happens.
-setInterval(() => view.end === null && !document.hidden && draw(), 1000);
+setInterval(() => {
+    if (view.end !== null || document.hidden) return;
+    fit();
+    draw();
+}, 1000);

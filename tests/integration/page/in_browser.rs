@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::{Paged, recordings};
 use crate::harness::browser::{Browser, ENTER, ESCAPE};
 use crate::harness::http::{Legacy, Site};
-use crate::harness::{Project, Proxy, Run, example, marked};
+use crate::harness::{DEADLINE, Project, Proxy, Run, eventually, example, marked};
 
 /// Sizes of the pictures in CSS pixels.
 const SIZES: [(u32, u32); 3] = [(380, 800), (1280, 800), (2560, 1300)];
@@ -58,7 +58,8 @@ fn a_save_a_failure_and_its_repair_appear_by_themselves() {
     browser.wait("document.querySelectorAll('tr.saved').length === 3");
     browser.wait("document.querySelectorAll('rect.live').length === 4");
     browser.wait("document.querySelectorAll('text.save').length === 3");
-    browser.wait("document.querySelector('rect.call.g5 title').textContent.includes('echo')");
+    browser
+        .wait("document.querySelector('rect.call.g5').parentElement.textContent.includes('echo')");
     take_pictures(&browser, "time-line");
 
     let project = paged.end();
@@ -195,11 +196,11 @@ fn a_recording_is_started_stopped_and_downloaded_on_the_page() {
 
 /// Returns a script with a slow tool, and one of this name with this schema.
 fn tools(name: &str, schema: &Value) -> String {
-    let slow = json!({ "name": "slow", "inputSchema": { "type": "object" }, "x-delay-ms": 1000 });
+    let slow = json!({ "name": "slow", "description": "SURROGATE", "inputSchema": { "type": "object" }, "x-delay-ms": 1000 });
     let tool = json!({ "name": name, "description": "one\n<script>alert(1)</script>", "inputSchema": schema });
     let script = json!({ "tools": [slow, tool], "prompts": [{ "name": name }] }).to_string();
-    // A lone surrogate is no text for a strict parser.
-    script.replace("alert(1)", r"alert(1)\ud83d")
+    // No text for a strict parser.
+    script.replace("SURROGATE", r"\ud83d")
 }
 
 #[test]
@@ -213,6 +214,13 @@ fn a_changed_schema_and_the_watched_files_are_explained() {
     let paged = Paged::start_in(project);
     paged.meet();
     let slow = paged.peer.request("tools/call", &json!({ "name": "slow" }));
+    let cookie = paged.cookie();
+    eventually(DEADLINE, || {
+        let rows = paged
+            .get("/messages/rows?about=slow", &[("Cookie", &*cookie)])
+            .body;
+        serde_json::from_str::<Value>(&rows).unwrap()["rows"][0]["generation"] == 1
+    });
     let mut required = city.clone();
     required["required"] = json!(["city"]);
     paged
@@ -227,6 +235,8 @@ fn a_changed_schema_and_the_watched_files_are_explained() {
     browser.click(&format!("{changes} summary"));
     browser.wait("document.querySelector('.sides ins').innerText.includes('+') && document.querySelector('.sides').innerText.includes('\"city\"')");
     take_pictures(&browser, "changes");
+    browser.click("input[name=path]");
+    browser.keys("half");
     // Names of tools and prompts, as bad as a server may choose them.
     let hostile = "<img src=x onerror=alert(1)>\u{202e}\u{1b}[31m";
     paged.project.write("weather.json", &tools(hostile, &city));
@@ -249,6 +259,9 @@ fn a_changed_schema_and_the_watched_files_are_explained() {
         -1
     );
 
+    // A refresh of the page keeps the typed text.
+    browser.keys("!");
+    browser.wait("document.activeElement.value === 'half!'");
     browser.click("dd a[href^='/watched']");
     browser.wait_text("1 file is watched");
     for (path, answer) in [
@@ -268,6 +281,7 @@ fn a_changed_schema_and_the_watched_files_are_explained() {
     take_pictures(&browser, "watched");
 
     browser.click("nav a[href='/time-line']");
+    browser.click("button[aria-label='Show everything']");
     // The generation that drained has answered.
     browser.wait("document.querySelector('rect.call.g1') && document.querySelectorAll('rect.live').length === 3");
     browser.wait("[...document.querySelectorAll('td')].some((cell) => cell.textContent.startsWith('drain '))");
@@ -322,7 +336,7 @@ fn sessions_have_lanes_and_messages_of_their_own() {
     browser.wait(&format!("{lanes}.length === 2"));
     browser.wait("document.querySelectorAll('rect.live').length === 4");
     browser.wait("document.querySelectorAll('text.save').length === 4");
-    browser.wait("document.querySelectorAll('rect.call title, a title').length >= 2");
+    browser.wait("document.querySelectorAll('rect.call').length >= 2");
     take_pictures(&browser, "lanes");
     let text = "[...document.querySelectorAll('[role=option]')].map((it) => it.innerText)";
     for (session, name) in [("1", "first"), ("2", "second")] {
