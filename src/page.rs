@@ -37,7 +37,9 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
 use std::path::Path;
 use std::sync::Arc;
-use std::thread::{self, JoinHandle};
+use std::sync::mpsc::{self, Receiver};
+use std::thread;
+use std::time::Duration;
 
 use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
@@ -54,6 +56,9 @@ pub(crate) use opened_recording::OpenedRecording;
 use remembered::{last_port, remember_port};
 use routes::Site;
 use trying::Trying;
+
+/// Time limit for the end of the page's thread.
+const END_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Wish for a page.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -178,10 +183,14 @@ impl Page {
             runtime: Handle::current(),
         };
         let thread = thread::Builder::new().name("page".to_owned());
-        let thread = thread.spawn(move || serve(self.listener, site, &ending))?;
+        let (running, ended) = mpsc::channel();
+        thread.spawn(move || {
+            let _running = running;
+            serve(self.listener, site, &ending);
+        })?;
         Ok(PageGuard {
             end,
-            thread: Some(thread),
+            ended,
             opens_browser: self.opens_browser,
         })
     }
@@ -210,7 +219,8 @@ fn serve(listener: TcpListener, site: Site, ending: &CancellationToken) {
 #[must_use = "the page ends when it is dropped"]
 pub(crate) struct PageGuard {
     end: CancellationToken,
-    thread: Option<JoinHandle<()>>,
+    /// Disconnected when the thread has ended.
+    ended: Receiver<()>,
     opens_browser: bool,
 }
 
@@ -224,12 +234,27 @@ impl PageGuard {
 impl Drop for PageGuard {
     fn drop(&mut self) {
         self.end.cancel();
-        if let Some(thread) = self.thread.take() {
-            let _ = thread.join();
-        }
+        // A rendering cannot be cancelled; the exit of the process ends it.
+        let _ = self.ended.recv_timeout(END_TIMEOUT);
         if self.opens_browser {
             // A file that remains has an expired link.
             let _ = browser::forget();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_end_does_not_wait_for_a_long_rendering() {
+        let (rendering, ended) = mpsc::channel();
+        drop(PageGuard {
+            end: CancellationToken::new(),
+            ended,
+            opens_browser: false,
+        });
+        drop(rendering);
     }
 }

@@ -14,6 +14,10 @@ use crate::output::clean;
 const MAX_SCHEMA: usize = 1 << 20;
 /// Maximum number of fields and references that are followed.
 const MAX_FIELDS: usize = 400;
+/// Maximum number of names in the pointer of a reference.
+const MAX_POINTER: usize = 16;
+/// Number of bytes of schemas that references lead through in one form.
+const MAX_FOLLOWED: usize = 16 << 20;
 /// Maximum depth of fields in fields.
 const MAX_DEPTH: usize = 4;
 /// Maximum number of references and wrappers around one schema.
@@ -47,6 +51,7 @@ impl ArgumentsForm {
         let mut builder = FormBuilder {
             root: schema,
             left: MAX_FIELDS,
+            followed: 0,
             is_cut: false,
         };
         let root = builder.resolve(schema);
@@ -135,6 +140,8 @@ struct FormBuilder<'a> {
     root: &'a str,
     /// Number of fields and references that may follow.
     left: usize,
+    /// Number of bytes that references have led through.
+    followed: usize,
     /// True if fields were left out.
     is_cut: bool,
 }
@@ -230,7 +237,7 @@ impl<'a> FormBuilder<'a> {
     fn inner(&mut self, members: &Members<'a>) -> Option<(Members<'a>, bool)> {
         if let Some(reference) = members.text("$ref") {
             self.left = self.left.checked_sub(1)?;
-            return Some((Members::of(pointed(self.root, &reference)?), false));
+            return Some((Members::of(self.pointed(&reference)?), false));
         }
         if !members.object("properties").is_empty() {
             return None;
@@ -255,6 +262,28 @@ impl<'a> FormBuilder<'a> {
         inner.set("type", only);
         Some((inner, types.len() > 1))
     }
+
+    /// Returns the value at a pointer such as `#/$defs/City`; `None` if the way there is too long.
+    fn pointed(&mut self, reference: &str) -> Option<&'a str> {
+        let path = reference.strip_prefix('#')?;
+        if path.split('/').skip(1).count() > MAX_POINTER {
+            return None;
+        }
+        let mut value = self.root;
+        for name in path.split('/').skip(1) {
+            // Each step reads the rest of the schema.
+            self.follow(value)?;
+            let name = name.replace("~1", "/").replace("~0", "~");
+            value = Members::of(value).original(&name)?;
+        }
+        self.follow(value)?;
+        Some(value)
+    }
+
+    fn follow(&mut self, value: &str) -> Option<()> {
+        self.followed += value.len();
+        (self.followed <= MAX_FOLLOWED).then_some(())
+    }
 }
 
 /// Returns true for the schema of null.
@@ -272,17 +301,6 @@ fn options(schema: &Members<'_>) -> Option<Vec<String>> {
     };
     let is_short = values.len() <= MAX_OPTIONS && values.iter().all(|it| it.len() <= MAX_VALUE);
     is_short.then(|| values.into_iter().map(str::to_owned).collect())
-}
-
-/// Returns the value at a pointer such as `#/$defs/City`.
-fn pointed<'a>(root: &'a str, reference: &str) -> Option<&'a str> {
-    let path = reference.strip_prefix('#')?;
-    let mut value = root;
-    for name in path.split('/').skip(1) {
-        let name = name.replace("~1", "/").replace("~0", "~");
-        value = Members::of(value).original(&name)?;
-    }
-    Some(value)
 }
 
 #[cfg(test)]
@@ -379,6 +397,25 @@ mod tests {
             "}}".repeat(3000)
         );
         assert!(ArgumentsForm::of(&deep).fields.unwrap().to_string().len() < 2000);
+        // A pointer as deep as its schema, and many pointers into a long schema.
+        let nested = r#"{"a":"#.repeat(49) + r#"{"type":"string"}"# + &"}".repeat(49);
+        let pointer = "#".to_owned() + &"/a".repeat(50);
+        let schema = format!(r#"{{"properties":{{"x":{{"$ref":"{pointer}"}}}},"a":{nested}}}"#);
+        let form = ArgumentsForm::of(&schema).fields.unwrap();
+        assert_eq!(form[0]["kind"], "json");
+        let many: serde_json::Map<_, _> = (0..50)
+            .map(|it| (format!("p{it}"), json!({ "$ref": "#/$defs/a" })))
+            .collect();
+        let long = json!({
+            "$comment": "x".repeat(MAX_SCHEMA * 9 / 10),
+            "$defs": { "a": { "type": "string" } },
+            "properties": many,
+        });
+        let form = fields(&long);
+        assert_eq!(
+            (&form[0]["kind"], &form[49]["kind"]),
+            (&json!("text"), &json!("json"))
+        );
         for schema in [
             "",
             "[]",
