@@ -6,7 +6,7 @@ use std::path::Path;
 use crate::state::{StateDirectory, StateError, StateFolder};
 
 /// Sub-folder of the user's state.
-const FOLDER: &str = "pages";
+pub(super) const FOLDER: &str = "pages";
 
 /// Returns the port of the project's last page, if it is known. Blocks.
 pub(super) fn last_port(project: &Path) -> Option<u16> {

@@ -94,9 +94,16 @@ impl PageCall {
             params = identity.identify(&params, None);
         }
         let line = request(id.as_raw(), "tools/call", Some(&params));
-        if let Ok(envelope) = Envelope::parse(&line) {
-            let call = Call::new(self.clone(), id.clone(), era, Method::CallTool);
-            server.submit(call, &line, &envelope);
+        match Envelope::parse(&line) {
+            Ok(envelope) => {
+                let call = Call::new(self.clone(), id.clone(), era, Method::CallTool);
+                server.submit(call, &line, &envelope);
+            }
+            Err(error) => {
+                let message = format!("the call is not a message: {error}");
+                let error = format!(r#"{{"code":-32602,"message":{}}}"#, quoted(&message));
+                self.answer(id.as_raw(), Reply::Error(&error));
+            }
         }
     }
 

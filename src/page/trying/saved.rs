@@ -4,10 +4,10 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use crate::config::{HiddenValues, RehearsedCall};
+use crate::config::{HiddenValues, RehearsedCall, parse_arguments};
 use crate::error_chain::with_causes;
-use crate::page::remembered::{folder, project_name};
-use crate::state::StateError;
+use crate::page::remembered::{FOLDER, project_name};
+use crate::state::{StateDirectory, StateError, StateFolder};
 
 /// Maximum number of saved calls.
 const MAX_CALLS: usize = 100;
@@ -39,6 +39,8 @@ impl SavedCall {
 /// Saved calls of one project. All functions block.
 #[derive(Debug)]
 pub(in crate::page) struct SavedCalls {
+    /// State directory of the user; `None` if the environment names none.
+    state: Option<StateDirectory>,
     /// Name of the file.
     file: String,
 }
@@ -46,19 +48,41 @@ pub(in crate::page) struct SavedCalls {
 impl SavedCalls {
     /// Returns the saved calls of a project.
     pub(in crate::page) fn of(project: &Path) -> Self {
+        Self::within(StateDirectory::of_user().ok(), project)
+    }
+
+    fn within(state: Option<StateDirectory>, project: &Path) -> Self {
         Self {
+            state,
             file: format!("{}-calls.json", project_name(project)),
         }
     }
 
+    fn folder(&self) -> Result<StateFolder, StateError> {
+        let state = self.state.as_ref().ok_or(StateError::NoDirectory)?;
+        state.folder(FOLDER)
+    }
+
     /// Returns the calls, sorted by name. An error says which file is wrong.
     pub(super) fn all(&self) -> Result<Vec<SavedCall>, String> {
-        let read = || -> Result<Option<Vec<u8>>, StateError> { folder()?.read(&self.file) };
+        let read = || -> Result<Option<Vec<u8>>, StateError> { self.folder()?.read(&self.file) };
         let Some(bytes) = read().map_err(|error| with_causes(&error))? else {
             return Ok(Vec::new());
         };
-        serde_json::from_slice(&bytes).map_err(|error| {
-            let path = folder().map(|it| it.file(&self.file).display().to_string());
+        let read = || -> Result<Vec<SavedCall>, String> {
+            let mut calls: Vec<SavedCall> =
+                serde_json::from_slice(&bytes).map_err(|error| error.to_string())?;
+            for call in &mut calls {
+                // A person may have edited the file.
+                let arguments = parse_arguments(&call.arguments);
+                call.arguments = arguments.map_err(|error| format!("`{}`: {error}", call.name))?;
+            }
+            Ok(calls)
+        };
+        read().map_err(|error| {
+            let path = self
+                .folder()
+                .map(|it| it.file(&self.file).display().to_string());
             let path = path.unwrap_or_else(|_| self.file.clone());
             format!("The saved calls cannot be read: {path}: {error}. Repair or remove the file")
         })
@@ -108,7 +132,45 @@ impl SavedCalls {
 
     fn write(&self, calls: &[SavedCall]) -> Result<(), String> {
         let text = serde_json::to_vec_pretty(calls).map_err(|error| error.to_string())?;
-        let write = || -> Result<(), StateError> { folder()?.write(&self.file, &text) };
+        let write = || -> Result<(), StateError> { self.folder()?.write(&self.file, &text) };
         write().map_err(|error| with_causes(&error))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn call(name: &str, arguments: &str) -> SavedCall {
+        SavedCall {
+            name: name.to_owned(),
+            server: "weather".to_owned(),
+            tool: "forecast".to_owned(),
+            arguments: arguments.to_owned(),
+        }
+    }
+
+    fn saved_in(room: &Path) -> SavedCalls {
+        let state = StateDirectory::at(room.join("mcp-proxy"));
+        SavedCalls::within(Some(state), Path::new("/project"))
+    }
+
+    #[test]
+    fn a_damaged_call_is_told_with_its_file() {
+        let room = tempfile::tempdir().unwrap();
+        let saved = saved_in(room.path());
+        for (arguments, fault) in [
+            ("{", "not JSON"),
+            ("[1]", "must be a JSON object"),
+            ("{} {}", "not JSON"),
+        ] {
+            saved.write(&[call("a", arguments)]).unwrap();
+            let error = saved.get("a").unwrap_err();
+            for part in ["`a`", "-calls.json", fault, "Repair or remove the file"] {
+                assert!(error.contains(part), "{part}: {error}");
+            }
+        }
+        saved.write(&[call("a", "{\n\"b\":1}")]).unwrap();
+        assert_eq!(saved.get("a").unwrap().arguments, r#"{ "b":1}"#);
     }
 }
