@@ -5,7 +5,31 @@ mod unix;
 #[cfg(windows)]
 mod windows;
 
+use std::fs::TryLockError;
+use std::io;
+use std::path::Path;
+use std::thread;
+use std::time::{Duration, Instant};
+
 #[cfg(unix)]
 pub(crate) use unix::FolderLock;
 #[cfg(windows)]
 pub(crate) use windows::FolderLock;
+
+impl FolderLock {
+    /// Locks an existing folder as soon as no other process does; `None` if one still does after `limit`. Does not lock
+    /// where the file system has no locks. Blocks.
+    pub(crate) fn wait(folder: &Path, limit: Duration) -> io::Result<Option<Self>> {
+        let lock = Self::open(folder)?;
+        let deadline = Instant::now() + limit;
+        loop {
+            match lock.try_lock() {
+                Err(TryLockError::WouldBlock) if Instant::now() < deadline => {
+                    thread::sleep(Duration::from_millis(5));
+                }
+                Err(TryLockError::WouldBlock) => return Ok(None),
+                Ok(()) | Err(TryLockError::Error(_)) => return Ok(Some(lock)),
+            }
+        }
+    }
+}

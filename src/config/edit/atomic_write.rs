@@ -5,11 +5,10 @@ mod unix;
 #[cfg(windows)]
 mod windows;
 
-use std::fs::{self, File, OpenOptions, TryLockError};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
-use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 #[cfg(unix)]
 use self::unix as system;
@@ -90,19 +89,9 @@ fn read(file: &Path) -> Result<Option<String>, EditError> {
 
 /// Locks the folder: a lock on the file would be lost when the file is replaced, and a separate lock file would remain.
 fn lock(folder: &Path) -> Result<FolderLock, EditError> {
-    let lock = FolderLock::open(folder).map_err(FileError::at("lock", folder))?;
-    let deadline = Instant::now() + LOCK_TIMEOUT;
-    loop {
-        match lock.try_lock() {
-            Err(TryLockError::WouldBlock) if Instant::now() < deadline => {
-                thread::sleep(Duration::from_millis(5));
-            }
-            Err(TryLockError::WouldBlock) => return Err(EditError::Locked(folder.into())),
-            // Some network file systems have no locks; then only the comparison before the replacement protects the
-            // file.
-            Ok(()) | Err(TryLockError::Error(_)) => return Ok(lock),
-        }
-    }
+    // Without locks, only the comparison before the replacement protects the file.
+    let lock = FolderLock::wait(folder, LOCK_TIMEOUT).map_err(FileError::at("lock", folder))?;
+    lock.ok_or_else(|| EditError::Locked(folder.into()))
 }
 
 /// New file; removed on drop unless it was renamed.

@@ -1,11 +1,14 @@
 //! Calls that the user has saved for a project, in a private file.
 
 use std::path::Path;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use crate::config::{HiddenValues, RehearsedCall, parse_arguments};
 use crate::error_chain::with_causes;
+use crate::file_error::FileError;
+use crate::folder_lock::FolderLock;
 use crate::page::remembered::{FOLDER, project_name};
 use crate::state::{StateDirectory, StateError, StateFolder};
 
@@ -15,6 +18,9 @@ const MAX_CALLS: usize = 100;
 const MAX_NAME: usize = 80;
 /// Maximum length of the arguments in bytes.
 const MAX_ARGUMENTS: usize = 64 * 1024;
+
+/// Time limit for the changes of other proxies.
+const LOCK_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Call of a tool under a name.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -111,6 +117,7 @@ impl SavedCalls {
                 "The call contains a value that the configuration keeps secret, and is not saved";
             return Err(error.to_owned());
         }
+        let _lock = self.lock()?;
         let mut calls = self.all()?;
         calls.retain(|it| it.name != call.name);
         if calls.len() >= MAX_CALLS {
@@ -125,9 +132,21 @@ impl SavedCalls {
 
     /// Deletes the call of this name, if there is one.
     pub(super) fn delete(&self, name: &str) -> Result<(), String> {
+        let _lock = self.lock()?;
         let mut calls = self.all()?;
         calls.retain(|it| it.name != name);
         self.write(&calls)
+    }
+
+    /// Keeps other proxies of the user from changes until the lock is dropped.
+    fn lock(&self) -> Result<FolderLock, String> {
+        let folder = self.folder().map_err(|error| with_causes(&error))?;
+        let lock = FolderLock::wait(folder.path(), LOCK_TIMEOUT);
+        let lock = lock.map_err(FileError::at("lock", folder.path()));
+        lock.map_err(|error| with_causes(&error))?.ok_or_else(|| {
+            let folder = folder.path().display();
+            format!("Another program locks {folder}. Nothing is changed: try again")
+        })
     }
 
     fn write(&self, calls: &[SavedCall]) -> Result<(), String> {
@@ -139,6 +158,8 @@ impl SavedCalls {
 
 #[cfg(test)]
 mod tests {
+    use std::thread;
+
     use super::*;
 
     fn call(name: &str, arguments: &str) -> SavedCall {
@@ -153,6 +174,25 @@ mod tests {
     fn saved_in(room: &Path) -> SavedCalls {
         let state = StateDirectory::at(room.join("mcp-proxy"));
         SavedCalls::within(Some(state), Path::new("/project"))
+    }
+
+    #[test]
+    fn two_proxies_lose_no_call() {
+        let room = tempfile::tempdir().unwrap();
+        thread::scope(|scope| {
+            for proxy in 0..2 {
+                let room = room.path();
+                scope.spawn(move || {
+                    for number in 0..20 {
+                        let name = format!("{proxy}.{number}");
+                        saved_in(room)
+                            .save(call(&name, "{}"), &HiddenValues::default())
+                            .unwrap();
+                    }
+                });
+            }
+        });
+        assert_eq!(saved_in(room.path()).all().unwrap().len(), 40);
     }
 
     #[test]
