@@ -3,7 +3,7 @@
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, Weak};
 use std::time::{Duration, Instant};
 
 use crate::bridge::{Identity, own_info};
@@ -45,6 +45,8 @@ pub(super) struct PageCall {
     generation: AtomicU64,
     state: Mutex<PageCallState>,
     data: Arc<PageData>,
+    /// The calls that this one is kept among.
+    known: Weak<Mutex<KnownCalls>>,
 }
 
 /// State of a call.
@@ -152,6 +154,9 @@ impl ResponseSink for PageCall {
                 *state = PageCallState::Answered(line.into(), self.began.elapsed());
             }
         }
+        if let Some(known) = self.known.upgrade() {
+            locked(&known).forget();
+        }
         self.data.wake();
     }
 
@@ -179,7 +184,7 @@ pub(super) fn answer(line: &str) -> Answer {
 
 /// The newest calls of the page.
 #[derive(Debug, Default)]
-pub(super) struct PageCalls(Mutex<KnownCalls>);
+pub(super) struct PageCalls(Arc<Mutex<KnownCalls>>);
 
 #[derive(Debug, Default)]
 struct KnownCalls {
@@ -206,12 +211,10 @@ impl PageCalls {
             generation: AtomicU64::new(0),
             state: Mutex::new(PageCallState::Open),
             data: data.clone(),
+            known: Arc::downgrade(&self.0),
         });
         known.calls.push_back(call.clone());
-        // The last answer stays beside the new one.
-        while known.calls.len() > 2 && (known.calls.len() > MAX_CALLS || known.size() > MAX_SIZE) {
-            known.calls.pop_front();
-        }
+        known.forget();
         call
     }
 
@@ -228,6 +231,14 @@ impl PageCalls {
 }
 
 impl KnownCalls {
+    /// Forgets the oldest of too many.
+    fn forget(&mut self) {
+        // The last answer stays beside the new one.
+        while self.calls.len() > 2 && (self.calls.len() > MAX_CALLS || self.size() > MAX_SIZE) {
+            self.calls.pop_front();
+        }
+    }
+
     fn size(&self) -> usize {
         self.calls.iter().map(|it| it.size()).sum()
     }
@@ -257,6 +268,9 @@ mod tests {
             call.answer(id.as_raw(), Reply::Error(&long));
             assert!(matches!(call.state(), PageCallState::Answered(..)));
         }
+        // The answers alone exceed the limit.
+        assert_eq!(calls.newest().len(), 2);
+        calls.add(tried.clone(), None, &data);
         calls.add(tried, None, &data);
         assert_eq!(
             calls
@@ -264,7 +278,7 @@ mod tests {
                 .iter()
                 .map(|it| it.number)
                 .collect::<Vec<_>>(),
-            [61, 60]
+            [62, 61, 60]
         );
     }
 
