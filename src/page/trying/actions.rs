@@ -31,11 +31,8 @@ pub(in crate::page) async fn handle(site: &Site, path: &str, body: Body) -> Resp
     let done = match path {
         "/try/call" => call(site, &form),
         "/try/cancel" => cancel(site, &form),
-        "/try/save" => save(site, &form),
-        "/try/delete" => named(&form).and_then(|name| {
-            site.trying.saved.delete(&name)?;
-            Ok("/try".to_owned())
-        }),
+        "/try/save" => save(site, &form).await,
+        "/try/delete" => delete(site, &form).await,
         "/try/rehearse" => rehearse(site, &form).await,
         _ => return StatusCode::NOT_FOUND.into_response(),
     };
@@ -120,7 +117,7 @@ fn cancel(site: &Site, form: &Url) -> Result<String, String> {
     Ok(next)
 }
 
-fn save(site: &Site, form: &Url) -> Result<String, String> {
+async fn save(site: &Site, form: &Url) -> Result<String, String> {
     let TriedTool {
         server,
         tool,
@@ -136,8 +133,28 @@ fn save(site: &Site, form: &Url) -> Result<String, String> {
     };
     let next = super::address("/try", &[("saved", &saved.name)]);
     let hidden = locked(&site.hidden).clone();
-    site.trying.saved.save(saved, &hidden)?;
+    let replaced = site.trying.saved.save(saved, &hidden)?;
+    end_rehearsals(site, replaced).await;
     Ok(next)
+}
+
+async fn delete(site: &Site, form: &Url) -> Result<String, String> {
+    let deleted = site.trying.saved.delete(&named(form)?)?;
+    end_rehearsals(site, deleted).await;
+    Ok("/try".to_owned())
+}
+
+/// Ends the rehearsals of a call that is no longer saved: the page has no switch for it.
+async fn end_rehearsals(site: &Site, call: Option<SavedCall>) {
+    let Some(call) = call else { return };
+    let targets: Vec<_> = targets(site)
+        .filter(|it| it.name() == call.server)
+        .collect();
+    for target in targets {
+        // A remote server has no rehearsals.
+        let _ = target.server.rehearse(call.rehearsed(), false);
+        target.server.wait_processed().await;
+    }
 }
 
 /// Makes the saved call a rehearsed call of its server in each session, or ends that.

@@ -40,6 +40,18 @@ impl SavedCall {
             arguments: self.arguments.clone(),
         }
     }
+
+    /// Returns true if one of the calls is the same under any name.
+    fn is_in(&self, calls: &[Self]) -> bool {
+        let is_same = |it: &Self| it.server == self.server && it.rehearsed() == self.rehearsed();
+        calls.iter().any(is_same)
+    }
+}
+
+/// Removes the call of this name.
+fn take(calls: &mut Vec<SavedCall>, name: &str) -> Option<SavedCall> {
+    let at = calls.iter().position(|it| it.name == name)?;
+    Some(calls.remove(at))
 }
 
 /// Saved calls of one project. All functions block.
@@ -100,8 +112,13 @@ impl SavedCalls {
         call.ok_or_else(|| format!("No call is saved as `{name}`"))
     }
 
-    /// Saves a call in place of one of its name. An error says why it is not saved.
-    pub(super) fn save(&self, call: SavedCall, hidden: &HiddenValues) -> Result<(), String> {
+    /// Saves a call in place of one of its name. Returns the replaced call unless a saved call is the same. An error
+    /// says why the call is not saved.
+    pub(super) fn save(
+        &self,
+        call: SavedCall,
+        hidden: &HiddenValues,
+    ) -> Result<Option<SavedCall>, String> {
         if call.name.is_empty() || call.name.chars().count() > MAX_NAME {
             return Err(format!(
                 "A saved call needs a name of at most {MAX_NAME} characters"
@@ -119,7 +136,7 @@ impl SavedCalls {
         }
         let _lock = self.lock()?;
         let mut calls = self.all()?;
-        calls.retain(|it| it.name != call.name);
+        let replaced = take(&mut calls, &call.name);
         if calls.len() >= MAX_CALLS {
             return Err(format!(
                 "{MAX_CALLS} calls are saved already: delete one first"
@@ -127,15 +144,17 @@ impl SavedCalls {
         }
         calls.push(call);
         calls.sort_by(|one, other| one.name.cmp(&other.name));
-        self.write(&calls)
+        self.write(&calls)?;
+        Ok(replaced.filter(|it| !it.is_in(&calls)))
     }
 
-    /// Deletes the call of this name, if there is one.
-    pub(super) fn delete(&self, name: &str) -> Result<(), String> {
+    /// Deletes the call of this name, if there is one. Returns it unless another saved call is the same.
+    pub(super) fn delete(&self, name: &str) -> Result<Option<SavedCall>, String> {
         let _lock = self.lock()?;
         let mut calls = self.all()?;
-        calls.retain(|it| it.name != name);
-        self.write(&calls)
+        let deleted = take(&mut calls, name);
+        self.write(&calls)?;
+        Ok(deleted.filter(|it| !it.is_in(&calls)))
     }
 
     /// Keeps other proxies of the user from changes until the lock is dropped.
@@ -174,6 +193,23 @@ mod tests {
     fn saved_in(room: &Path) -> SavedCalls {
         let state = StateDirectory::at(room.join("mcp-proxy"));
         SavedCalls::within(Some(state), Path::new("/project"))
+    }
+
+    #[test]
+    fn the_last_of_equal_calls_is_told_when_it_goes() {
+        let room = tempfile::tempdir().unwrap();
+        let saved = saved_in(room.path());
+        let save = |name, arguments| {
+            let gone = saved.save(call(name, arguments), &HiddenValues::default());
+            gone.unwrap().map(|it| it.arguments)
+        };
+        assert_eq!(save("a", "{}"), None);
+        assert_eq!(save("a", "{}"), None);
+        assert_eq!(save("b", "{}"), None);
+        assert_eq!(save("a", r#"{"b":1}"#), None);
+        assert_eq!(saved.delete("b").unwrap(), Some(call("b", "{}")));
+        assert_eq!(saved.delete("b").unwrap(), None);
+        assert_eq!(save("a", "{}").unwrap(), r#"{"b":1}"#);
     }
 
     #[test]

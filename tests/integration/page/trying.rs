@@ -1,5 +1,7 @@
 //! The page for trying tools.
 
+use std::time::{Duration, Instant};
+
 use serde_json::{Value, json};
 
 use super::Paged;
@@ -334,4 +336,52 @@ fn a_call_takes_the_way_of_a_client() {
         assert_eq!(refused.status(), 409, "{form}");
         assert!(refused.body.contains(reason), "{form}: {}", refused.body);
     }
+}
+
+#[test]
+fn a_call_ends_with_its_reader_and_a_rehearsal_with_its_saved_call() {
+    let tools = |reply: &str| script(reply, &[hostile()[1].clone()]);
+    let project = Project::new();
+    project.write("weather.json", &tools("1"));
+    let paged = Paged::start_in(project);
+    paged.meet();
+    let (cookie, origin) = (paged.cookie(), format!("http://{}", paged.address));
+    let own = [("Cookie", &*cookie), ("Origin", &*origin)];
+    let act = |action: &str, form: &str| {
+        let done = paged.ask("POST", &format!("/try/{action}"), &own, form);
+        assert_eq!(done.status(), 303, "{action} {form}: {}", done.body);
+    };
+    let save = |city: &str| {
+        let form = format!("at=1/weather&tool=forecast&name=a&arguments={{\"city\":\"{city}\"}}");
+        act("save", &form);
+    };
+    let rehearsed_at = |reload: usize| {
+        let reply = (reload + 1).to_string();
+        paged.project.write("weather.json", &tools(&reply));
+        paged.log.until("reloaded", reload)[reload - 1]["rehearsal"].clone()
+    };
+    save("Oslo");
+    act("rehearse", "saved=a&wanted=on");
+    // Saved once more without a change.
+    save("Oslo");
+    assert_eq!(
+        rehearsed_at(1)["calls"][0]["call"],
+        r#"forecast {"city":"Oslo"}"#
+    );
+    save("Rome");
+    assert_eq!(rehearsed_at(2), Value::Null);
+    act("rehearse", "saved=a&wanted=on");
+    act("delete", "saved=a");
+    assert_eq!(rehearsed_at(3), Value::Null);
+
+    act("call", "at=1/weather&tool=slow");
+    eventually(DEADLINE, || {
+        let answer = paged.get("/try/answer?call=1", &own).body;
+        answer.contains("data-open") && answer.contains("generation 4")
+    });
+    let started = Instant::now();
+    paged.end();
+    // A client's open call delays the end by this time.
+    let took = started.elapsed();
+    assert!(took < Duration::from_secs(10), "{took:?}");
 }
