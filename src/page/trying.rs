@@ -80,10 +80,20 @@ fn targets(site: &Site) -> impl Iterator<Item = Target> {
     })
 }
 
-/// Returns the server of this name in a session or, if it is not there, in the newest session that has it.
+/// Returns the server of this name in this session; for session 0, in the newest session that has it.
 fn target(site: &Site, session: u64, server: &str) -> Result<Target, String> {
-    let named = targets(site).filter(|it| it.name() == server);
-    let found = named.max_by_key(|it| (it.session == session, it.session));
+    let mut named = targets(site).filter(|it| it.name() == server);
+    if session > 0 {
+        // The server of another session may be in another state.
+        let found = named.find(|it| it.session == session);
+        return found.ok_or_else(|| {
+            format!(
+                "Session {session} has the server `{server}` not loaded, or has ended. Load it on the page of the \
+                 servers, or choose the server of another session"
+            )
+        });
+    }
+    let found = named.max_by_key(|it| it.session);
     found.ok_or_else(|| {
         format!("No session has the server `{server}` loaded. Load it on the page of the servers")
     })

@@ -27,16 +27,25 @@ pub(super) fn section(site: &Site, call: &Arc<PageCall>) -> Markup {
     let hidden = locked(&site.hidden).clone();
     let is_open = matches!(call.state(), PageCallState::Open);
     let number = call.number;
+    let is_other = |(session, _): &(u64, _)| *session != call.tried.session;
+    let names_session = site.fleets.all().iter().any(is_other);
+    let one = |call: &PageCall| one(call, names_session, &hidden);
     html! {
         div data-call=(number) data-open=[is_open.then_some("open")] {
             h2 { "Answer to " bdi { code { (clean(&call.tried.tool)) } } }
             @match call.before.map(|before| site.trying.calls.get(before)) {
-                None => (one(call, &hidden)),
+                None => (one(call)),
                 Some(None) => {
                     p.warn { "The earlier answer is not kept any more." }
-                    (one(call, &hidden))
+                    (one(call))
                 }
-                Some(Some(before)) => (both(&before, call, &hidden)),
+                Some(Some(before)) => {
+                    (comparison(&before, call, &hidden))
+                    div.pair {
+                        section aria-label="Before" { h3 { "Before" } (one(&before)) }
+                        section aria-label="Now" { h3 { "Now" } (one(call)) }
+                    }
+                }
             }
             div.actions {
                 @if is_open {
@@ -55,16 +64,6 @@ pub(super) fn section(site: &Site, call: &Arc<PageCall>) -> Markup {
             @if !is_open {
                 p.soft { "The answer is kept: after a save, run the call again, and see both answers side by side." }
             }
-        }
-    }
-}
-
-fn both(before: &PageCall, now: &PageCall, hidden: &HiddenValues) -> Markup {
-    html! {
-        (comparison(before, now, hidden))
-        div.pair {
-            section aria-label="Before" { h3 { "Before" } (one(before, hidden)) }
-            section aria-label="Now" { h3 { "Now" } (one(now, hidden)) }
         }
     }
 }
@@ -113,7 +112,7 @@ fn comparison(before: &PageCall, now: &PageCall, hidden: &HiddenValues) -> Marku
 }
 
 /// Returns one answer with its facts.
-fn one(call: &PageCall, hidden: &HiddenValues) -> Markup {
+fn one(call: &PageCall, names_session: bool, hidden: &HiddenValues) -> Markup {
     let generation = call.generation();
     let facts = |took: Option<String>| {
         html! {
@@ -121,6 +120,7 @@ fn one(call: &PageCall, hidden: &HiddenValues) -> Markup {
                 dt { "Server" }
                 dd {
                     bdi { (clean(&call.tried.server)) }
+                    @if names_session { ", session " (call.tried.session) }
                     @match generation {
                         Some(number) => { ", generation " (number) }
                         None => { ", which has not got the call" }

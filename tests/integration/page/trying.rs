@@ -328,7 +328,14 @@ fn a_call_takes_the_way_of_a_client() {
         ),
         ("at=1/weather&tool=echo&arguments=%7B1", "not JSON"),
         ("at=1/weather&arguments=", "no server or no tool"),
-        ("at=1/other&tool=echo", "`other` loaded"),
+        (
+            "at=1/other&tool=echo",
+            "Session 1 has the server `other` not loaded",
+        ),
+        (
+            "at=2/weather&tool=echo",
+            "Session 2 has the server `weather` not loaded",
+        ),
         ("call=77", "not kept"),
         ("saved=none", "No call is saved"),
     ] {
