@@ -172,7 +172,7 @@ impl Page {
         events.send(Event::Page { url, warning });
         let end = CancellationToken::new();
         let ending = end.clone();
-        let site = Site {
+        let site = Arc::new(Site {
             access: self.access,
             data: self.data,
             search: Arc::default(),
@@ -181,22 +181,24 @@ impl Page {
             trying: self.trying,
             hidden: events.hidden(),
             runtime: Handle::current(),
-        };
+        });
+        let served = site.clone();
         let thread = thread::Builder::new().name("page".to_owned());
         let (running, ended) = mpsc::channel();
         thread.spawn(move || {
             let _running = running;
-            serve(self.listener, site, &ending);
+            serve(self.listener, served, &ending);
         })?;
         Ok(PageGuard {
             end,
+            site,
             ended,
             opens_browser: self.opens_browser,
         })
     }
 }
 
-fn serve(listener: TcpListener, site: Site, ending: &CancellationToken) {
+fn serve(listener: TcpListener, site: Arc<Site>, ending: &CancellationToken) {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build();
@@ -204,7 +206,7 @@ fn serve(listener: TcpListener, site: Site, ending: &CancellationToken) {
         runtime.block_on(async {
             let listener = tokio::net::TcpListener::from_std(listener)?;
             ending
-                .run_until_cancelled(routes::serve(listener, Arc::new(site)))
+                .run_until_cancelled(routes::serve(listener, site))
                 .await;
             Ok(())
         })
@@ -219,15 +221,18 @@ fn serve(listener: TcpListener, site: Site, ending: &CancellationToken) {
 #[must_use = "the page ends when it is dropped"]
 pub(crate) struct PageGuard {
     end: CancellationToken,
+    site: Arc<Site>,
     /// Disconnected when the thread has ended.
     ended: Receiver<()>,
     opens_browser: bool,
 }
 
 impl PageGuard {
-    /// Stops listening, so that the next proxy can have the address. Does not wait.
+    /// Stops listening, so that the next proxy can have the address, and cancels the open calls, whose answers nobody can
+    /// read any more. Must be called on the runtime of the servers. Does not wait.
     pub(crate) fn stop(&self) {
         self.end.cancel();
+        trying::cancel_all(&self.site);
     }
 }
 
@@ -247,11 +252,12 @@ impl Drop for PageGuard {
 mod tests {
     use super::*;
 
-    #[test]
-    fn the_end_does_not_wait_for_a_long_rendering() {
+    #[tokio::test]
+    async fn the_end_does_not_wait_for_a_long_rendering() {
         let (rendering, ended) = mpsc::channel();
         drop(PageGuard {
             end: CancellationToken::new(),
+            site: Arc::new(Site::empty(SocketAddr::from(([127, 0, 0, 1], 1)))),
             ended,
             opens_browser: false,
         });

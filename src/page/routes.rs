@@ -219,25 +219,35 @@ pub(super) fn value(url: &Url, name: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use std::net::SocketAddr;
+    use std::path::Path;
+
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
     use tokio::net::TcpStream;
 
     use super::*;
 
+    impl Site {
+        /// Creates a site without content. Must be called on a runtime.
+        pub(in crate::page) fn empty(address: SocketAddr) -> Self {
+            Self {
+                access: PageAccess::new(address, "token".to_owned(), "key".to_owned()),
+                data: PageData::new("run".to_owned()),
+                search: Arc::default(),
+                fleets: OpenFleets::default(),
+                front: None,
+                hidden: Arc::default(),
+                trying: Trying::of(Path::new("/project")),
+                runtime: Handle::current(),
+            }
+        }
+    }
+
     #[tokio::test(start_paused = true)]
     async fn silent_connections_make_room_for_others() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let site = Site {
-            access: PageAccess::new(address, "token".to_owned(), "key".to_owned()),
-            data: PageData::new("run".to_owned()),
-            search: Arc::default(),
-            fleets: OpenFleets::default(),
-            front: None,
-            hidden: Arc::default(),
-            trying: Trying::of(std::path::Path::new("/project")),
-            runtime: Handle::current(),
-        };
+        let site = Site::empty(address);
         tokio::spawn(serve(listener, Arc::new(site)));
         let mut silent = Vec::new();
         for _ in 0..CONNECTIONS {

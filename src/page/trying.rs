@@ -25,7 +25,7 @@ use crate::lock::locked;
 use crate::mcp::{Entry, List, ListKind};
 use crate::output::clean;
 use crate::server::ServerHandle;
-pub(super) use actions::handle;
+pub(super) use actions::{cancel_all, handle};
 use calls::{PageCall, PageCalls, TriedTool};
 use form::ArgumentsForm;
 use saved::{SavedCall, SavedCalls};

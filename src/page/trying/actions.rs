@@ -11,6 +11,7 @@ use super::calls::{PageCall, TriedTool};
 use super::saved::SavedCall;
 use super::{target, targets};
 use crate::config::parse_arguments;
+use crate::fleet::Fleet;
 use crate::lock::locked;
 use crate::page::acting::{redirect, refuse};
 use crate::page::routes::{Site, value};
@@ -109,12 +110,24 @@ fn call(site: &Site, form: &Url) -> Result<String, String> {
 fn cancel(site: &Site, form: &Url) -> Result<String, String> {
     let call = known_call(site, form)?;
     let next = format!("/try?call={}#answer", call.number);
-    let mut fleets = site.fleets.all().into_iter();
-    let fleet = fleets.find(|(number, _)| *number == call.tried.session);
-    site.runtime.spawn(async move {
-        call.cancel(fleet.as_ref().map(|(_, fleet)| fleet));
-    });
+    let fleet = fleet(site, &call);
+    site.runtime
+        .spawn(async move { call.cancel(fleet.as_ref()) });
     Ok(next)
+}
+
+/// Cancels all calls that are open. Must be called on the runtime of the servers.
+pub(in crate::page) fn cancel_all(site: &Site) {
+    for call in site.trying.calls.newest() {
+        call.cancel(fleet(site, &call).as_ref());
+    }
+}
+
+/// Returns the fleet that a call was sent to.
+fn fleet(site: &Site, call: &PageCall) -> Option<Fleet> {
+    let mut fleets = site.fleets.all().into_iter();
+    let found = fleets.find(|(session, _)| *session == call.tried.session);
+    found.map(|(_, fleet)| fleet)
 }
 
 async fn save(site: &Site, form: &Url) -> Result<String, String> {

@@ -76,6 +76,9 @@ impl PageCall {
 
     /// Sends the call to `server`. Must be called on the runtime of the servers.
     pub(super) fn send(self: &Arc<Self>, server: &ServerHandle) {
+        if !matches!(self.state(), PageCallState::Open) {
+            return;
+        }
         let TriedTool {
             tool, arguments, ..
         } = &self.tried;
