@@ -26,28 +26,46 @@ impl ServerHandle {
     }
 
     /// Lets new code answer a call of the client before it goes live, from now on, or no longer if it is not `wanted`.
-    /// Returns the reason if the tool may have effects, if the arguments are too long, or if the server does not rehearse.
+    /// Returns the reason why a wanted call may not be rehearsed.
     pub(crate) fn rehearse(&self, call: RehearsedCall, wanted: bool) -> Result<(), String> {
+        if wanted {
+            self.may_rehearse(&call)?;
+        }
+        self.command(Command::Rehearse { call, wanted });
+        Ok(())
+    }
+
+    /// Returns the reason if the server does not rehearse, if its tools are unknown or lack this one, if the tool may
+    /// have effects, or if the arguments are too long.
+    pub(crate) fn may_rehearse(&self, call: &RehearsedCall) -> Result<(), String> {
         let (snapshot, spec) = (self.snapshot(), self.spec());
         if spec.remote.is_some() {
             return Err(format!("`{}` is remote, and does not rehearse", spec.name));
         }
         let tools = snapshot.list(ListKind::Tools);
-        let tool = tools.and_then(|tools| tools.find(&call.tool));
-        if wanted && !tool.is_some_and(|it| is_always_repeatable(it, &spec.rehearse_tools)) {
+        let Some(tool) = tools.and_then(|tools| tools.find(&call.tool)) else {
+            return Err(if snapshot.generation == 0 {
+                format!(
+                    "`{}` has not run yet, and its tools are unknown: try again when it runs",
+                    spec.name
+                )
+            } else {
+                format!("`{}` lists no tool `{}`", spec.name, call.tool)
+            });
+        };
+        if !is_always_repeatable(tool, &spec.rehearse_tools) {
             return Err(format!(
                 "`{}` may have effects: it does not declare `readOnlyHint`, or declares `destructiveHint` too, and \
                  the user does not name it in `rehearse_tools`",
                 call.tool
             ));
         }
-        if wanted && call.arguments.len() > MAX_ARGUMENTS {
+        if call.arguments.len() > MAX_ARGUMENTS {
             let limit = MAX_ARGUMENTS / 1024;
             return Err(format!(
                 "the arguments are longer than {limit} KiB, and a rehearsal would repeat them at each reload"
             ));
         }
-        self.command(Command::Rehearse { call, wanted });
         Ok(())
     }
 

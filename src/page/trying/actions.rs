@@ -9,7 +9,7 @@ use reqwest::Url;
 
 use super::calls::{PageCall, TriedTool};
 use super::saved::SavedCall;
-use super::{target, targets};
+use super::{Target, target, targets};
 use crate::config::parse_arguments;
 use crate::fleet::Fleet;
 use crate::lock::locked;
@@ -164,7 +164,7 @@ async fn end_rehearsals(site: &Site, call: Option<SavedCall>) {
         .filter(|it| it.name() == call.server)
         .collect();
     for target in targets {
-        // A remote server has no rehearsals.
+        // Nothing forbids the end.
         let _ = target.server.rehearse(call.rehearsed(), false);
         target.server.wait_processed().await;
     }
@@ -176,9 +176,19 @@ async fn rehearse(site: &Site, form: &Url) -> Result<String, String> {
     let is_wanted = value(form, "wanted").is_some();
     // The server must be loaded.
     target(site, 0, &saved.server)?;
-    let targets: Vec<_> = targets(site)
+    let mut targets: Vec<_> = targets(site)
         .filter(|it| it.name() == saved.server)
         .collect();
+    if is_wanted {
+        // A server that has not run yet begins without, as a later session does.
+        let has_run = |it: &Target| it.server.snapshot().generation > 0;
+        if targets.iter().any(has_run) {
+            targets.retain(has_run);
+        }
+        for target in &targets {
+            target.server.may_rehearse(&saved.rehearsed())?;
+        }
+    }
     for target in targets {
         target.server.rehearse(saved.rehearsed(), is_wanted)?;
         // The page shows the calls that are rehearsed then.

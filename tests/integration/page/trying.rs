@@ -367,6 +367,13 @@ fn a_call_ends_with_its_reader_and_a_rehearsal_with_its_saved_call() {
         paged.project.write("weather.json", &tools(&reply));
         paged.log.until("reloaded", reload)[reload - 1]["rehearsal"].clone()
     };
+    act("save", "at=1/weather&tool=alerts&name=none");
+    let refused = paged.ask("POST", "/try/rehearse", &own, "saved=none&wanted=on");
+    assert!(
+        refused.body.contains("`weather` lists no tool `alerts`"),
+        "{}",
+        refused.body
+    );
     save("Oslo");
     act("rehearse", "saved=a&wanted=on");
     // Saved once more without a change.
