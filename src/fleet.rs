@@ -39,6 +39,7 @@ pub(crate) use crate::suggestions::nearest;
 use crate::transport::reaper::Reaper;
 use crate::transport::stream::Cork;
 pub(crate) use catalog::Catalog;
+pub(crate) use fingerprint::fingerprint;
 pub(crate) use loading::LoadError;
 pub(crate) use names::public_name;
 pub(crate) use open_fleets::OpenFleets;

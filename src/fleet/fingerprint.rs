@@ -1,7 +1,7 @@
 //! Hash that is the same in every run and version: names and cache files are derived from it.
 
 /// Returns the 64-bit FNV-1a hash of `parts`, each preceded by its length, so that `ab`, `c` differs from `a`, `bc`.
-pub(super) fn fingerprint<'a>(parts: impl IntoIterator<Item = &'a [u8]>) -> u64 {
+pub(crate) fn fingerprint<'a>(parts: impl IntoIterator<Item = &'a [u8]>) -> u64 {
     let mut hash = 0xcbf2_9ce4_8422_2325;
     let mut feed = |bytes: &[u8]| {
         for byte in bytes {

@@ -1,8 +1,8 @@
 //! Port that the page of a project keeps from one proxy to the next, so that an open tab finds the next one.
 
-use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::path::Path;
 
+use crate::fleet::fingerprint;
 use crate::state::{StateDirectory, StateError, StateFolder};
 
 /// Sub-folder of the user's state.
@@ -21,12 +21,21 @@ pub(super) fn remember_port(project: &Path, port: u16) -> Result<(), StateError>
 
 /// Returns the name of the project in names of files.
 pub(super) fn project_name(project: &Path) -> String {
-    let mut hasher = DefaultHasher::new();
-    project.hash(&mut hasher);
-    format!("{:016x}", hasher.finish())
+    let path = project.to_string_lossy();
+    format!("{:016x}", fingerprint([path.as_bytes()]))
 }
 
 /// Opens the private folder of the pages.
 pub(super) fn folder() -> Result<StateFolder, StateError> {
     StateDirectory::of_user()?.folder(FOLDER)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_project_keeps_its_name() {
+        assert_eq!(project_name(Path::new("/project")), "2291203ba5532c77");
+    }
 }
