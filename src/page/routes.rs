@@ -179,6 +179,8 @@ async fn answer(site: &Arc<Site>, head: &Parts, body: Body, url: &Url) -> Respon
         path => {
             let found = if path == "/try/answer" {
                 trying::answer(site, url)
+            } else if path == "/try/tools" {
+                trying::tools(site, url)
             } else if path == "/try/messages" {
                 trying::messages(site, url)
             } else if let Some(message) = path.strip_prefix("/messages/") {

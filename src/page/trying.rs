@@ -14,12 +14,14 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Response};
 use maud::{Markup, html};
 use reqwest::Url;
+use serde_json::Value;
 
 use super::acting::redirect;
 use super::json_tree::json_tree;
 use super::layout::{html_response, lines};
 use super::messages::{Exchange, PAGE};
 use super::routes::{Site, value};
+use crate::fleet::fingerprint;
 use crate::jsonrpc::Members;
 use crate::lock::locked;
 use crate::mcp::{Entry, List, ListKind};
@@ -218,6 +220,28 @@ pub(super) fn content(site: &Site, url: &Url) -> Markup {
     }
 }
 
+/// Returns the mark of the tools and the form at an address; `None` if no server is loaded.
+pub(super) fn tools(site: &Site, url: &Url) -> Option<Response> {
+    let selection = Selection::of(site, url)?;
+    let form = selection.tool.as_ref().map(|it| form(site, it));
+    Some(tools_mark(&selection.tools, form.as_ref()).into_response())
+}
+
+/// Returns a text that differs after a change of the tools or the form.
+fn tools_mark(tools: &[Entry], form: Option<&ArgumentsForm>) -> String {
+    let fields = form.and_then(|it| it.fields.as_ref()).map(Value::to_string);
+    let fields = fields.unwrap_or_default();
+    let names = tools.iter().map(|it| it.name.as_bytes());
+    format!("{:016x}", fingerprint(names.chain([fields.as_bytes()])))
+}
+
+/// Returns the form for a tool.
+fn form(site: &Site, tool: &Entry) -> ArgumentsForm {
+    let definition = Members::of(&tool.raw);
+    let schema = definition.get("inputSchema").unwrap_or("{}");
+    ArgumentsForm::of(&locked(&site.hidden).hide_in_json(schema))
+}
+
 /// Returns the answer to the call that an address names; `None` if it is not kept.
 pub(super) fn answer(site: &Site, url: &Url) -> Option<Response> {
     let call = site.trying.calls.get(value(url, "call")?.parse().ok()?)?;
@@ -285,8 +309,8 @@ fn call_form(site: &Site, selection: &Selection, tool: &Entry) -> Markup {
     let hidden = locked(&site.hidden).clone();
     let shown = hidden.hide_in_json(&selection.arguments);
     let is_hidden = shown != selection.arguments;
-    let form =
-        ArgumentsForm::of(&hidden.hide_in_json(definition.get("inputSchema").unwrap_or("{}")));
+    let form = form(site, tool);
+    let mark = tools_mark(&selection.tools, Some(&form));
     let fields = form.fields.map(|it| it.to_string());
     html! {
         @if !description.is_empty() {
@@ -297,7 +321,7 @@ fn call_form(site: &Site, selection: &Selection, tool: &Entry) -> Markup {
         p #changed.warn role="status" hidden {
             "The tools of this server have changed. Reload this page to see the form of the new code."
         }
-        form #call method="post" action="/try/call" {
+        form #call method="post" action="/try/call" data-tools=(mark) {
             input type="hidden" name="at" value=(selection.target().key());
             input type="hidden" name="tool" value=(tool.name);
             div #fields data-fields=[fields] {}

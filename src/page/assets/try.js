@@ -1,5 +1,6 @@
 // The page for trying tools: the form and its JSON follow each other, and the answer appears when it arrives.
 
+import { latest } from "./latest.js";
 import { follow } from "./live.js";
 import { argumentsControl } from "./try-fields.js";
 import { isSame, parse, print } from "./try-json.js";
@@ -71,42 +72,36 @@ function connect(place, json) {
     read(true);
 }
 
+/** Returns the text at a path of the proxy; null if there is none. */
+async function textAt(path) {
+    try {
+        const answer = await fetch(path);
+        return answer.ok ? await answer.text() : null;
+    } catch {
+        return null;
+    }
+}
+
 const place = document.getElementById("answer");
-let isBusy = false;
-let isStale = false;
 
 /** Shows the answer when it has arrived. */
-async function showAnswer() {
-    isStale = true;
-    if (isBusy) return;
-    isBusy = true;
-    while (isStale && place.querySelector("[data-open]")) {
-        isStale = false;
-        const { call } = place.querySelector("[data-open]").dataset;
-        const answer = await fetch(`/try/answer?call=${call}`).catch(() => null);
-        if (!answer?.ok) break;
-        const fresh = document.createElement("div");
-        // The proxy has escaped all foreign text, and its policy forbids scripts in the markup.
-        fresh.innerHTML = await answer.text();
-        if (!fresh.querySelector("[data-open]")) place.replaceChildren(...fresh.childNodes);
-    }
-    isBusy = false;
-}
+const showAnswer = latest(async () => {
+    const open = place.querySelector("[data-open]");
+    if (!open) return;
+    const answer = await textAt(`/try/answer?call=${open.dataset.call}`);
+    if (answer === null) return;
+    const fresh = document.createElement("div");
+    // The proxy has escaped all foreign text, and its policy forbids scripts in the markup.
+    fresh.innerHTML = answer;
+    if (!fresh.querySelector("[data-open]")) place.replaceChildren(...fresh.childNodes);
+});
 
 /** Tells that a save has changed the tools: the form may be filled in, and stays. */
-async function checkTools() {
+const checkTools = latest(async () => {
     const { at, tool } = form.elements;
-    const parameters = new URLSearchParams({ at: at.value, tool: tool.value, part: 1 });
-    const answer = await fetch(`/try?${parameters}`).catch(() => null);
-    if (!answer?.ok) return;
-    const fresh = document.createElement("div");
-    fresh.innerHTML = await answer.text();
-    const shown = (root) => {
-        const parts = [...root.querySelectorAll("#fields, #choose option")];
-        return parts.map((it) => it.dataset.fields ?? it.value).join();
-    };
-    document.getElementById("changed").hidden = shown(fresh) === shown(document);
-}
+    const tools = await textAt(`/try/tools?${new URLSearchParams({ at: at.value, tool: tool.value })}`);
+    if (tools !== null) document.getElementById("changed").hidden = tools === form.dataset.tools;
+});
 
 follow((news, before) => {
     showAnswer();
