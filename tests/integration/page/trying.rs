@@ -202,8 +202,18 @@ fn answers_before_and_after_a_save_stand_side_by_side() {
         browser.run("return document.querySelector('.differences ins').textContent"),
         "\"<b>22</b>\""
     );
-    browser.wait("document.querySelector('#changed').hidden");
     take_pictures(&browser, "try-compare");
+    // A save that leaves the tools alone is news to the page, and says nothing.
+    browser.run("performance.clearResourceTimings()");
+    paged.project.write("weather.json", &script("23", &[]));
+    paged.log.until("reloaded", 2);
+    let checks =
+        "performance.getEntriesByType('resource').filter((it) => it.name.includes('/try/tools'))";
+    browser.wait(&format!("{checks}.length > 0"));
+    assert_eq!(
+        browser.run("return document.querySelector('#changed').hidden"),
+        true
+    );
     let more = json!({ "name": "alerts", "inputSchema": { "type": "object" } });
     paged.project.write("weather.json", &script("22", &[more]));
     browser.wait_text("The tools of this server have changed");
