@@ -316,7 +316,7 @@ impl Failure {
     pub(crate) fn hide(&mut self, hidden: &HiddenValues) {
         let texts = std::iter::once(&mut self.reason).chain(&mut self.advice);
         for text in texts.chain(&mut self.stderr) {
-            *text = hidden.hide(std::mem::take(text));
+            *text = hidden.hide_in_json(text);
         }
         for file in &mut self.files {
             *file = hidden.hide(file.display().to_string()).into();

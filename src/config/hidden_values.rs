@@ -147,7 +147,7 @@ impl HiddenValues {
         self.sort();
     }
 
-    /// Returns `text` with the variable in place of each value.
+    /// Returns `text` with the variable in place of each value. For names and paths: a text of a server may be JSON.
     pub(crate) fn hide(&self, text: String) -> String {
         self.0.iter().fold(text, |text, (value, variable)| {
             if text.contains(value) {
@@ -192,13 +192,13 @@ impl HiddenValues {
         shown + rest
     }
 
-    /// Hides the values in each string of `value`, except in the members that say which server is meant.
+    /// Hides the values in each string of `value`, as in a JSON text, except in the members that say which server is meant.
     pub(crate) fn hide_in(&self, value: &mut Value) {
         if self.0.is_empty() {
             return;
         }
         match value {
-            Value::String(text) => *text = self.hide(std::mem::take(text)),
+            Value::String(text) => *text = self.hide_in_json(text),
             Value::Array(items) => items.iter_mut().for_each(|item| self.hide_in(item)),
             Value::Object(members) => {
                 let members = members.iter_mut();
@@ -399,11 +399,9 @@ mod tests {
 
     #[test]
     fn names_of_servers_stay() {
-        let mut value =
-            json!({"server": "hush-hush", "globs": ["hush-hush/x"], "n": {"why": "hush-hush"}});
+        let mut value = json!({"server": "hush-hush", "globs": ["hush-hush/x"], "n": {"why": r#"no {"k":"\u0068ush-hush"}"#}});
         hidden(&["${SECRET}"]).hide_in(&mut value);
-        let shown =
-            json!({"server": "hush-hush", "globs": ["${SECRET}/x"], "n": {"why": "${SECRET}"}});
+        let shown = json!({"server": "hush-hush", "globs": ["${SECRET}/x"], "n": {"why": r#"no {"k":"${SECRET}"}"#}});
         assert_eq!(value, shown);
     }
 }

@@ -167,7 +167,7 @@ impl EntryFormat {
         }
         match self {
             Self::Colored(human) | Self::Plain(human) | Self::Timed(human) => {
-                let entry = hidden.hide(human.entry(&event.event)?);
+                let entry = hidden.hide_in_json(&human.entry(&event.event)?);
                 Some(self.finish(entry))
             }
             Self::Json => Some(json::line(event, SystemTime::now(), hidden) + "\n"),

@@ -48,7 +48,7 @@ pub(super) fn redirect(path: &str) -> Response {
 
 /// Returns the page for an action that failed; it leads back to `path`.
 pub(super) fn refuse(site: &Site, error: String, path: &str) -> Response {
-    let error = locked(&site.hidden).hide(error);
+    let error = locked(&site.hidden).hide_in_json(&error);
     let content = html! {
         h1 { "This did not work" }
         (lines(error.lines()))

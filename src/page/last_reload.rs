@@ -127,7 +127,7 @@ fn entry(
         .iter()
         .find(is_of)
         .map(|it| text(&it["class"]));
-    let raw = |it: &Entry| hidden.hide(it.raw.clone());
+    let raw = |it: &Entry| hidden.hide_in_json(&it.raw);
     let [old, new] = [old, new].map(|it| it.map(raw));
     html! {
         details {
@@ -197,6 +197,22 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::config::ServerSpec;
+
+    #[test]
+    fn definitions_have_no_secret_however_it_is_written() {
+        let mut spec = ServerSpec::new("t".to_owned(), "t".into(), Vec::new(), "/".into());
+        spec.env = vec![("TOKEN".into(), "pa\"ss-1234567".into())];
+        let tool = Entry {
+            name: "a".to_owned(),
+            raw: r#"{"name":"a","title":"pa\"ss-1234567","description":"\u0070a\"ss-1234567"}"#
+                .to_owned(),
+        };
+        let hidden = spec.hidden_values();
+        let shown = entry(&Value::Null, ListKind::Tools, Some(&tool), None, &hidden).into_string();
+        assert_eq!(shown.matches("${TOKEN}").count(), 2, "{shown}");
+        assert!(!shown.contains("1234567"), "{shown}");
+    }
 
     #[test]
     fn changes_of_a_reload_are_listed() {

@@ -186,7 +186,7 @@ impl RunRecord {
         let texts = [&mut self.last_line, &mut self.ending, &mut self.failure];
         let texts = texts.into_iter().flatten();
         for text in texts.chain(errors.map(|it| &mut it.text)) {
-            *text = hidden.hide(std::mem::take(text));
+            *text = hidden.hide_in_json(text);
         }
         self
     }

@@ -83,7 +83,7 @@ fn comparison(before: &PageCall, now: &PageCall, hidden: &HiddenValues) -> Marku
         &answer(&new),
         &Varying::default(),
     );
-    let shown = |text: &str| clean(&hidden.hide(text.to_owned())).into_owned();
+    let shown = |text: &str| clean(&hidden.hide_in_json(text)).into_owned();
     let count = compared.differences.len();
     html! {
         @match (before.generation(), now.generation()) {
