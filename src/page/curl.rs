@@ -77,7 +77,7 @@ fn of_remote(site: &Site, remote: &Remote) -> Option<CurlTarget> {
             .headers
             .keys()
             .map(|name| secret_header(name.as_str()))
-            .collect(),
+            .collect::<Option<_>>()?,
     })
 }
 
@@ -100,11 +100,16 @@ fn of_front(site: &Site) -> Option<CurlTarget> {
     })
 }
 
-/// Returns a header whose value a variable of the shell has: `X-Api-Key` → `$X_API_KEY`.
-fn secret_header(name: &str) -> String {
+/// Returns a header whose value a variable of the shell has: `X-Api-Key` → `$X_API_KEY`, `1-Key` → `$_1_KEY`.
+fn secret_header(name: &str) -> Option<String> {
     let upper = name.to_ascii_uppercase();
-    let variable = upper.replace(|it: char| !it.is_ascii_alphanumeric(), "_");
-    format!("-H \"{name}: ${{{variable}}}\"")
+    let mut variable = upper.replace(|it: char| !it.is_ascii_alphanumeric(), "_");
+    if variable.starts_with(|it: char| it.is_ascii_digit()) {
+        variable.insert(0, '_');
+    }
+    // A name may contain characters of the shell.
+    let name = quoted(&format!("{name}: "))?;
+    Some(format!("-H {name}\"${{{variable}}}\""))
 }
 
 /// Returns the headers of a modern message to the HTTP front; `None` for a legacy one.
@@ -190,7 +195,7 @@ mod tests {
     fn target() -> CurlTarget {
         CurlTarget {
             url: quoted("http://127.0.0.1:1/mcp?a=1").unwrap(),
-            headers: vec![secret_header("X-Api-Key")],
+            headers: vec![secret_header("X-Api-Key").unwrap()],
         }
     }
 
@@ -201,10 +206,18 @@ mod tests {
         let words = shlex::split(&commands).unwrap();
         assert!(words.iter().any(|word| word == message), "{commands}");
         assert!(
-            commands.contains("-H \"X-Api-Key: ${X_API_KEY}\""),
+            commands.contains("-H 'X-Api-Key: '\"${X_API_KEY}\""),
             "{commands}"
         );
         assert!(commands.contains("notifications/initialized"), "{commands}");
+    }
+
+    #[test]
+    fn names_of_headers_reach_the_shell_as_they_are() {
+        let header = secret_header("1-`id`$HOME!'").unwrap();
+        let words = shlex::split(&header).unwrap();
+        assert_eq!(words, ["-H", "1-`id`$HOME!': ${_1__ID__HOME__}"]);
+        assert!(!header.contains("\"1"), "{header}");
     }
 
     #[test]
