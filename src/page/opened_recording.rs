@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::ffi::OsStr;
 use std::fs::File;
-use std::io::{BufRead as _, BufReader};
+use std::io::{BufRead as _, BufReader, Read as _};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, UNIX_EPOCH};
 
@@ -16,6 +16,8 @@ use crate::output::{clean, rfc3339};
 
 /// Maximum number of faulty lines that are named.
 const MAX_FAULTS: usize = 20;
+/// Maximum length of a line in bytes. Lines of recorders are shorter, since they cut messages.
+const MAX_LINE: usize = 16 * 1024 * 1024;
 /// Methods by which a generation proves itself.
 const HANDSHAKE: [&str; 2] = ["initialize", "server/discover"];
 
@@ -49,13 +51,22 @@ impl OpenedRecording {
         let mut messages = MessageLog::new(LogLimits::FILE);
         let mut faults = Vec::new();
         let (mut line, mut number, mut faulty) = (Vec::new(), 0_u64, 0);
+        let mut end = None;
         loop {
             line.clear();
-            let read = file.read_until(b'\n', &mut line);
+            let mut limited = file.by_ref().take(MAX_LINE as u64 + 1);
+            let read = limited.read_until(b'\n', &mut line);
             if read.map_err(FileError::at("read", path))? == 0 {
                 break;
             }
             number += 1;
+            if line.len() > MAX_LINE {
+                end = Some(format!(
+                    "line {number} is longer than {} MiB, and the file is read only up to it",
+                    MAX_LINE >> 20
+                ));
+                break;
+            }
             if line.trim_ascii().is_empty() {
                 continue;
             }
@@ -70,7 +81,7 @@ impl OpenedRecording {
         if messages.iter().next().is_none() {
             return Err(OpenError::Foreign(
                 path.to_owned(),
-                faults.into_iter().next(),
+                faults.into_iter().chain(end).next(),
             ));
         }
         if faulty > faults.len() {
@@ -79,6 +90,7 @@ impl OpenedRecording {
                 faulty - faults.len()
             ));
         }
+        faults.extend(end);
         let mut events = EventLog::default();
         for event in generations(messages.iter().map(|it| &**it)) {
             events.add(&event.to_string());
@@ -229,6 +241,13 @@ no JSON
             "{error}"
         );
         assert!(read(b"").is_err());
+        let long = [&vec![0; MAX_LINE + 1], &b"\n"[..], LINES.as_bytes()].concat();
+        let error = read(&long).unwrap_err().to_string();
+        assert!(error.contains("line 1 is longer than 16 MiB"), "{error}");
+        let recording = read(&[LINES.as_bytes(), b"\n", &long].concat()).unwrap();
+        let fault = recording.faults().last().unwrap();
+        assert!(fault.starts_with("line 7 is longer than 16 MiB"), "{fault}");
+        assert_eq!(recording.messages.iter().count(), 2);
         let many = [LINES.as_bytes(), &b"\n\xff".repeat(30)].concat();
         let recording = read(&many).unwrap();
         assert_eq!(recording.faults()[MAX_FAULTS - 1], "line 24 is no text");
