@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use super::events::PageEvent;
 use super::layout::{milliseconds, time};
 use super::message_list::row as message_row;
+use super::messages::{Exchange, PAGE};
 use super::routes::{Site, value};
 
 /// Maximum number of events on the page.
@@ -63,17 +64,20 @@ pub(super) fn calls(site: &Site, url: &Url) -> Response {
     let mut found: Vec<_> = {
         let messages = site.data.messages();
         let calls = messages.iter().rev();
-        let in_sight = calls.filter(|it| {
-            // Notifications of a server have other lines on their way to the client.
-            let is_of_server =
-                (it.concerns_client || &*it.from == "server") && !it.server.is_empty();
-            is_of_server && it.at <= to && it.end.unwrap_or(it.at) >= from
-        });
+        let in_sight =
+            calls.filter(|it| is_in_lane(it) && it.at <= to && it.end.unwrap_or(it.at) >= from);
         in_sight.take(MAX_CALLS).cloned().collect()
     };
     found.reverse();
     let calls: Vec<Value> = found.iter().map(|it| message_row(it)).collect();
     json_response(&json!({ "calls": calls }))
+}
+
+/// Returns true for an exchange with a server that a lane shows: not for those of the proxy itself.
+fn is_in_lane(exchange: &Exchange) -> bool {
+    // Notifications of a server have other lines on their way to the client.
+    let is_shown = exchange.concerns_client || matches!(&*exchange.from, "server" | PAGE);
+    is_shown && !exchange.server.is_empty()
 }
 
 fn number(url: &Url, name: &str) -> Option<u64> {
@@ -219,7 +223,29 @@ mod tests {
     use std::collections::BTreeMap;
     use std::sync::Arc;
 
+    use super::super::messages::{LogLimits, MessageLog};
     use super::*;
+
+    #[test]
+    fn calls_of_clients_and_of_the_page_are_in_the_lanes() {
+        let call = |id: &str| {
+            format!(
+                r#"{{"time_us":1,"from":"proxy","to":"server","session":"7-1","server":"weather","generation":1,"client_id":{id},"bytes":1,"message":{{"id":2,"method":"tools/call"}}}}"#
+            )
+        };
+        let of_client = r#"{"time_us":1,"from":"client","to":"proxy","session":"7-1","bytes":1,"message":{"id":1,"method":"tools/call"}}"#;
+        let mut log = MessageLog::new(LogLimits::PROXY);
+        for line in [
+            of_client,
+            &call("1"),
+            &call(r#""mcp-proxy-page-1""#),
+            &call("null"),
+        ] {
+            log.add(line).unwrap();
+        }
+        let shown: Vec<_> = log.iter().map(|it| is_in_lane(it)).collect();
+        assert_eq!(shown, [true, true, false]);
+    }
 
     #[test]
     fn builds_starts_and_drains_have_durations() {
