@@ -128,7 +128,8 @@ impl MessageLog {
     pub(super) fn add(&mut self, line: &str) -> Result<(), serde_json::Error> {
         let recorded = serde_json::from_str::<RecordedLine<'_>>(line)?;
         self.changes += 1;
-        self.dropped += recorded.dropped.unwrap_or_default();
+        let dropped = recorded.dropped.unwrap_or_default();
+        self.dropped = self.dropped.saturating_add(dropped);
         if recorded.from.is_empty() {
             return Ok(());
         }
@@ -268,13 +269,13 @@ impl MessageLog {
 
     /// Returns the number of messages that are no longer known.
     pub(super) fn forgotten(&self) -> u64 {
-        self.first + self.dropped
+        self.first.saturating_add(self.dropped)
     }
 }
 
 impl Exchange {
     fn add(&mut self, line: &RecordedLine<'_>, summary: &MessageSummary, stored: Arc<str>) {
-        self.bytes += line.bytes;
+        self.bytes = self.bytes.saturating_add(line.bytes);
         self.lines.push(stored);
         self.concerns_client |= line.from == "client" || line.to == "client";
         if !line.server.is_empty() {

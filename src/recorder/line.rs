@@ -2,13 +2,18 @@
 
 use std::borrow::Cow;
 
-use serde::Deserialize;
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
+
+/// Last microsecond of the year 9999: neither RFC 3339 nor a browser writes every later time.
+const LAST_TIME: u64 = 253_402_300_799_999_999;
 
 /// Line of a recording; `mcp-proxy help recording` has the meaning of its members. Absent texts are empty, and absent
 /// numbers 0.
 #[derive(Debug, Deserialize)]
 pub(crate) struct RecordedLine<'a> {
+    #[serde(deserialize_with = "time_us")]
     pub(crate) time_us: u64,
     #[serde(default, borrow)]
     pub(crate) from: Cow<'a, str>,
@@ -31,6 +36,13 @@ pub(crate) struct RecordedLine<'a> {
     pub(crate) text: Option<Cow<'a, str>>,
     pub(crate) pid: Option<u32>,
     pub(crate) dropped: Option<u64>,
+}
+
+fn time_us<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
+    let time = u64::deserialize(deserializer)?;
+    let is_known = time <= LAST_TIME;
+    let late = || D::Error::custom("`time_us` is after the year 9999");
+    is_known.then_some(time).ok_or_else(late)
 }
 
 impl RecordedLine<'_> {

@@ -67,6 +67,29 @@ fn a_call_of_the_page_ends_with_the_answer_of_the_server() {
     assert!(!call.concerns_client);
 }
 
+#[test]
+fn numbers_of_a_file_may_be_too_great() {
+    let mut log = MessageLog::new(LogLimits::FILE);
+    let time = r#""time_us":1000"#;
+    let late = LINES.replace(time, r#""time_us":253402300800000000"#);
+    let error = log.add(late.lines().next().unwrap()).unwrap_err();
+    assert!(error.to_string().contains("year 9999"), "{error}");
+    assert_eq!(log.changes(), 0);
+    let greatest = u64::MAX.to_string();
+    let many = LINES.replace(r#""bytes":75"#, &format!(r#""bytes":{greatest}"#));
+    let many = many.replace(r#""dropped":12"#, &format!(r#""dropped":{greatest}"#));
+    let last = many.replace(time, r#""time_us":253402300799999999"#);
+    for line in many.lines().chain(last.lines()) {
+        log.add(line).unwrap();
+    }
+    assert_eq!(log.get(0).unwrap().bytes, u64::MAX);
+    assert_eq!(log.forgotten(), u64::MAX);
+    assert_eq!(
+        log.iter().map(|it| it.time()).max().unwrap(),
+        "9999-12-31T23:59:59.999Z"
+    );
+}
+
 fn ping(id: &str) -> String {
     format!(
         r#"{{"time_us":1,"from":"client","to":"proxy","session":"7-1","bytes":1,"message":{{"id":{id},"method":"ping"}}}}"#
