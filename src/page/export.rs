@@ -15,7 +15,7 @@ use tokio::task::spawn_blocking;
 
 use super::assets::asset;
 use super::message_filter::MessageFilter;
-use super::message_list::{form, row};
+use super::message_list::{FilterChoices, form, row};
 use super::message_selection::select;
 use super::messages::Exchange;
 use super::opened_recording::OpenedRecording;
@@ -81,7 +81,7 @@ fn exported(name: &str, exchanges: &[Arc<Exchange>]) -> String {
                 }
                 main {
                     h1 { "Messages" }
-                    (form(&MessageFilter::default(), exchanges.iter(), &html! {}))
+                    (form(&MessageFilter::default(), &FilterChoices::of(exchanges.iter()), &html! {}))
                     div.split {
                         div #list { p { "The list needs scripts." } }
                         section #detail aria-label="Message" tabindex="-1" { p.soft { "Select a message." } }

@@ -1,5 +1,6 @@
 //! List of exchanges: a table of the newest, and rows by their position for a script that shows those in sight.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use axum::http::header;
@@ -31,16 +32,13 @@ pub(super) async fn content(site: &Site, url: &Url) -> Markup {
         button formaction="/messages.ndjson" { "Save as a recording" }
         button formaction="/messages.html" { "Save as a page" }
     };
-    let (form, forgotten) = {
+    let (choices, forgotten) = {
         let messages = site.data.messages();
-        (
-            form(&filter, messages.iter(), &buttons),
-            messages.forgotten(),
-        )
+        (FilterChoices::of(messages.iter()), messages.forgotten())
     };
     html! {
         h1 { "Messages" }
-        (form)
+        (form(&filter, &choices, &buttons))
         @if let Some(file) = &site.data.file { (faults(&file.faults)) }
         @if forgotten > 0 { p.soft { "Older messages are no longer kept: " (forgotten) "." } }
         div.split {
@@ -130,26 +128,37 @@ pub(super) fn took(microseconds: u64) -> String {
     }
 }
 
-/// Returns the filter with the servers and sessions of `exchanges`, and with these buttons.
-pub(super) fn form<'a>(
-    filter: &MessageFilter,
-    exchanges: impl Iterator<Item = &'a Arc<Exchange>>,
-    buttons: &Markup,
-) -> Markup {
-    let (mut servers, mut sessions) = (Vec::new(), Vec::new());
-    for exchange in exchanges {
-        if !exchange.server.is_empty() && !servers.contains(&exchange.server) {
-            servers.push(exchange.server.clone());
-        }
-        if !sessions.contains(&exchange.session_name) {
-            sessions.push(exchange.session_name.clone());
+/// Servers and sessions of a filter's lists, in the order of their first messages.
+#[derive(Debug)]
+pub(super) struct FilterChoices {
+    servers: Vec<Arc<str>>,
+    sessions: Vec<Arc<str>>,
+}
+
+impl FilterChoices {
+    /// Returns those of `exchanges`.
+    pub(super) fn of<'a>(exchanges: impl Iterator<Item = &'a Arc<Exchange>> + Clone) -> Self {
+        let servers = exchanges.clone().map(|it| &it.server);
+        Self {
+            servers: distinct(servers.filter(|it| !it.is_empty())),
+            sessions: distinct(exchanges.map(|it| &it.session_name)),
         }
     }
+}
+
+/// Returns the names without repetitions. An HTTP proxy has thousands of sessions.
+fn distinct<'a>(names: impl Iterator<Item = &'a Arc<str>>) -> Vec<Arc<str>> {
+    let mut known = HashSet::new();
+    names.filter(|it| known.insert(*it)).cloned().collect()
+}
+
+/// Returns the filter with its lists, and with these buttons.
+pub(super) fn form(filter: &MessageFilter, choices: &FilterChoices, buttons: &Markup) -> Markup {
     html! {
         form #filter role="search" action="/messages" {
             label { "Text " input type="search" name="text" value=(filter.text) size="16"; }
-            (choice("Server", "server", &filter.server, servers.iter().map(|it| &**it)))
-            (choice("Session", "session", &filter.session, sessions.iter().map(|it| &**it)))
+            (choice("Server", "server", &filter.server, &choices.servers))
+            (choice("Session", "session", &filter.session, &choices.sessions))
             label { "Tool or method " input name="about" value=(filter.about) size="14"; }
             label { "Slower than " input type="number" name="slower" min="0" value=[filter.slower] size="6"; " ms" }
             label { input type="checkbox" name="errors" checked[filter.only_errors]; " errors" }
@@ -159,18 +168,13 @@ pub(super) fn form<'a>(
     }
 }
 
-fn choice<'a>(
-    label: &str,
-    name: &str,
-    chosen: &str,
-    values: impl Iterator<Item = &'a str>,
-) -> Markup {
+fn choice(label: &str, name: &str, chosen: &str, values: &[Arc<str>]) -> Markup {
     html! {
         label {
             (label) " "
             select name=(name) {
                 option value="" { "all" }
-                @for value in values { option value=(value) selected[value == chosen] { (clean(value)) } }
+                @for value in values { option value=(value) selected[**value == *chosen] { (clean(value)) } }
             }
         }
     }
@@ -209,5 +213,25 @@ fn table_row(exchange: &Exchange) -> Markup {
             td class=(class) { bdi { (clean(&text)) } }
             td { @if let Some(time) = exchange.took() { (took(time)) } }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::messages::{LogLimits, MessageLog};
+    use super::*;
+
+    #[test]
+    fn a_filter_lists_each_server_and_session_once() {
+        let mut log = MessageLog::new(LogLimits::PROXY);
+        for (session, server) in [("7-2", "b"), ("7-1", "a"), ("7-2", "a"), ("7-3", "")] {
+            let line = format!(
+                r#"{{"time_us":1,"from":"server","to":"proxy","session":"{session}","server":"{server}","bytes":1,"message":{{"method":"x"}}}}"#
+            );
+            log.add(&line).unwrap();
+        }
+        let FilterChoices { servers, sessions } = FilterChoices::of(log.iter());
+        assert_eq!(servers, ["b", "a"].map(Arc::from));
+        assert_eq!(sessions, ["2", "1", "3"].map(Arc::from));
     }
 }

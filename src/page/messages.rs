@@ -248,7 +248,9 @@ impl MessageLog {
     }
 
     /// Returns the exchanges, the oldest first.
-    pub(super) fn iter(&self) -> impl DoubleEndedIterator<Item = &Arc<Exchange>> {
+    pub(super) fn iter(
+        &self,
+    ) -> impl DoubleEndedIterator<Item = &Arc<Exchange>> + ExactSizeIterator + Clone {
         self.exchanges.iter()
     }
 
