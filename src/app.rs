@@ -4,8 +4,8 @@ pub(crate) mod visit;
 
 use std::io;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use tokio::runtime::{self, Runtime};
@@ -129,7 +129,9 @@ async fn serve_clients(
     let is_open = http.as_ref().is_some_and(http::HttpOptions::is_open);
     let mut sessions = sessions(options, is_open, recorder, open_fleets, events)?;
     sessions.resources.has_other_sessions = http.is_some();
+    let url = Arc::<OnceLock<String>>::default();
     let front = http.as_ref().map(|options| FrontOfPage {
+        url: url.clone(),
         token_file: (options.token_file.as_ref()).and_then(|file| std::path::absolute(file).ok()),
     });
     let page = page.map(|page| page.with_front(front).start(events));
@@ -137,6 +139,7 @@ async fn serve_clients(
     match http {
         Some(options) => {
             let front = http::Front::bind(options, limit, sessions, events).await?;
+            let _ = url.set(front.url().to_owned());
             front.serve(&shutdown.requested).await;
             if let Some(page) = &page {
                 page.stop();

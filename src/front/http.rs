@@ -116,6 +116,8 @@ pub(crate) struct Front(Arc<FrontInner>);
 
 struct FrontInner {
     listener: Listener,
+    /// URL of the endpoint, or address of the socket.
+    url: String,
     access_control: AccessControl,
     pass_through: Option<PassThrough>,
     /// Maximum length of a message in bytes.
@@ -147,14 +149,14 @@ impl Front {
         let (listener, address) = Listener::bind(&options.address)
             .await
             .map_err(|error| HttpError::Bind(options.address, error))?;
-        events.send(Event::Listening {
-            url: match &address {
-                Address::Tcp(address) => format!("http://{address}{ENDPOINT}"),
-                Address::Unix(_) => address.to_string(),
-            },
-        });
+        let url = match &address {
+            Address::Tcp(address) => format!("http://{address}{ENDPOINT}"),
+            Address::Unix(_) => address.to_string(),
+        };
+        events.send(Event::Listening { url: url.clone() });
         Ok(Self(Arc::new(FrontInner {
             listener,
+            url,
             access_control: access_control.with_address(&address),
             pass_through: options.pass_through,
             max_message,
@@ -172,6 +174,11 @@ impl Front {
             reported_paths: Mutex::default(),
             events: events.clone(),
         })))
+    }
+
+    /// Returns the URL of the endpoint, or the address of the socket.
+    pub(crate) fn url(&self) -> &str {
+        &self.0.url
     }
 
     /// Accepts clients until `end`.

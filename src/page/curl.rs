@@ -3,6 +3,7 @@
 
 use std::fmt::Write as _;
 use std::path::PathBuf;
+use std::sync::{Arc, OnceLock};
 
 use reqwest::header::HeaderMap;
 use serde_json::json;
@@ -26,6 +27,8 @@ const URL_VARIABLE: &str = "$MCP_URL";
 pub(crate) struct FrontOfPage {
     /// File with the token that clients send.
     pub(crate) token_file: Option<PathBuf>,
+    /// URL of the endpoint, or address of the socket, once the front listens.
+    pub(crate) url: Arc<OnceLock<String>>,
 }
 
 /// Receiver of the commands.
@@ -83,10 +86,7 @@ fn of_remote(site: &Site, remote: &Remote) -> Option<CurlTarget> {
 
 fn of_front(site: &Site) -> Option<CurlTarget> {
     let front = site.front.as_ref()?;
-    let listening = site.data.events().newest("listening")?;
-    let url = listening["url"]
-        .as_str()
-        .filter(|it| it.starts_with("http"))?;
+    let url = front.url.get().filter(|it| it.starts_with("http"))?;
     let token = front.token_file.as_ref().map(|file| {
         let file = quoted(file.to_str()?)?;
         Some(format!("-H \"Authorization: Bearer $(head -n 1 {file})\""))

@@ -106,12 +106,6 @@ impl EventLog {
         newer.cloned().collect()
     }
 
-    /// Returns the newest event with this name, other than output.
-    pub(super) fn newest(&self, name: &str) -> Option<PageEvent> {
-        let mut events = self.events.iter().rev();
-        events.find(|event| event["event"] == name).cloned()
-    }
-
     /// Returns the event of the reload that led to a generation of a session's server.
     pub(super) fn reload(&self, of: SessionServer<'_>, generation: u64) -> Option<PageEvent> {
         let mut events = self.events.iter().rev();
