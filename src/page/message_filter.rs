@@ -5,7 +5,7 @@ use reqwest::Url;
 use super::messages::{Exchange, ExchangeOutcome};
 
 /// Selection of exchanges by the parameters of an address; an empty one selects all.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct MessageFilter {
     pub(super) server: String,
     /// Name of a tool, a prompt or a resource, or a method.
@@ -38,6 +38,11 @@ impl MessageFilter {
             }
         }
         filter
+    }
+
+    /// Returns true if it selects all exchanges.
+    pub(super) fn is_empty(&self) -> bool {
+        *self == Self::default()
     }
 
     /// Returns true if an exchange has the wanted properties, apart from the text.

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use super::layout::time;
 use super::message_filter::MessageFilter;
-use super::message_selection::select;
+use super::message_selection::select_part;
 use super::messages::{Exchange, ExchangeOutcome, PAGE};
 use super::routes::Site;
 use crate::output::clean;
@@ -26,7 +26,7 @@ const MAX_NAME: usize = 200;
 /// Returns the content of the page.
 pub(super) async fn content(site: &Site, url: &Url) -> Markup {
     let filter = MessageFilter::of(url);
-    let found = select(site, &filter).await;
+    let found = select_part(site, &filter, None, SHOWN).await.exchanges;
     let buttons = html! {
         button { "Filter" }
         button formaction="/messages.ndjson" { "Save as a recording" }
@@ -73,15 +73,13 @@ pub(super) async fn rows(site: &Site, url: &Url) -> Response {
         value.and_then(|(_, value)| value.parse::<usize>().ok())
     };
     let changes = site.data.messages().changes();
-    let found = select(site, &MessageFilter::of(url)).await;
     let count = number("count").unwrap_or(MAX_ROWS).min(MAX_ROWS);
-    let last = found.len().saturating_sub(count);
-    let from = number("from").unwrap_or(last).min(found.len());
-    let rows = found.iter().skip(from).take(count).map(|it| row(it));
+    let found = select_part(site, &MessageFilter::of(url), number("from"), count).await;
+    let rows = found.exchanges.iter().map(|it| row(it));
     let body = json!({
         "changes": changes,
-        "total": found.len(),
-        "from": from,
+        "total": found.total,
+        "from": found.from,
         "rows": rows.collect::<Vec<_>>(),
     });
     let kind = [(header::CONTENT_TYPE, "application/json")];
@@ -191,7 +189,7 @@ fn table(found: &[Arc<Exchange>]) -> Markup {
                         }
                     }
                 }
-                tbody { @for exchange in found.iter().rev().take(SHOWN) { (table_row(exchange)) } }
+                tbody { @for exchange in found.iter().rev() { (table_row(exchange)) } }
             }
         }
     }

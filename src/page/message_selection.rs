@@ -39,6 +39,48 @@ impl TextSearch {
     }
 }
 
+/// Some of the selected exchanges, the oldest first.
+#[derive(Debug)]
+pub(super) struct SelectedPart {
+    /// Number of all selected exchanges.
+    pub(super) total: usize,
+    /// Position of the first one of this part.
+    pub(super) from: usize,
+    pub(super) exchanges: Vec<Arc<Exchange>>,
+}
+
+impl SelectedPart {
+    /// Returns at most `count` of `all` from position `from` on, or the newest.
+    fn of<'a>(
+        all: impl ExactSizeIterator<Item = &'a Arc<Exchange>>,
+        from: Option<usize>,
+        count: usize,
+    ) -> Self {
+        let total = all.len();
+        let newest = total.saturating_sub(count);
+        let from = from.unwrap_or(newest).min(total);
+        let exchanges = all.skip(from).take(count).cloned().collect();
+        Self {
+            total,
+            from,
+            exchanges,
+        }
+    }
+}
+
+/// Returns at most `count` of the selected exchanges from position `from` on, or the newest.
+pub(super) async fn select_part(
+    site: &Site,
+    filter: &MessageFilter,
+    from: Option<usize>,
+    count: usize,
+) -> SelectedPart {
+    if filter.is_empty() {
+        return SelectedPart::of(site.data.messages().iter(), from, count);
+    }
+    SelectedPart::of(select(site, filter).await.iter(), from, count)
+}
+
 /// Returns the selected exchanges, the oldest first.
 pub(super) async fn select(site: &Site, filter: &MessageFilter) -> Vec<Arc<Exchange>> {
     // The recorder waits for the lock, so that texts are searched without it.
@@ -126,6 +168,27 @@ fn time_us(line: &str) -> u64 {
 mod tests {
     use super::super::messages::{LogLimits, MessageLog};
     use super::*;
+
+    #[test]
+    fn a_part_has_its_position_among_all() {
+        let mut log = MessageLog::new(LogLimits::PROXY);
+        let notice = r#"{"time_us":1,"from":"client","to":"proxy","session":"7-1","bytes":1,"message":{"method":"x"}}"#;
+        for _ in 0..5 {
+            log.add(notice).unwrap();
+        }
+        for (from, count, first, numbers) in [
+            (None, 2, 3, &[3, 4][..]),
+            (None, 9, 0, &[0, 1, 2, 3, 4]),
+            (Some(1), 2, 1, &[1, 2]),
+            (Some(4), 2, 4, &[4]),
+            (Some(9), 2, 5, &[]),
+        ] {
+            let part = SelectedPart::of(log.iter(), from, count);
+            assert_eq!((part.total, part.from), (5, first), "{from:?}");
+            let found = part.exchanges.iter().map(|it| it.number);
+            assert_eq!(found.collect::<Vec<_>>(), numbers, "{from:?}");
+        }
+    }
 
     #[test]
     fn new_messages_of_known_exchanges_are_searched_too() {

@@ -14,8 +14,8 @@ use tokio_util::io::ReaderStream;
 use super::data::PageData;
 use super::page_recording;
 
-/// Minimum time between two notices, so that a busy proxy does not keep the tab busy.
-const PAUSE: Duration = Duration::from_millis(20);
+/// Minimum time between two notices, so that a busy proxy keeps neither the tab nor the thread of the page busy.
+const PAUSE: Duration = Duration::from_millis(100);
 /// Time after which a comment finds out whether the tab is still there.
 const SILENCE: Duration = Duration::from_secs(15);
 
