@@ -122,8 +122,8 @@ impl Fleet {
         servers.find(|server| server.spec().name == name).cloned()
     }
 
-    /// Returns the first `most` watched files of a loaded server, and the answer for the file `path`, if given. `None` if
-    /// no files of it are watched.
+    /// Returns the first `most` watched files of a loaded server, and the answer for the file `path`, if given. `None`
+    /// if no files of it are watched.
     pub(crate) async fn describe_watch(
         &self,
         name: &str,

@@ -96,9 +96,9 @@ impl WatchSubscriptions {
         request(spec).map_or(Ok(()), |request| request.check())
     }
 
-    /// Watches the files of the newest definition of `server`, which belongs to `session`, and replaces the watch with this `number`. Resolves when no
-    /// later save can go unnoticed. If its process may have started `since` then, files that were not watched before
-    /// and are newer are reported as changed.
+    /// Watches the files of the newest definition of `server`, which belongs to `session`, and replaces the watch with
+    /// this `number`. Resolves when no later save can go unnoticed. If its process may have started `since` then, files
+    /// that were not watched before and are newer are reported as changed.
     pub(super) async fn watch(
         &self,
         number: u64,
