@@ -47,10 +47,10 @@ pub(super) fn commands(site: &Site, exchange: &Exchange) -> Option<String> {
     }
     let lines: Vec<_> = parsed(exchange).collect();
     let link = server(site, exchange).and_then(|server| server.connection());
-    if let Some(link) = link.as_ref().and_then(|it| it.http_link()) {
+    if let Some(link) = link.as_ref().and_then(|it| it.link().http()) {
         let remote = link.remote();
         let to_server = lines.iter().find(|it| it.to == "server")?.message?.get();
-        let described = link.description(to_server.to_owned());
+        let described = link.body_headers(to_server.to_owned());
         return (!remote.is_sse_2024)
             .then(|| commands_to(&of_remote(site, &remote)?, to_server, described.as_ref()))?;
     }

@@ -9,7 +9,6 @@ use tokio_util::sync::CancellationToken;
 use super::super::link::Link;
 use super::Connection;
 use crate::lock::locked;
-use crate::transport::http::HttpLink;
 
 /// Request for a path of the site, and its response. Dropping it ends it.
 #[derive(Debug)]
@@ -21,11 +20,6 @@ pub(crate) struct SiteExchange {
 }
 
 impl Connection {
-    /// Returns the link to a server over HTTP.
-    pub(crate) fn http_link(&self) -> Option<&HttpLink> {
-        self.link.http()
-    }
-
     /// Begins an exchange with the site of the process. Returns `None` if it serves none or has ended.
     pub(crate) fn begin_exchange(self: &Arc<Self>) -> Option<SiteExchange> {
         let Link::HttpProcess(link) = &self.link else {

@@ -109,7 +109,7 @@ impl HttpLink {
     }
 
     /// Returns the headers that repeat fields of a modern message's body; `None` for a legacy one.
-    pub(crate) fn description(&self, line: String) -> Option<HeaderMap> {
+    pub(crate) fn body_headers(&self, line: String) -> Option<HeaderMap> {
         let message = OutgoingMessage::parse(line)?;
         let mut headers = HeaderMap::new();
         let is_modern = self.0.state.peer.describe(&message, &mut headers);
