@@ -124,16 +124,16 @@ impl Browser {
     #[track_caller]
     pub(crate) fn click(&self, selector: &str) {
         let query = json!({ "using": "css selector", "value": selector });
-        loop {
+        eventually(PATIENCE, || {
             let element = self.post("element", &query);
             let ids = element.as_object().expect("an element");
             let id = ids.values().next().and_then(Value::as_str).expect("an id");
             match self.try_post(&format!("element/{id}/click"), &json!({})) {
-                Ok(_) => return,
-                Err(error) if error.starts_with("stale element reference") => {}
+                Ok(_) => true,
+                Err(error) if error.starts_with("stale element reference") => false,
                 Err(error) => panic!("{selector}: {error}"),
             }
-        }
+        });
     }
 
     /// Types keys into the focused element.
