@@ -23,9 +23,10 @@ fn loaded_server(server: &ServerHandle) -> Value {
     let (snapshot, status, spec) = (server.snapshot(), server.status(), server.spec());
     let tools = snapshot.tool_names();
     let watched = server.watched_files();
-    let globs = watched
-        .as_ref()
-        .map(|watched| locked(&watched.globs).clone());
+    let globs = watched.as_ref().map(|watched| {
+        let globs = locked(&watched.globs);
+        globs.iter().map(|(glob, _)| glob.clone()).collect()
+    });
     // At the first start all tools are new, which is not worth a model's context.
     let diff = match status.reloads {
         0 => ToolDiff::default(),
@@ -47,15 +48,9 @@ fn loaded_server(server: &ServerHandle) -> Value {
             "prepared_ms": u64::try_from(prepared.took.as_millis()).unwrap_or(u64::MAX),
             "memory_mib": prepared.memory.map(|bytes| bytes >> 20),
         })),
-        "watch": globs.as_ref().map_or_else(|| spec.watch.clone(), |globs| {
-            globs.iter().map(|(glob, _)| glob.clone()).collect()
-        }),
+        "watch": globs.unwrap_or_else(|| spec.watch.clone()),
         "watched_files": watched.as_ref().map(|watched| watched.count.load(Ordering::Relaxed)),
     });
-    if let Some(globs) = globs {
-        // In the order of `watch`. Values of variables are hidden in texts, not in names of members.
-        value["watch_reasons"] = globs.iter().map(|(_, reason)| *reason).collect();
-    }
     let list = snapshot.list(ListKind::Tools);
     let withheld = list.map_or(&[][..], List::withheld).iter();
     let left_out: Vec<Value> = withheld
