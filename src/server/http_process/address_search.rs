@@ -128,12 +128,12 @@ impl<'a> AddressSearch<'a> {
                 }
             }
             if !self.refusals.is_empty() && begun.elapsed() >= MORE_PORTS {
-                if self.refused_since.is_none() || !self.has_time(MORE_PORTS) {
+                let is_final = self.known_refusal.is_some() || self.refused_since.is_none();
+                if is_final || !self.has_time(MORE_PORTS) {
                     return Err(self.refused_everywhere());
                 }
                 self.tried_ports.clear();
                 self.refusals.clear();
-                self.known_refusal = None;
                 is_given_open = false;
             }
             tokio::select! {
@@ -216,7 +216,9 @@ impl<'a> AddressSearch<'a> {
             }
         }
         match (refusal, advice) {
-            (Some(refusal), Some(advice)) if !is_auto || !is_of_path(refusal.status) => {
+            (Some(refusal), Some(advice))
+                if !is_auto || (!is_of_path(refusal.status) && self.known_refusal.is_none()) =>
+            {
                 return Err(ProofFailure::Refused(refusal.reason, advice));
             }
             (Some(refusal), None) if !is_auto && is_temporary => {
@@ -237,8 +239,6 @@ impl<'a> AddressSearch<'a> {
                 };
                 self.refusals.push(format!("{} ({how})", link.shown()));
                 if status.is_some_and(is_of_code) && self.is_at_known_path() {
-                    // Code that compiles at the first request may need seconds for each of the other paths.
-                    self.left.clear();
                     self.known_refusal = Some(format!(
                         "answers the handshake at {} with {how}",
                         link.shown()

@@ -15,11 +15,11 @@ def mark() -> str:
     return "v0"
 mcp.run(transport="sse", path="/sse", port=int(os.environ["PORT"]), show_banner=False)
 "#;
-/// Code for a server that answers at one path only.
+/// Code for a server that answers at one path only, and fails at its root otherwise.
 const AT_PATH: &str = r#"    if handler.path == "PATH":
         return False
     print(handler.path, "is missed", flush=True)
-    handler.answer(404)
+    handler.answer(500 if handler.path == "/" else 404)
     return True"#;
 /// HTTP server that answers every POST with the same status.
 const REFUSER: &str = r#"import http.server, os
@@ -75,6 +75,12 @@ fn the_port_and_the_path_are_found_at_each_start() {
             .filter(|it| it["line"].to_string().contains("is missed"))
             .collect();
         assert!(missed.is_empty(), "{path}: {missed:?}");
+        if path == "/" {
+            let (before, after) = ("== \"/\":", "== \"/api/mcp\":");
+            served.project.edit("raw_http.py", before, after);
+            assert_eq!(call(&served, "mark")["mark"], "v1");
+            served.log.exactly("reloaded", 2);
+        }
     }
     let served = served(SSE_SERVER, "auto");
     assert_eq!(served.mark(), "v0");
