@@ -106,6 +106,16 @@ enum CallResponse {
     Lost,
 }
 
+impl CallResponse {
+    /// Returns the answer, if there is one.
+    fn answer(self) -> Option<RememberedAnswer> {
+        match self {
+            Self::Answer(answer, took) => Some(RememberedAnswer::new(answer, took)),
+            Self::NoTool | Self::Late | Self::Lost => None,
+        }
+    }
+}
+
 /// Answer of a candidate that is to be compared.
 struct Judgement<'a> {
     new: RememberedAnswer,
@@ -240,7 +250,10 @@ impl Rehearsal {
             let again = match (&self.live, confirmed_by) {
                 _ if is_same => None,
                 (None, Some(candidate)) => {
-                    recent::confirm(candidate, call, &compared, deadline).await
+                    match recent::confirm(candidate, call, &compared, deadline).await {
+                        CallResponse::Lost => return result.lost(call),
+                        response => response.answer(),
+                    }
                 }
                 _ => self.ask_live(call, deadline).await,
             };
@@ -361,10 +374,7 @@ async fn answer(
     call: &RehearsedCall,
     deadline: Instant,
 ) -> Option<RememberedAnswer> {
-    match ask(connection, call, deadline).await {
-        CallResponse::Answer(answer, took) => Some(RememberedAnswer::new(answer, took)),
-        CallResponse::NoTool | CallResponse::Late | CallResponse::Lost => None,
-    }
+    ask(connection, call, deadline).await.answer()
 }
 
 /// Returns true if a known list of tools lacks the tool of the call.

@@ -308,6 +308,28 @@ fn a_difference_needs_time_for_a_second_answer_of_a_server_that_stops_first() {
 }
 
 #[test]
+fn the_end_of_a_process_at_its_second_answer_is_a_failure_of_that_call() {
+    let tools = |reply: &str| {
+        ["good", "bad"].map(|name| {
+            let reply = if name == "good" { "mild" } else { reply };
+            hinted(
+                tool(name, "x-reply", reply),
+                json!({ "readOnlyHint": true }),
+            )
+        })
+    };
+    let watched = started(&tools("mild"), &["recorded", "--reload", "stop-first"]);
+    text_of(&watched, "good");
+    text_of(&watched, "bad");
+    let mut tools = tools("cold");
+    tools[1]["x-exit"] = json!(3);
+    tools[1]["x-exit-after"] = json!(1);
+    let calls = reloaded(&watched, "v1", &tools, 1);
+    assert_eq!(told(&calls, "call"), ["bad"], "{}", watched.log());
+    assert_eq!(outcomes(&calls), ["fails"]);
+}
+
+#[test]
 fn a_model_asks_for_a_rehearsal_of_its_call() {
     for reload in ["overlap", "stop-first"] {
         let tools = |max: u32| {

@@ -9,8 +9,7 @@ use super::super::connection::Connection;
 use super::super::recent_calls::{MAX_ANSWER, RecentCall, is_repeatable};
 use super::learning::REPEAT_PAUSE;
 use super::{
-    CallResponse, Judgement, LiveAnswer, Rehearsal, RehearsalResult, RememberedAnswer, answer, ask,
-    report,
+    CallResponse, Judgement, LiveAnswer, Rehearsal, RehearsalResult, RememberedAnswer, ask, report,
 };
 use crate::config::RehearsedCall;
 use crate::event::RehearsalOutcome;
@@ -50,7 +49,7 @@ impl Rehearsal {
                 continue;
             }
             let response = ask(candidate, call, deadline).await;
-            let is_last = matches!(response, CallResponse::Late | CallResponse::Lost);
+            let is_late = matches!(response, CallResponse::Late);
             let mut told = match response {
                 CallResponse::Answer(answer, took) => {
                     let judgement = Judgement {
@@ -73,28 +72,28 @@ impl Rehearsal {
             };
             told.is_recorded = true;
             result.report.calls.push(told);
-            if is_last {
+            if is_late || candidate.is_closed() {
                 break;
             }
         }
     }
 }
 
-/// Returns a second answer of the candidate that confirms a difference, if there is time for it: times in seconds must
-/// have changed, unless an error stands where a result was or the answer is only slower.
+/// Asks the candidate once more to confirm a difference, if there is time for it: times in seconds must have changed,
+/// unless an error stands where a result was or the answer is only slower.
 pub(super) async fn confirm(
     candidate: &Connection,
     call: &RehearsedCall,
     compared: &Comparison,
     deadline: Instant,
-) -> Option<RememberedAnswer> {
+) -> CallResponse {
     if !compared.is_regression && !compared.differences.is_empty() {
         if deadline.saturating_duration_since(Instant::now()) <= REPEAT_PAUSE {
-            return None;
+            return CallResponse::Late;
         }
         sleep(REPEAT_PAUSE).await;
     }
-    answer(candidate, call, deadline).await
+    ask(candidate, call, deadline).await
 }
 
 /// Returns the answer of the live code to a recent call: to the client if the live code gave it, or else as a candidate.
