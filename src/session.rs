@@ -300,6 +300,11 @@ impl Session {
         });
     }
 
+    /// Reports the end of this session, while others may go on.
+    pub(crate) fn report_ended(&self, reason: String) {
+        self.events.send(Event::SessionEnded { reason });
+    }
+
     fn is_legacy(&self) -> bool {
         self.state().hello.initialize.is_some()
     }

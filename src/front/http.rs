@@ -161,11 +161,7 @@ impl Front {
             pass_through: options.pass_through,
             max_message,
             session_factory,
-            sessions: LegacySessions::new(
-                options.max_sessions,
-                options.session_idle,
-                events.clone(),
-            ),
+            sessions: LegacySessions::new(options.max_sessions, options.session_idle),
             modern_requests: Arc::default(),
             modern_session: OnceCell::new(),
             connections: Connections::new(max_connections()),

@@ -12,7 +12,6 @@ use super::message_queue::SseBody;
 use super::responses::{self, ErrorResponse};
 use super::session_streams::{SessionStreams, StreamError, StreamReadGuard};
 use super::{Front, SESSION_ID};
-use crate::event::{Event, EventSender as Telling};
 use crate::jsonrpc::{ErrorObject, INTERNAL_ERROR, INVALID_REQUEST};
 use crate::lock::locked;
 use crate::mcp::headers::REVISION;
@@ -40,19 +39,17 @@ pub(super) struct LegacySessions {
     limit: usize,
     /// Time after which an idle session ends.
     idle: Duration,
-    events: Telling,
     /// Tasks that end sessions.
     ending_tasks: tokio_util::task::TaskTracker,
 }
 
 impl LegacySessions {
-    pub(super) fn new(limit: usize, idle: Duration, events: Telling) -> Self {
+    pub(super) fn new(limit: usize, idle: Duration) -> Self {
         Self {
             entries: Mutex::default(),
             permits: Arc::new(Semaphore::new(limit)),
             limit,
             idle,
-            events,
             ending_tasks: tokio_util::task::TaskTracker::new(),
         }
     }
@@ -113,10 +110,10 @@ impl LegacySessions {
             return;
         };
         entry.streams.end(&session_ended());
-        let (events, reason) = (self.events.clone(), reason.to_owned());
+        let reason = reason.to_owned();
         self.ending_tasks.spawn(async move {
             entry.session.end().await;
-            events.send(Event::SessionEnded { reason });
+            entry.session.report_ended(reason);
         });
     }
 

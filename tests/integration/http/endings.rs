@@ -45,7 +45,7 @@ fn a_client_that_does_not_wait_for_its_session_leaves_none() {
     let refused = stage.site.post(&[], &initialize);
     assert_eq!((refused.status(), refused.last().id()), (503, Some("1")));
     drop(connection);
-    stage.site.log.until("session_ended", 1);
+    assert_eq!(stage.site.log.until("session_ended", 1)[0]["session"], 1);
     assert_eq!(stage.site.post(&[], &initialize).status(), 200);
 }
 
