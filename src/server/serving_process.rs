@@ -53,7 +53,8 @@ pub(crate) struct ServingProcess {
     reaction: Option<Duration>,
     /// Signs of its reports on a save, if it makes such.
     report: Option<ReportSigns>,
-    /// Time from which on its own watcher is known to watch; `None` before the first proof.
+    /// Time from which on its own watcher is known to watch: it does once it waits for a save or has replaced an
+    /// instance. `None` before the first proof or failure.
     watches_since: Mutex<Option<Instant>>,
     /// Processes that listened when a generation last proved itself.
     proven: Mutex<BTreeSet<u32>>,
@@ -114,19 +115,22 @@ impl ServingProcess {
         let processes = self.processes().await.unwrap_or_default();
         let listeners = processes.listeners();
         let before = std::mem::replace(&mut *locked(&self.proven), listeners.clone());
-        self.note_watcher(listeners != before);
+        let has_replaced = !before.is_empty() && listeners != before;
+        let pause = if has_replaced {
+            Duration::ZERO
+        } else {
+            WATCHER_START
+        };
+        self.note_watcher(Instant::now() + pause);
         *locked(&self.known) = listeners;
         processes.listeners_on(port)
     }
 
-    /// Records from when on its own watcher is known to watch: it does once it has replaced an instance.
-    fn note_watcher(&self, has_replaced: bool) {
+    /// Records that its own watcher watches from `time` on, or from an earlier time that is recorded.
+    fn note_watcher(&self, time: Instant) {
         let mut watches_since = locked(&self.watches_since);
-        if watches_since.is_none() {
-            *watches_since = Some(Instant::now() + WATCHER_START);
-        } else if has_replaced {
-            *watches_since = Some(Instant::now());
-        }
+        let earliest = watches_since.map_or(time, |since| since.min(time));
+        *watches_since = Some(earliest);
     }
 
     /// Records the processes that listen, after a generation has failed.
@@ -265,6 +269,7 @@ impl ServingProcess {
                 None
             };
             if processes.is_some_and(|it| !self.has_instance(&it)) {
+                self.note_watcher(Instant::now());
                 let reason = "reports an error, and its own reload waits for a save";
                 return ProofFailure::Wrong(reason.to_owned());
             }

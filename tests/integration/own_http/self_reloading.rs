@@ -259,10 +259,13 @@ fn a_reload_that_begins_late_mends_a_broken_save() {
 fn fastmcp_reloads_itself_from_a_broken_first_start_on() {
     let project = Project::new();
     project.write("server.py", &FASTMCP_SERVER.replace("\"v0\"", "\"v0"));
-    let options = ["--watch", "*.py", "--start-timeout", "10m"];
+    let options = ["--watch", "{*.py,notes}", "--start-timeout", "10m"];
     let served = python(project, &FASTMCP, OWN_PORT, &options);
     let broken = served.log.until("broken", 1)[0].to_string();
     contains_all(&broken, &["SyntaxError", "reports an error"]);
+    // Its watcher has begun: a save that does not concern it ends nothing.
+    served.project.write("notes", "hello");
+    served.log.until("broken", 2);
     served.project.edit("server.py", "\"v0", "\"v0\"");
     eventually(DEADLINE, || served.mark() == "v0");
     served.save_round(1);
