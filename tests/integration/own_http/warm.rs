@@ -63,5 +63,7 @@ fn a_save_resumes_the_standby_on_the_port_that_was_kept_for_it() {
             "{}",
             served.log.text()
         );
+        served.log.until("standby", 3);
+        served.leaves_nothing();
     }
 }
