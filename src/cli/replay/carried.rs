@@ -12,7 +12,15 @@ use crate::rehearsal::json;
 /// Methods whose results have such values. Names in lists are no ids: another order of a list must not change a call.
 const SOURCES: [&str; 3] = ["tools/call", "prompts/get", "resources/read"];
 /// Members of the parameters that may repeat such values.
-const TARGETS: [&str; 4] = ["arguments", "uri", "requestState", "inputResponses"];
+const TARGETS: [&str; 7] = [
+    "arguments",
+    "uri",
+    "requestState",
+    "inputResponses",
+    "taskId",
+    "argument",
+    "context",
+];
 /// Minimum length of a value as JSON without quotes: a shorter one may be equal by chance.
 const SHORTEST: usize = 4;
 
@@ -157,6 +165,14 @@ mod tests {
         assert_eq!(values.renew(&sent), expected);
         let other = line(r#""4c3""#, "1234", "k", "s");
         assert_eq!(values.renew(&other), other);
+        for params in [
+            r#"{"taskId":"4c32"}"#,
+            r#"{"argument":{"name":"id","value":"4c32"}}"#,
+            r#"{"context":{"arguments":{"id":"4c32"}}}"#,
+        ] {
+            let sent = format!(r#"{{"params":{params}}}"#);
+            assert_eq!(values.renew(&sent), sent.replace("4c32", "f00d"));
+        }
     }
 
     #[test]
