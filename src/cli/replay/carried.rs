@@ -24,9 +24,9 @@ const TARGETS: [&str; 7] = [
 /// Minimum length of a value as JSON without quotes: a shorter one may be equal by chance.
 const SHORTEST: usize = 4;
 
-/// New values by the recorded ones, both as compact JSON.
+/// New values by the recorded ones, both as compact JSON; `None` for a recorded value with several new ones.
 #[derive(Debug, Default)]
-pub(super) struct CarriedValues(HashMap<String, String>);
+pub(super) struct CarriedValues(HashMap<String, Option<String>>);
 
 impl CarriedValues {
     /// Learns from the recorded and the new result of a request with this method, both raw. A value that is in both
@@ -36,21 +36,29 @@ impl CarriedValues {
         let (Some(recorded), Some(now)) = (parse(recorded), parse(now)) else {
             return;
         };
+        if SOURCES.contains(&method) {
+            self.learn_parts(&recorded, &now);
+        }
         let states = [&recorded, &now].map(|it| it.get("requestState").map(Value::to_string));
         if let [Some(recorded), Some(now)] = states {
-            self.0.insert(recorded, now);
+            self.0.insert(recorded, Some(now));
         }
-        if !SOURCES.contains(&method) || recorded == now {
-            return;
-        }
+    }
+
+    fn learn_parts(&mut self, recorded: &Value, now: &Value) {
         let [mut old, mut new] = [HashSet::new(), HashSet::new()];
+        leaves(recorded, &mut old);
+        leaves(now, &mut new);
+        // The server has given the recorded value again.
+        self.0
+            .retain(|value, _| !old.contains(value) || !new.contains(value));
         let mut pairs = Vec::new();
-        leaves(&recorded, &mut old);
-        leaves(&now, &mut new);
-        collect(&recorded, &now, &mut pairs);
+        collect(recorded, now, &mut pairs);
+        pairs.retain(|(recorded, now)| !new.contains(recorded) && !old.contains(now));
         for (recorded, now) in pairs {
-            if !new.contains(&recorded) && !old.contains(&now) {
-                self.0.insert(recorded, now);
+            let known = self.0.entry(recorded).or_insert_with(|| Some(now.clone()));
+            if known.as_ref() != Some(&now) {
+                *known = None;
             }
         }
     }
@@ -86,7 +94,7 @@ impl CarriedValues {
                 }
             }
         } else if let Ok(value) = serde_json::from_str::<Value>(raw)
-            && let Some(now) = self.0.get(&value.to_string())
+            && let Some(Some(now)) = self.0.get(&value.to_string())
         {
             parts.push((raw, now));
         }
@@ -189,6 +197,14 @@ mod tests {
         ] {
             assert_eq!(learned(method, recorded, now).renew(call), call, "{now}");
         }
+        // One recorded value with two new ones.
+        let values = learned("tools/call", r#"["aaaa","aaaa"]"#, r#"["bbbb","cccc"]"#);
+        assert_eq!(values.renew(call), call);
+        // The server gives the recorded value again.
+        let mut values = learned("tools/call", r#"["aaaa"]"#, r#"["bbbb"]"#);
+        assert_ne!(values.renew(call), call);
+        values.learn("tools/call", r#"["aaaa"]"#, r#"["aaaa"]"#);
+        assert_eq!(values.renew(call), call);
         let short = learned("tools/call", r#"["a"]"#, r#"["b"]"#);
         let call = r#"{"params":{"arguments":{"id":"a"}}}"#;
         assert_eq!(short.renew(call), call);
