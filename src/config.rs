@@ -60,7 +60,7 @@ pub(crate) use pipes::is_pipe;
 pub(crate) use process_address::ProcessAddress;
 pub(crate) use rehearsed_call::{RehearsalItem, RehearsedCall, parse_arguments};
 pub(crate) use remote::{Remote, is_loopback};
-pub(crate) use secrets::{guarded, line as shown_line, shown_words};
+pub(crate) use secrets::{guarded, line as shown_line, looks_secret, shown_words};
 pub(crate) use section::{NAME_ADVICE, is_name_char};
 pub(crate) use show::{ConfigDisplay, ServerOutline};
 pub(crate) use spec::{

@@ -5,8 +5,9 @@ use std::path::Path;
 
 use super::expand::{ValuePiece, pieces};
 
+pub(crate) use likely::looks_secret;
 use likely::mentions_secret;
-pub(super) use likely::{looks_secret, names_secret};
+pub(super) use likely::names_secret;
 pub(crate) use lines::line;
 
 mod likely;

@@ -18,6 +18,10 @@ struct Player<'a> {
     /// Number of responses, by the id of the request.
     responses: HashMap<String, usize>,
     values: CarriedValues,
+    /// Number of values that requests had from earlier results.
+    carried: usize,
+    /// Earlier replay of the session with the same code.
+    earlier: Option<&'a RecordedSession>,
     /// Indexes of the server's requests that were answered.
     answered_questions: HashSet<usize>,
     /// Indexes of requests whose response did not arrive in time.
@@ -27,24 +31,28 @@ struct Player<'a> {
 
 /// Sends the messages of a session to the proxy that `command` starts: each once all requests are answered that were
 /// answered before it in the recording, so that requests overlap as they did. A response that is not there after
-/// `timeout` is waited for only once. Returns the proxy's stderr.
+/// `timeout` is waited for only once. Returns the proxy's stderr, and the number of values that requests had from earlier
+/// results; `earlier`, an earlier replay, shows which ones vary.
 pub(super) fn play(
     command: &mut Command,
     session: &RecordedSession,
+    earlier: Option<&RecordedSession>,
     timeout: Duration,
-) -> std::io::Result<String> {
+) -> std::io::Result<(String, usize)> {
     let mut player = Player {
         client: LineClient::start(command)?,
         session,
         responses: HashMap::new(),
         values: CarriedValues::default(),
+        carried: 0,
+        earlier,
         answered_questions: HashSet::new(),
         given_up: HashSet::new(),
         timeout,
     };
     // The comparison tells which responses are missing if the proxy ends early.
     let _ = player.send_all();
-    Ok(player.client.into_stderr())
+    Ok((player.client.into_stderr(), player.carried))
 }
 
 impl Player<'_> {
@@ -53,7 +61,8 @@ impl Player<'_> {
             for index in &message.answered_before {
                 self.wait_for(*index)?;
             }
-            let line = self.values.renew(&message.line);
+            let (line, carried) = self.values.renew(&message.line);
+            self.carried += carried;
             self.client.send_line(&line)?;
         }
         for (index, request) in self.session.requests.iter().enumerate() {
@@ -105,13 +114,22 @@ impl Player<'_> {
 
     /// Compares the next response to the request `id` with the recorded one, for the values that later requests repeat.
     fn take_values(&mut self, id: &str, envelope: &Envelope<'_>) {
-        let earlier = self.responses.get(id).copied().unwrap_or_default();
+        let count = self.responses.get(id).copied().unwrap_or_default();
         let mut requests = self.session.requests.iter();
-        let request = requests.find(|it| it.id == id && it.earlier == earlier);
-        let recorded = request.and_then(|it| it.response.as_ref()?.line.as_deref());
-        let recorded = recorded.and_then(|line| Envelope::parse(line).ok()?.result);
-        if let (Some(request), Some(recorded), Some(now)) = (request, recorded, envelope.result) {
-            self.values.learn(request.method(), recorded, now);
+        let index = requests.position(|it| it.id == id && it.earlier == count);
+        let Some((index, now)) = index.zip(envelope.result) else {
+            return;
+        };
+        let result = |session: &'_ RecordedSession| {
+            let response = session.requests.get(index)?.response.as_ref()?;
+            let result = Envelope::parse(response.line.as_deref()?).ok()?.result?;
+            Some(result.to_owned())
+        };
+        if let Some(recorded) = result(self.session) {
+            let method = self.session.requests[index].method();
+            let earlier = self.earlier.and_then(result);
+            self.values
+                .learn(method, &recorded, now, earlier.as_deref());
         }
     }
 

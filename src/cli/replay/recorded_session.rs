@@ -66,6 +66,8 @@ pub(super) struct RecordedSession {
     has_servers: bool,
     /// True if a message of the client was recorded in part, or not at all.
     pub(super) is_incomplete: bool,
+    /// Number of values that the requests of a replay had from earlier results of it.
+    pub(super) carried: usize,
     /// Requests answered since the last one of `messages`.
     answered: Vec<usize>,
 }

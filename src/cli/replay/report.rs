@@ -20,6 +20,8 @@ pub(super) struct SessionReport {
     session: String,
     pub(super) ok: bool,
     requests: Vec<RequestReport>,
+    /// Number of values that requests had from earlier results.
+    carried: usize,
     /// Notifications of which there are more or fewer; they do not count as differences.
     notifications: Vec<NotificationReport>,
 }
@@ -102,6 +104,7 @@ impl SessionReport {
             session: name.to_owned(),
             ok: requests.iter().all(|it| it.ok),
             requests,
+            carried: now.carried,
             notifications: notifications(recorded, now),
         }
     }
@@ -198,6 +201,14 @@ pub(super) fn text(reports: &[SessionReport]) -> String {
         let mut table = TextTable::new(["REQUEST", ">RECORDED", ">NOW", "DIFFERENCE"]);
         report.add_to(&mut table);
         text += &table.text();
+        if report.carried > 0 {
+            let carried = count(
+                report.carried,
+                "value of a request was",
+                "values of requests were",
+            );
+            let _ = writeln!(text, "{carried} replaced by ids from earlier results");
+        }
     }
     let requests = || reports.iter().flat_map(|it| &it.requests);
     let different = requests().filter(|it| !it.ok).count();

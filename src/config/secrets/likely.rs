@@ -74,7 +74,7 @@ fn words(name: &str) -> Vec<String> {
 }
 
 /// Whether a text is like a key that a machine made.
-pub(in crate::config) fn looks_secret(text: &str) -> bool {
+pub(crate) fn looks_secret(text: &str) -> bool {
     let is_known = |start: &str| text.len() >= start.len() + 8 && text.starts_with(start);
     if KEYS.into_iter().any(is_known) {
         return true;
