@@ -12,6 +12,10 @@ use super::expand::{ENVIRONMENT, ValuePiece, pieces};
 use super::masking::end_of_string;
 use super::secrets::{HIDDEN, hidden_parts, looks_secret, names_secret, words};
 
+mod address;
+
+use address::login;
+
 /// A shorter value is too likely to be part of an ordinary word.
 const SHORTEST: usize = 6;
 
@@ -229,9 +233,7 @@ fn is_plain(text: &str) -> bool {
 
 /// Returns the password in an address such as `postgres://me:PASSWORD@host/db`.
 fn password(text: &str) -> Option<&str> {
-    let (_, rest) = text.split_once("://")?;
-    let (login, _) = rest.rsplit_once('@')?;
-    Some(login.split_once(':')?.1)
+    Some(login(text)?.split_once(':')?.1)
 }
 
 /// Shows no value.

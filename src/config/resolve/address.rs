@@ -4,6 +4,7 @@ use std::path::Path;
 
 use reqwest::header::HeaderMap;
 
+use super::super::expand::expand;
 use super::super::fault::Fault;
 use super::super::hidden_values::HiddenValues;
 use super::super::location::FileSpan;
@@ -90,17 +91,20 @@ impl Resolver<'_> {
 
     /// Returns the secrets of the address and the headers: a server may repeat those of a request.
     pub(super) fn hidden_in_requests(&self, folder: &Path) -> HiddenValues {
-        let address = self
-            .section
-            .text("url")
-            .map(|(address, _)| address.as_str());
+        let url = self.section.text("url");
+        let address = url.map(|(address, _)| address.as_str());
         let headers = self.section.map("headers");
         let headers = headers.map_or(&[][..], |(headers, _)| headers);
         let values = headers.iter().map(|(_, value)| value.value.as_str());
         let variables = &self.around.variables;
         let mut hidden = HiddenValues::of(address.into_iter().chain(values), variables, folder);
-        if let Some(address) = address {
-            hidden.add_words([address].into_iter(), &[guarded(address)], folder);
+        if let Some((address, at)) = url {
+            let base = at.source.base();
+            let expanded = expand(address, &|name| self.around.variable(name, base));
+            // A missing variable is a fault of its own.
+            let expanded = expanded.unwrap_or_else(|_| address.clone());
+            hidden.add_words([&**address].into_iter(), &[guarded(address)], folder);
+            hidden.add_address(&expanded, folder);
         }
         for (name, value) in headers {
             let line = |value: &str| format!("{}={value}", name.value);

@@ -138,3 +138,21 @@ fn the_schema_has_every_key_and_forbids_others() {
         "https://json-schema.org/draft/2020-12/schema"
     );
 }
+
+#[test]
+fn secrets_of_an_address_are_hidden_as_a_server_decodes_them() {
+    let config = config(
+        r#"
+        [servers.b]
+        url = "https://me:p%40ssword@x.example/mcp?code=pa%2Fss%2BZr7Lm2"
+        "#,
+    );
+    let hidden = config.server("b").unwrap().hidden_values();
+    for (text, expected) in [
+        ("pa%2Fss%2BZr7Lm2 pa/ss+Zr7Lm2", "*** ***"),
+        ("p%40ssword p@ssword", "*** ***"),
+        ("Basic bWU6cEBzc3dvcmQ=", "Basic ***"),
+    ] {
+        assert_eq!(hidden.hide(text.to_owned()), expected);
+    }
+}
