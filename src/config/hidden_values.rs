@@ -14,6 +14,7 @@ use super::secrets::{HIDDEN, hidden_parts, looks_secret, names_secret, words};
 
 mod address;
 
+pub(super) use address::host;
 use address::login;
 
 /// A shorter value is too likely to be part of an ordinary word.
@@ -41,6 +42,17 @@ impl HiddenValues {
         hidden.0.retain(|(value, _)| !is_path(value, folder));
         hidden.sort();
         hidden
+    }
+
+    /// Returns the values without plain settings whose variable names no secret, and without parts of addresses with or in
+    /// `host`, if there is one.
+    pub(super) fn without_settings(mut self, host: &str) -> Self {
+        self.0.retain(|(value, variable)| {
+            let is_of_host = !host.is_empty() && (host.contains(&**value) || value.contains(host));
+            let is_setting = is_of_host || is_plain(value) && !looks_secret(value);
+            names_secret(variable) || !is_setting
+        });
+        self
     }
 
     /// Returns the values of the proxy's own variables that name a secret: servers inherit them.

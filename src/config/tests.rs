@@ -28,7 +28,16 @@ fn loaded_in(folder: &Path, files: &[(&str, &str)]) -> LoadedConfig {
     for (name, text) in files {
         fs::write(folder.join(name), text).unwrap();
     }
-    let variables = [("A", "1"), ("EMPTY", "")];
+    let variables = [
+        ("A", "1"),
+        ("EMPTY", ""),
+        ("HOST", "api7x.example"),
+        ("TEAM", "weather"),
+        ("WORD", "geheim"),
+        ("WORD2", "losung"),
+        ("CODE", "za/9xY7%2Fz"),
+        ("ID", "x-1234567"),
+    ];
     load(&ConfigContext {
         cwd: folder.to_owned(),
         variables: variables

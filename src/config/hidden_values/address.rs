@@ -46,6 +46,13 @@ pub(super) fn login(text: &str) -> Option<&str> {
     Some(rest.rsplit_once('@')?.0)
 }
 
+/// Returns the host and the port of an address; an empty text if it has none.
+pub(in crate::config) fn host(address: &str) -> &str {
+    let rest = address.split_once("://").map_or("", |(_, rest)| rest);
+    let rest = rest.rsplit_once('@').map_or(rest, |(_, rest)| rest);
+    rest.split(['/', '?', '#']).next().unwrap_or_default()
+}
+
 fn decoded(text: &str) -> String {
     percent_decode_str(text).decode_utf8_lossy().into_owned()
 }

@@ -6,11 +6,11 @@ use reqwest::header::HeaderMap;
 
 use super::super::expand::expand;
 use super::super::fault::Fault;
-use super::super::hidden_values::HiddenValues;
+use super::super::hidden_values::{self, HiddenValues};
 use super::super::location::FileSpan;
 use super::super::process_address::ProcessAddress;
 use super::super::remote::{self, Remote, RemoteError};
-use super::super::secrets::{guarded, redacted};
+use super::super::secrets::{guarded, names_secret, redacted};
 use super::Resolver;
 
 impl Resolver<'_> {
@@ -91,22 +91,28 @@ impl Resolver<'_> {
 
     /// Returns the secrets of the address and the headers: a server may repeat those of a request.
     pub(super) fn hidden_in_requests(&self, folder: &Path) -> HiddenValues {
-        let url = self.section.text("url");
-        let address = url.map(|(address, _)| address.as_str());
-        let headers = self.section.map("headers");
-        let headers = headers.map_or(&[][..], |(headers, _)| headers);
-        let values = headers.iter().map(|(_, value)| value.value.as_str());
         let variables = &self.around.variables;
-        let mut hidden = HiddenValues::of(address.into_iter().chain(values), variables, folder);
-        if let Some((address, at)) = url {
+        let variables_in = |text| HiddenValues::of(std::iter::once(text), variables, folder);
+        let mut hidden = HiddenValues::default();
+        if let Some((address, at)) = self.section.text("url") {
             let base = at.source.base();
             let expanded = expand(address, &|name| self.around.variable(name, base));
             // A missing variable is a fault of its own.
             let expanded = expanded.unwrap_or_else(|_| address.clone());
+            let host = hidden_values::host(&expanded);
+            hidden.add(&variables_in(address).without_settings(host));
             hidden.add_words([&**address].into_iter(), &[guarded(address)], folder);
             hidden.add_address(&expanded, folder);
         }
+        let headers = self.section.map("headers");
+        let headers = headers.map_or(&[][..], |(headers, _)| headers);
         for (name, value) in headers {
+            let variables = variables_in(&value.value);
+            hidden.add(&if names_secret(&name.value) {
+                variables
+            } else {
+                variables.without_settings("")
+            });
             let line = |value: &str| format!("{}={value}", name.value);
             let shown = line(&redacted(&value.value));
             hidden.add_words([&*line(&value.value)].into_iter(), &[shown], folder);

@@ -140,19 +140,35 @@ fn the_schema_has_every_key_and_forbids_others() {
 }
 
 #[test]
-fn secrets_of_an_address_are_hidden_as_a_server_decodes_them() {
+fn secrets_of_an_address_and_of_headers_are_hidden_and_settings_are_not() {
     let config = config(
         r#"
+        [servers.a]
+        url = "https://${HOST}/mcp?token=${WORD}&k=${CODE}"
+        headers = { X-Team = "${TEAM}", X-Key = "${WORD2}", X-Id = "${ID}" }
+
         [servers.b]
         url = "https://me:p%40ssword@x.example/mcp?code=pa%2Fss%2BZr7Lm2"
         "#,
     );
-    let hidden = config.server("b").unwrap().hidden_values();
-    for (text, expected) in [
-        ("pa%2Fss%2BZr7Lm2 pa/ss+Zr7Lm2", "*** ***"),
-        ("p%40ssword p@ssword", "*** ***"),
-        ("Basic bWU6cEBzc3dvcmQ=", "Basic ***"),
+    let shown = |server: &str, text: &str| {
+        let server = config.server(server).unwrap();
+        server.hidden_values().hide(text.to_owned())
+    };
+    for (server, text, expected) in [
+        ("a", "weather_now", "weather_now"),
+        (
+            "a",
+            "https://api7x.example/mcp",
+            "https://api7x.example/mcp",
+        ),
+        ("a", "geheim losung", "*** ${WORD2}"),
+        ("a", "x-1234567 za/9xY7%2Fz", "${ID} ${CODE}"),
+        ("a", "za/9xY7/z", "***"),
+        ("b", "pa%2Fss%2BZr7Lm2 pa/ss+Zr7Lm2", "*** ***"),
+        ("b", "p%40ssword p@ssword", "*** ***"),
+        ("b", "Basic bWU6cEBzc3dvcmQ=", "Basic ***"),
     ] {
-        assert_eq!(hidden.hide(text.to_owned()), expected);
+        assert_eq!(shown(server, text), expected);
     }
 }
