@@ -5,6 +5,7 @@ pub use crate::config::fuzz::configuration;
 pub use crate::front::http::fuzz::requests;
 pub use crate::install::fuzz::{packets, trees};
 pub use crate::jsonrpc::fuzz::messages;
+pub use crate::recorder::fuzz::recordings;
 pub use crate::transport::http::fuzz::events;
 
 #[cfg(test)]
@@ -14,11 +15,12 @@ mod tests {
 
     type Target = fn(&[u8]);
 
-    const TARGETS: [(&str, Target); 6] = [
+    const TARGETS: [(&str, Target); 7] = [
         ("configuration", super::configuration),
         ("events", super::events),
         ("messages", super::messages),
         ("packets", super::packets),
+        ("recordings", super::recordings),
         ("requests", super::requests),
         ("trees", super::trees),
     ];

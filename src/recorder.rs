@@ -10,6 +10,8 @@
 mod file;
 mod foreign;
 mod format;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod line;
 mod memory;
 mod summary;

@@ -43,7 +43,8 @@ fn microseconds(time: &str) -> Option<u64> {
     let [year, month, day, hour, minute, second, millisecond] = parts[..] else {
         return None;
     };
-    if !(1970..=9999).contains(&year) || !(1..=12).contains(&month) {
+    let is_date = (1970..=9999).contains(&year) && (1..=12).contains(&month) && day <= 31;
+    if !is_date || hour > 23 || minute > 59 || second > 60 || millisecond > 999 {
         return None;
     }
     // Years begin in March, so that the leap day comes last:
@@ -93,6 +94,10 @@ mod tests {
             ("2024-03-01T00:00:00.000Z", Some(1_709_251_200_000_000)),
             ("2026-13-01T00:00:00.000Z", None),
             ("2026-01-01T00:00:00Z", None),
+            ("2026-07-28T18446744073709551615:00:00.123Z", None),
+            ("2026-01-18446744073709551615T00:00:00.000Z", None),
+            ("2026-01-01T00:00:18446744073709551615.000Z", None),
+            ("2026-01-01T00:00:00.18446744073709551615Z", None),
             ("2026-01-01", None),
         ] {
             assert_eq!(microseconds(time), expected, "{time}");
