@@ -37,17 +37,34 @@ fn words(url: &str, revision: [&str; 2]) -> Vec<OsString> {
     words.iter().chain(&revision).map(OsString::from).collect()
 }
 
+/// Returns the pinned versions of the suite and of the Python SDK.
+#[track_caller]
+fn versions() -> String {
+    let lock = std::fs::read(peers().join("conformance/package-lock.json")).unwrap();
+    let lock: Value = serde_json::from_slice(&lock).unwrap();
+    let suite = &lock["packages"]["node_modules/@modelcontextprotocol/conformance"]["version"];
+    let pinned = std::fs::read_to_string(peers().join("python/requirements.txt")).unwrap();
+    let sdk = pinned.lines().find(|line| line.starts_with("mcp==")).unwrap();
+    format!("# conformance=={} {sdk}", suite.as_str().unwrap())
+}
+
 /// Returns the checks of the fixture `name`, which pass without the proxy. With `MCP_PROXY_BLESS=1` in the environment they
-/// are played and written: the versions of the suite and of its peers are pinned, so each play passes the same ones.
+/// are played and written with the versions of the suite and of the SDK: each play of these passes the same ones.
 #[track_caller]
 pub(crate) fn approved(name: &str, play: impl FnOnce() -> BTreeSet<Check>) -> BTreeSet<Check> {
     let file = format!("fixtures/conformance/{name}.txt");
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join(file);
+    let versions = versions();
     if std::env::var_os("MCP_PROXY_BLESS").is_some() {
         let lines = play().into_iter();
         let lines = lines.map(|(scenario, id, earlier)| format!("{scenario} {id} {earlier}\n"));
-        std::fs::create_dir_all(file.parent().unwrap()).unwrap();
-        std::fs::write(&file, lines.collect::<String>()).unwrap();
+        let folder = file.parent().unwrap();
+        std::fs::create_dir_all(folder).unwrap();
+        // Another test may read the fixture meanwhile.
+        let written = tempfile::NamedTempFile::new_in(folder).unwrap();
+        let text = format!("{versions}\n{}", lines.collect::<String>());
+        std::fs::write(&written, text).unwrap();
+        written.persist(&file).unwrap();
     }
     let check = |line: &str| {
         let words: Vec<&str> = line.split(' ').collect();
@@ -57,11 +74,13 @@ pub(crate) fn approved(name: &str, play: impl FnOnce() -> BTreeSet<Check>) -> BT
             words[2].parse().unwrap(),
         )
     };
-    std::fs::read_to_string(&file)
-        .unwrap()
-        .lines()
-        .map(check)
-        .collect()
+    let text = std::fs::read_to_string(&file).unwrap();
+    let (first, checks) = text.split_once('\n').unwrap();
+    assert_eq!(
+        first, versions,
+        "{name} is of other versions: MCP_PROXY_BLESS=1 writes it anew"
+    );
+    checks.lines().map(check).collect()
 }
 
 /// Runs the suite with these arguments; returns the passed checks.
