@@ -440,7 +440,10 @@ fn a_replay_leaves_out_varying_parts_and_messages_of_the_proxy() {
     let words = ["replay", FILE, "--", &server, "weather.json"];
     let table = Run::within(&project, &words).ended_with(0).stdout;
     // The call of `echo` has the new id.
-    assert!(table.contains("\n1 value of a request was replaced by ids"), "{table}");
+    assert!(
+        table.contains("\n1 value of a request was replaced by ids"),
+        "{table}"
+    );
     for (same, count) in [
         ("1 part varies by itself", 3),
         ("2 parts vary by themselves", 1),

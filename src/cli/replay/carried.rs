@@ -168,7 +168,7 @@ fn is_id(value: &Value, varies: bool) -> bool {
         _ => return false,
     };
     let has_digit = text.chars().any(|c| c.is_ascii_digit());
-    let mut parts = text.split(|c: char| matches!(c, '/' | ':' | '?' | '=' | '&'));
+    let mut parts = text.split(['/', ':', '?', '=', '&']);
     varies && has_digit && text.len() >= SHORTEST
         || parts.any(|it| looks_secret(it) || is_long_number(it))
 }

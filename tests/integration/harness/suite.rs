@@ -44,7 +44,10 @@ fn versions() -> String {
     let lock: Value = serde_json::from_slice(&lock).unwrap();
     let suite = &lock["packages"]["node_modules/@modelcontextprotocol/conformance"]["version"];
     let pinned = std::fs::read_to_string(peers().join("python/requirements.txt")).unwrap();
-    let sdk = pinned.lines().find(|line| line.starts_with("mcp==")).unwrap();
+    let sdk = pinned
+        .lines()
+        .find(|line| line.starts_with("mcp=="))
+        .unwrap();
     format!("# conformance=={} {sdk}", suite.as_str().unwrap())
 }
 
