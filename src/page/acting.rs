@@ -34,7 +34,7 @@ pub(super) async fn handle(site: &Site, body: Body) -> Response {
         Ok(Err(error)) => Some(error["error"].as_str().unwrap_or_default().to_owned()),
         Err(_) => Some("The proxy is shutting down.".to_owned()),
     };
-    error.map_or_else(|| redirect("/"), |error| refuse(site, error, "/"))
+    error.map_or_else(|| redirect("/"), |error| refuse(site, &error, "/"))
 }
 
 /// Returns the response that leads to `path` with a GET.
@@ -47,8 +47,8 @@ pub(super) fn redirect(path: &str) -> Response {
 }
 
 /// Returns the page for an action that failed; it leads back to `path`.
-pub(super) fn refuse(site: &Site, error: String, path: &str) -> Response {
-    let error = locked(&site.hidden).hide_in_json(&error);
+pub(super) fn refuse(site: &Site, error: &str, path: &str) -> Response {
+    let error = locked(&site.hidden).hide_in_json(error);
     let content = html! {
         h1 { "This did not work" }
         (lines(error.lines()))

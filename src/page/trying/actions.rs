@@ -23,7 +23,11 @@ const MAX_FORM: usize = 8 << 20;
 pub(in crate::page) async fn handle(site: &Site, path: &str, body: Body) -> Response {
     let Ok(form) = to_bytes(body, MAX_FORM).await else {
         let limit = MAX_FORM / 1024 / 1024;
-        return refuse(site, format!("The form is longer than {limit} MiB"), "/try");
+        return refuse(
+            site,
+            &format!("The form is longer than {limit} MiB"),
+            "/try",
+        );
     };
     let form = std::str::from_utf8(&form).unwrap_or_default();
     let Ok(form) = Url::parse(&format!("http://page/?{form}")) else {
@@ -39,7 +43,7 @@ pub(in crate::page) async fn handle(site: &Site, path: &str, body: Body) -> Resp
     };
     match done {
         Ok(next) => redirect(&next),
-        Err(error) => refuse(site, error, "/try"),
+        Err(error) => refuse(site, &error, "/try"),
     }
 }
 
