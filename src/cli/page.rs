@@ -82,8 +82,9 @@ fn export(recording: &OpenedRecording, file: &Path, out: &Path) -> Result<u8, Cl
         );
         return Err(CliError::Usage(text));
     }
-    let written =
-        std::path::absolute(out).and_then(|path| private_files::replace(&path, recording.export()));
+    let page = recording.export();
+    let page = page.map_err(|error| CliError::Failure(error.to_string()))?;
+    let written = std::path::absolute(out).and_then(|path| private_files::replace(&path, page));
     let written = written.map_err(FileError::at("write", out));
     written.map_err(|error| CliError::Failure(error.to_string()))?;
     output::print_note(&format!("the page is in {}", out.display()));

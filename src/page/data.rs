@@ -59,7 +59,7 @@ impl PageData {
     /// Adds an event, a line of NDJSON.
     pub(super) fn add_event(&self, line: &str) {
         if locked(&self.events).add(line) {
-            self.notify();
+            self.wake();
         }
     }
 
@@ -67,12 +67,7 @@ impl PageData {
     pub(super) fn add_message(&self, line: &str) {
         // The recorder writes nothing but lines of its format.
         let _ = locked(&self.messages).add(line);
-        self.notify();
-    }
-
-    /// Wakes the streams of open tabs.
-    pub(super) fn notify(&self) {
-        self.changed.send_replace(());
+        self.wake();
     }
 
     /// Wakes the streams of open tabs.

@@ -13,6 +13,7 @@ use rustls::crypto::ring::cipher_suite::TLS13_AES_128_GCM_SHA256;
 use serde_json::Value;
 use tokio::task::spawn_blocking;
 
+use super::acting::refuse;
 use super::assets::asset;
 use super::message_filter::MessageFilter;
 use super::message_list::{FilterChoices, form, row};
@@ -31,12 +32,25 @@ const MODULES: [&str; 5] = [
     "export.js",
 ];
 
+/// Maximum size of the messages in bytes: a browser reads them as one string, whose length it limits to about 512 MiB.
+const MAX_DATA: usize = 500 * 1024 * 1024;
+
+/// Reason why there is no file.
+#[derive(Debug, thiserror::Error)]
+#[error("a browser cannot open a page with more than {} MiB of messages; show the recording with `mcp-proxy page`, \
+         select messages there, and save those as a page", .0 >> 20)]
+pub(crate) struct TooLong(usize);
+
 /// Returns the selected exchanges as a file.
 pub(super) async fn response(site: &Site, url: &Url) -> Response {
     let found = select(site, &MessageFilter::of(url)).await;
     let file = site.data.file.as_ref();
     let name = file.map_or("messages", |file| &*file.name).to_owned();
-    let text = spawn_blocking(move || exported(&name, &found));
+    let text = spawn_blocking(move || exported(&name, &found)).await;
+    let text = match text.unwrap_or_else(|_| Ok(String::new())) {
+        Ok(text) => text,
+        Err(error) => return refuse(site, error.to_string(), "/messages"),
+    };
     let headers = [
         (header::CONTENT_TYPE, "text/html; charset=utf-8"),
         (
@@ -44,19 +58,20 @@ pub(super) async fn response(site: &Site, url: &Url) -> Response {
             "attachment; filename=\"messages.html\"",
         ),
     ];
-    (headers, text.await.unwrap_or_default()).into_response()
+    (headers, text).into_response()
 }
 
 impl OpenedRecording {
     /// Returns the recording as an HTML file.
-    pub(crate) fn export(&self) -> String {
+    pub(crate) fn export(&self) -> Result<String, TooLong> {
         let exchanges: Vec<_> = self.messages.iter().cloned().collect();
         exported(&self.name, &exchanges)
     }
 }
 
 /// Returns a file with these exchanges; `name` says where they are from.
-fn exported(name: &str, exchanges: &[Arc<Exchange>]) -> String {
+fn exported(name: &str, exchanges: &[Arc<Exchange>]) -> Result<String, TooLong> {
+    let data = data(exchanges, MAX_DATA)?;
     let (style, script) = (style(), script());
     // No message can load anything, or run a script of its own.
     let policy = format!(
@@ -87,16 +102,16 @@ fn exported(name: &str, exchanges: &[Arc<Exchange>]) -> String {
                         section #detail aria-label="Message" tabindex="-1" { p.soft { "Select a message." } }
                     }
                 }
-                script type="application/json" id="data" { (PreEscaped(data(exchanges))) }
+                script type="application/json" id="data" { (PreEscaped(data)) }
                 script { (PreEscaped(script)) }
             }
         }
     };
-    page.into_string()
+    Ok(page.into_string())
 }
 
-/// Returns the exchanges as JSON that contains no markup.
-fn data(exchanges: &[Arc<Exchange>]) -> String {
+/// Returns the exchanges as JSON that contains no markup, of at most `limit` bytes.
+fn data(exchanges: &[Arc<Exchange>], limit: usize) -> Result<String, TooLong> {
     let mut text = String::from("[");
     for (index, exchange) in exchanges.iter().enumerate() {
         let mut object = row(exchange);
@@ -113,8 +128,11 @@ fn data(exchanges: &[Arc<Exchange>]) -> String {
             "{separator}{}",
             object.to_string().replace('<', "\\u003c")
         );
+        if text.len() >= limit {
+            return Err(TooLong(limit));
+        }
     }
-    text + "]"
+    Ok(text + "]")
 }
 
 fn style() -> &'static str {
@@ -153,11 +171,18 @@ mod tests {
         let line = r#"{"time_us":1,"from":"server","to":"proxy","session":"7-1","server":"</script><b>","generation":1,"bytes":1,"message":{"method":"</script><script>alert(1)</script><!--"}}"#;
         log.add(line).unwrap();
         let exchanges: Vec<_> = log.iter().cloned().collect();
-        let page = exported("<i>.ndjson", &exchanges);
+        let page = exported("<i>.ndjson", &exchanges).unwrap();
         assert_eq!(page.matches("<script").count(), 2);
         assert_eq!(page.matches("</script").count(), 2);
         assert!(!page.contains("<!--") && !page.contains("<b>") && !page.contains("<i>"));
-        let data: Value = serde_json::from_str(&data(&exchanges)).unwrap();
+        let text = data(&exchanges, MAX_DATA).unwrap();
+        assert_eq!(data(&exchanges, text.len()).unwrap(), text);
+        let error = data(&exchanges, text.len() - 1).unwrap_err();
+        assert!(
+            error.to_string().contains("save those as a page"),
+            "{error}"
+        );
+        let data: Value = serde_json::from_str(&text).unwrap();
         assert_eq!(data[0]["lines"][0], line);
     }
 

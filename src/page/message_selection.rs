@@ -9,13 +9,10 @@ use reqwest::Url;
 use tokio::task::spawn_blocking;
 
 use super::message_filter::{MessageFilter, has_text};
-use super::messages::Exchange;
+use super::messages::{Exchange, HANDSHAKE};
 use super::routes::Site;
 use crate::lock::locked;
 use crate::recorder::recording_head;
-
-/// Methods of a handshake.
-const HANDSHAKE: [&str; 3] = ["initialize", "notifications/initialized", "server/discover"];
 
 /// The last search for a text. A person scrolls through its result, and new messages arrive meanwhile.
 #[derive(Debug, Default)]

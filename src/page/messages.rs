@@ -13,7 +13,7 @@ use crate::recorder::{MessageSummary, RecordedLine};
 /// Limits of a log.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct LogLimits {
-    /// Maximum size of the lines in bytes.
+    /// Maximum size of the exchanges with their lines in bytes.
     size: usize,
     /// Maximum number of exchanges.
     exchanges: usize,
@@ -41,6 +41,10 @@ const MAX_ID: usize = 256;
 pub(super) const PAGE_ID: &str = "mcp-proxy-page-";
 /// Sender of these requests.
 pub(super) const PAGE: &str = "page";
+
+/// Methods of a handshake, by which a generation proves itself.
+pub(super) const HANDSHAKE: [&str; 3] =
+    ["initialize", "notifications/initialized", "server/discover"];
 
 /// State of an exchange.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -91,7 +95,7 @@ pub(super) struct MessageLog {
     exchanges: VecDeque<Arc<Exchange>>,
     /// Number of the first exchange.
     first: u64,
-    /// Size of the lines in bytes.
+    /// Size of the exchanges with their lines in bytes.
     size: usize,
     /// Numbers of the exchanges of open requests, by connection, sender and id.
     open: HashMap<String, u64>,
@@ -172,6 +176,7 @@ impl MessageLog {
         }
         let session_name = self.session_name(&line.session);
         let (method, name) = summary.text.split_once(' ').unwrap_or((&summary.text, ""));
+        self.size += size_of::<Exchange>();
         self.exchanges.push_back(Arc::new(Exchange {
             number,
             at: line.time_us,
@@ -224,7 +229,7 @@ impl MessageLog {
             && let Some(oldest) = self.exchanges.pop_front()
         {
             self.first += 1;
-            self.size -= oldest.lines.iter().map(|line| line.len()).sum::<usize>();
+            self.size -= oldest.size();
             if let Some(recording) = &mut self.recording {
                 recording.forget(oldest.number);
             }
@@ -302,6 +307,11 @@ impl Exchange {
                 ExchangeOutcome::Done
             };
         }
+    }
+
+    /// Returns its size in memory, of which short messages have most.
+    fn size(&self) -> usize {
+        size_of::<Self>() + self.lines.iter().map(|line| line.len()).sum::<usize>()
     }
 
     /// Returns the time of its first message as in the log.

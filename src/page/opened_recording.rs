@@ -10,7 +10,7 @@ use std::time::{Duration, UNIX_EPOCH};
 use serde_json::{Value, json};
 
 use super::events::EventLog;
-use super::messages::{Exchange, LogLimits, MessageLog};
+use super::messages::{Exchange, HANDSHAKE, LogLimits, MessageLog};
 use crate::file_error::FileError;
 use crate::output::{clean, rfc3339};
 
@@ -18,8 +18,6 @@ use crate::output::{clean, rfc3339};
 const MAX_FAULTS: usize = 20;
 /// Maximum length of a line in bytes. Lines of recorders are shorter, since they cut messages.
 const MAX_LINE: usize = 16 * 1024 * 1024;
-/// Methods by which a generation proves itself.
-const HANDSHAKE: [&str; 2] = ["initialize", "server/discover"];
 
 /// Reason why a recording cannot be shown.
 #[derive(Debug, thiserror::Error)]

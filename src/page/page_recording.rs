@@ -120,7 +120,7 @@ pub(super) async fn handle(site: &Site, body: Body) -> Response {
             _ => return (StatusCode::BAD_REQUEST, "The form is incomplete.\n").into_response(),
         }
     }
-    site.data.notify();
+    site.data.wake();
     let mut response = StatusCode::SEE_OTHER.into_response();
     let messages = HeaderValue::from_static("/messages");
     response.headers_mut().insert(header::LOCATION, messages);

@@ -23,7 +23,7 @@ async function lost() {
     else setTimeout(open, 500);
 }
 
-function open(notify) {
+function open() {
     source?.close();
     source = new EventSource("/stream");
     source.onerror = lost;

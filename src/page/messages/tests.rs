@@ -118,6 +118,21 @@ fn the_oldest_messages_are_forgotten() {
 }
 
 #[test]
+fn short_messages_have_a_size_too() {
+    let limits = LogLimits {
+        size: 10 * size_of::<Exchange>(),
+        exchanges: 100,
+    };
+    let mut log = MessageLog::new(limits);
+    for id in 0..20 {
+        log.add(&ping(&id.to_string())).unwrap();
+    }
+    let kept = log.iter().count();
+    assert!((2..10).contains(&kept), "{kept}");
+    assert!(log.size <= limits.size);
+}
+
+#[test]
 fn sessions_of_several_proxies_have_names_of_their_own() {
     let mut log = MessageLog::new(LogLimits::FILE);
     for session in ["7-1", "9-1", "7-2", "9-1"] {
