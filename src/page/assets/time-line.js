@@ -214,7 +214,9 @@ function drawCalls(lane, bar, y, label) {
 function axis(x, start, width) {
     const steps = [1, 2, 5].flatMap((digit) => [1, 10, 100, 1e3, 1e4].map((power) => digit * power));
     steps.push(6e4, 3e5, 6e5, 18e5, 36e5, 6 * 36e5, 864e5);
-    const step = steps.sort((a, b) => a - b).find((it) => (it / view.length) * (width - LABELS) > 90) ?? 864e5;
+    let step = steps.sort((a, b) => a - b).find((it) => (it / view.length) * (width - LABELS) > 90) ?? 864e5;
+    // The times in a file may be years apart.
+    while (view.length / step > 50) step *= 2;
     for (let at = Math.ceil(start / step) * step; at < start + view.length; at += step) {
         add(svg, "line", { x1: x(at), x2: x(at), y1: 14, y2: 10_000, class: "grid" });
         add(svg, "text", { x: x(at) + 3, y: 12, class: "session" }, time(at).slice(0, step < 1000 ? 12 : 8));
