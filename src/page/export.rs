@@ -49,7 +49,7 @@ pub(super) async fn response(site: &Site, url: &Url) -> Response {
     let text = spawn_blocking(move || exported(&name, &found)).await;
     let text = match text.unwrap_or_else(|_| Ok(String::new())) {
         Ok(text) => text,
-        Err(error) => return refuse(site, error.to_string(), "/messages"),
+        Err(error) => return refuse(site, &error.to_string(), "/messages"),
     };
     let headers = [
         (header::CONTENT_TYPE, "text/html; charset=utf-8"),
