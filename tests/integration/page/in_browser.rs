@@ -126,7 +126,7 @@ fn a_recording_is_shown_without_servers_and_as_a_file() {
     let Some(browser) = Browser::start() else {
         return;
     };
-    let paged = recordings::show();
+    let paged = recordings::show(recordings::RECORDING);
     browser.open(&paged.link);
     browser.wait("location.pathname === '/messages' && document.querySelectorAll('[role=option]').length === 3");
     browser.wait("document.querySelector('#live').textContent === 'Recording session.ndjson'");
@@ -162,6 +162,20 @@ fn a_recording_is_shown_without_servers_and_as_a_file() {
     browser.wait("document.querySelector('#detail pre').textContent.includes('\"n\": 1E400')");
     browser.wait("document.querySelector('#detail button[data-copy]').hidden === false");
     take_pictures(&browser, "export");
+
+    // Thousands of years.
+    let notice = |at: u64| {
+        format!(
+            r#"{{"time_us":{at},"from":"server","to":"proxy","session":"7-1","server":"a","bytes":1,"message":{{"method":"x"}}}}"#
+        )
+    };
+    let ages = recordings::show(&[0, 253_402_300_799_999_999].map(notice).join("\n"));
+    browser.open(&ages.link);
+    browser.wait("document.querySelectorAll('[role=option]').length === 2");
+    browser.click("nav a[href='/time-line']");
+    browser.wait("document.querySelectorAll('rect.tick').length === 2");
+    let lines = browser.run("return document.querySelectorAll('line.grid').length");
+    assert!((1..=51).contains(&lines.as_u64().unwrap()), "{lines}");
     drop(browser);
 }
 

@@ -18,17 +18,17 @@ pub(super) const RECORDING: &str = r#"{"mcp_proxy_recording":1,"version":"0.1.0"
 {"time_us":1785240001000100,"from":"proxy","to":"server","session":"7-1","server":"weather","generation":2,"era":"legacy","client_id":"b","bytes":75,"message":{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"</script><img src=x onerror=alert(1)>"}}}
 {"time_us":1785240001"#;
 
-/// Shows [`RECORDING`].
+/// Shows a recording.
 #[track_caller]
-pub(super) fn show() -> Paged {
+pub(super) fn show(recording: &str) -> Paged {
     let project = Project::new();
-    project.write("session.ndjson", RECORDING);
+    project.write("session.ndjson", recording);
     Paged::behind(Proxy::configured("page").option("session.ndjson"), project)
 }
 
 #[test]
 fn a_file_is_shown_under_the_rules_of_the_page_and_exported() {
-    let paged = show();
+    let paged = show(RECORDING);
     assert_eq!(paged.get("/messages", &[]).status(), 401);
     let cookie = paged.cookie();
     let own = [("Cookie", &*cookie)];
