@@ -15,7 +15,7 @@ use super::data::PageData;
 use super::page_recording;
 
 /// Minimum time between two notices, so that a busy proxy keeps neither the tab nor the thread of the page busy.
-const PAUSE: Duration = Duration::from_millis(100);
+const PAUSE: Duration = Duration::from_millis(50);
 /// Time after which a comment finds out whether the tab is still there.
 const SILENCE: Duration = Duration::from_secs(15);
 
