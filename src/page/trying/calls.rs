@@ -251,17 +251,20 @@ impl KnownCalls {
 mod tests {
     use super::*;
 
-    #[test]
-    fn the_oldest_calls_are_forgotten() {
-        let (calls, data) = (PageCalls::default(), PageData::new("run".to_owned()));
-        let tried = TriedTool {
+    fn tried() -> TriedTool {
+        TriedTool {
             session: 1,
             server: "weather".to_owned(),
             tool: "forecast".to_owned(),
             arguments: "{}".to_owned(),
-        };
+        }
+    }
+
+    #[test]
+    fn the_oldest_calls_are_forgotten() {
+        let (calls, data) = (PageCalls::default(), PageData::new("run".to_owned()));
         for number in 1..=60 {
-            assert_eq!(calls.add(tried.clone(), None, &data).number, number);
+            assert_eq!(calls.add(tried(), None, &data).number, number);
         }
         assert!(calls.get(10).is_none() && calls.get(11).is_some());
         let long = format!(r#"{{"result":"{}"}}"#, "x".repeat(MAX_SIZE / 2));
@@ -273,8 +276,8 @@ mod tests {
         }
         // The answers alone exceed the limit.
         assert_eq!(calls.newest().len(), 2);
-        calls.add(tried.clone(), None, &data);
-        calls.add(tried, None, &data);
+        calls.add(tried(), None, &data);
+        calls.add(tried(), None, &data);
         assert_eq!(
             calls
                 .newest()
@@ -288,13 +291,7 @@ mod tests {
     #[test]
     fn an_answer_after_the_end_changes_nothing() {
         let (calls, data) = (PageCalls::default(), PageData::new("run".to_owned()));
-        let tried = TriedTool {
-            session: 1,
-            server: "weather".to_owned(),
-            tool: "forecast".to_owned(),
-            arguments: "{}".to_owned(),
-        };
-        let call = calls.add(tried, None, &data);
+        let call = calls.add(tried(), None, &data);
         call.cancel(None);
         call.answer(RawId::from("1"), Reply::Result("{}"));
         assert!(matches!(call.state(), PageCallState::Cancelled));
