@@ -324,15 +324,9 @@ impl StoreSlot {
     /// Writes the record atomically.
     pub(super) fn write(&self, record: &InstallRecord) -> Result<(), StoreError> {
         let path = self.path.join(RECORD);
-        let write = || {
-            let text = serde_json::to_vec_pretty(record)?;
-            let mut file = tempfile::NamedTempFile::new_in(&self.path)?;
-            io::Write::write_all(&mut file, &text)?;
-            file.as_file().sync_all()?;
-            file.persist(&path)?;
-            Ok(())
-        };
-        write().map_err(FileError::at("write", &path))?;
+        let text = serde_json::to_vec_pretty(record).map_err(io::Error::from);
+        text.and_then(|text| private_files::replace_durably(&path, text))
+            .map_err(FileError::at("write", &path))?;
         Ok(())
     }
 
