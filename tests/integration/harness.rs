@@ -15,6 +15,7 @@ mod proxy;
 pub(crate) mod remote;
 mod run;
 mod sdk;
+#[cfg(unix)]
 pub(crate) mod suite;
 mod system;
 mod transcript;

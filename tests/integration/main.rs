@@ -43,7 +43,6 @@ mod odd_paths;
 mod own_http;
 #[cfg(unix)]
 mod owners;
-#[cfg(unix)]
 mod page;
 #[cfg(unix)]
 mod pass_through;
@@ -63,6 +62,7 @@ mod real_input;
 mod recording;
 mod rehearsal;
 mod remote;
+mod replaying;
 #[cfg(unix)]
 mod saves;
 mod session;

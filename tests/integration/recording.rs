@@ -1,7 +1,5 @@
 //! Recordings of messages: `--record`.
 
-mod uses;
-
 use std::ffi::OsString;
 use std::os::unix::fs::PermissionsExt as _;
 
@@ -12,18 +10,9 @@ use crate::harness::http::{Legacy, Modern, Site};
 use crate::harness::{
     DEADLINE, Peer, Project, Proxy, Run, eventually, example, initialize_params, marked,
 };
+use crate::replaying::{FILE, dev};
 
-const FILE: &str = "messages.ndjson";
 const SECRET: &str = "kanarie\"/ä-1234567";
-
-/// A `dev` in front of the fake server `weather`, which records in [`FILE`].
-fn dev(project: &Project) -> Proxy {
-    project.write("weather.json", &marked("v0"));
-    Proxy::dev([example("fake_server"), "weather.json".into()])
-        .options(["--name", "weather", "--watch", "weather.json"])
-        .options(["--record", FILE])
-        .within(project)
-}
 
 /// A part of lines that `serde_json` cannot read.
 const LONE: &str = r"\ud83d";

@@ -2,8 +2,19 @@
 
 use serde_json::{Value, json};
 
-use super::{FILE, dev};
 use crate::harness::{Peer, Project, Proxy, Run, example, initialize_params, marked, modern_meta};
+
+/// Name of the recording.
+pub(crate) const FILE: &str = "messages.ndjson";
+
+/// A `dev` in front of the fake server `weather`, which records in [`FILE`].
+pub(crate) fn dev(project: &Project) -> Proxy {
+    project.write("weather.json", &marked("v0"));
+    Proxy::dev([example("fake_server"), "weather.json".into()])
+        .options(["--name", "weather", "--watch", "weather.json"])
+        .options(["--record", FILE])
+        .within(project)
+}
 
 #[test]
 fn a_recorded_session_is_replayed() {
