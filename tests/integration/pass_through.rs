@@ -1,5 +1,6 @@
 //! `--pass-through`: the site of a server that serves HTTP, behind the address of the proxy.
 
+#[cfg(target_os = "linux")]
 mod browser;
 mod rules;
 mod streams;
