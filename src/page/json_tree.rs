@@ -19,57 +19,55 @@ const UNFOLDED: usize = 12;
 /// Returns a JSON text as nested lists that can be folded.
 pub(super) fn json_tree(json: &str) -> Markup {
     let mut left = MAX_VALUES;
-    let tree = value(json.trim(), 0, &mut left);
+    let tree = value(json.trim(), &html! {}, 0, &mut left);
     html! {
         div.json { (tree) }
         @if left == 0 { p { "The rest is not shown; the raw message has it." } }
     }
 }
 
-fn value(json: &str, depth: usize, left: &mut usize) -> Markup {
+/// Returns a value after `label`, which a nested value has on its first line.
+fn value(json: &str, label: &Markup, depth: usize, left: &mut usize) -> Markup {
     *left = left.saturating_sub(1);
     let is_nested = depth < MAX_DEPTH && *left > 0;
     match json.as_bytes().first() {
         Some(b'{') if is_nested => {
             let members = Members::of(json);
-            let count = members.iter().count();
             let members = members
                 .iter()
                 .map(|(name, it)| (Some(name.into_owned()), it.to_owned()));
-            nested(["{", "}"], members.collect(), count, depth, left)
+            nested(["{", "}"], members.collect(), label, depth, left)
         }
         Some(b'[') if is_nested => {
             let elements = elements(json).unwrap_or_default();
-            let count = elements.len();
             let elements = elements.into_iter().map(|it| (None, it.to_owned()));
-            nested(["[", "]"], elements.collect(), count, depth, left)
+            nested(["[", "]"], elements.collect(), label, depth, left)
         }
-        Some(b'"') => text(json, depth, left),
-        Some(b'{' | b'[') => html! { code { "…" } },
-        _ => html! { code.literal { (clean(json)) } },
+        Some(b'"') => text(json, label, depth, left),
+        Some(b'{' | b'[') => html! { (label) code { "…" } },
+        _ => html! { (label) code.literal { (clean(json)) } },
     }
 }
 
 fn nested(
     [begin, end]: [&str; 2],
     items: Vec<(Option<String>, String)>,
-    count: usize,
+    label: &Markup,
     depth: usize,
     left: &mut usize,
 ) -> Markup {
+    let count = items.len();
     if count == 0 {
-        return html! { code { (begin) (end) } };
+        return html! { (label) code { (begin) (end) } };
     }
     html! {
         details open[count <= UNFOLDED || depth == 0] {
-            summary { code { (begin) } " " span.soft { (count) } " " code { (end) } }
+            summary { (label) code { (begin) } " " span.soft { (count) } " " code { (end) } }
             ul {
                 @for (name, item) in items {
                     @if *left > 0 {
-                        li {
-                            @if let Some(name) = name { bdi { code.name { (clean(&name)) } } ": " }
-                            (value(&item, depth + 1, left))
-                        }
+                        @let label = html! { @if let Some(name) = name { bdi { code.name { (clean(&name)) } } ": " } };
+                        li { (value(&item, &label, depth + 1, left)) }
                     }
                 }
             }
@@ -78,22 +76,23 @@ fn nested(
 }
 
 /// Returns a text: as JSON if it is JSON, in lines if it has several, else as it was sent.
-fn text(json: &str, depth: usize, left: &mut usize) -> Markup {
+fn text(json: &str, label: &Markup, depth: usize, left: &mut usize) -> Markup {
     // A text with a lone surrogate cannot be decoded.
     let Some(decoded) = unquoted(json) else {
-        return html! { bdi { code.text { (cut(json)) } } };
+        return html! { (label) bdi { code.text { (cut(json)) } } };
     };
     let inner = decoded.trim();
     if inner.starts_with(['{', '['])
         && (!Members::of(inner).is_empty() || elements(inner).is_some())
     {
-        return html! { span.soft { "JSON in a text: " } (value(inner, depth + 1, left)) };
+        let label = html! { (label) span.soft { "JSON in a text: " } };
+        return value(inner, &label, depth + 1, left);
     }
     if decoded.trim_end().contains('\n') {
         let lines: Vec<_> = decoded.lines().map(clean).collect();
-        return html! { pre tabindex="0" { (cut(&lines.join("\n"))) } };
+        return html! { (label) pre tabindex="0" { (cut(&lines.join("\n"))) } };
     }
-    html! { bdi { code.text { (cut(json)) } } }
+    html! { (label) bdi { code.text { (cut(json)) } } }
 }
 
 /// Cuts a long text and makes it harmless.
