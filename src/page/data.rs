@@ -2,9 +2,10 @@
 
 use std::sync::{Arc, Mutex, MutexGuard};
 
+use serde_json::Value;
 use tokio::sync::watch;
 
-use super::events::EventLog;
+use super::events::{EventLog, SessionServer};
 use super::messages::{LogLimits, MessageLog};
 use super::opened_recording::OpenedRecording;
 use crate::lock::locked;
@@ -58,9 +59,13 @@ impl PageData {
 
     /// Adds an event, a line of NDJSON.
     pub(super) fn add_event(&self, line: &str) {
-        if locked(&self.events).add(line) {
-            self.wake();
+        let Some(event) = locked(&self.events).add(line) else {
+            return;
+        };
+        if let Some(ended) = ended_generation(&event) {
+            locked(&self.messages).end_requests(Some(ended));
         }
+        self.wake();
     }
 
     /// Adds a message, a line of the recorder.
@@ -89,4 +94,18 @@ impl PageData {
     pub(super) fn changes(&self) -> watch::Receiver<()> {
         self.changed.subscribe()
     }
+}
+
+/// Returns the generation whose process an event reports as ended.
+fn ended_generation(event: &Value) -> Option<(SessionServer<'_>, u64)> {
+    let generation = match event["event"].as_str()? {
+        "broken" => &event["failure"]["generation"],
+        "exited" | "stopped" => &event["generation"],
+        _ => return None,
+    };
+    let of = SessionServer {
+        session: event["session"].as_u64()?,
+        name: event["server"].as_str()?,
+    };
+    Some((of, generation.as_u64()?))
 }

@@ -64,15 +64,18 @@ impl BoundedEvents {
     }
 }
 
+/// Returns true for an event after which a generation is live.
+fn is_start(event: &Value) -> bool {
+    event["event"] == "ready" || event["event"] == "reloaded"
+}
+
 impl EventLog {
-    /// Adds the event of a line; returns false if it is none of the page's.
-    pub(super) fn add(&mut self, line: &str) -> bool {
-        let Ok(mut event) = serde_json::from_str::<Value>(line) else {
-            return false;
-        };
+    /// Adds the event of a line, and returns it; `None` if it is none of the page's.
+    pub(super) fn add(&mut self, line: &str) -> Option<PageEvent> {
+        let mut event = serde_json::from_str::<Value>(line).ok()?;
         let is_output = match event["event"].as_str() {
             // It has the token of the link.
-            None | Some("page") => return false,
+            None | Some("page") => return None,
             Some(name) => matches!(name, "stderr" | "build_output" | "stray"),
         };
         let (list, size) = if is_output {
@@ -85,8 +88,9 @@ impl EventLog {
         };
         event["n"] = self.count.into();
         self.count += 1;
-        list.push(size, Arc::new(event));
-        true
+        let event = Arc::new(event);
+        list.push(size, event.clone());
+        Some(event)
     }
 
     /// Returns the number of events so far.
@@ -173,9 +177,9 @@ mod tests {
     fn output_displaces_no_event() {
         let mut log = EventLog::default();
         let reload = json!({ "event": "reloaded", "server": "a", "session": 1, "generation": 2 });
-        assert!(log.add(&reload.to_string()));
+        assert!(log.add(&reload.to_string()).is_some());
         for line in 0..=MAX_EVENTS {
-            assert!(log.add(&stderr(&line.to_string())));
+            assert!(log.add(&stderr(&line.to_string())).is_some());
         }
         assert_eq!(log.output.iter().count(), MAX_EVENTS);
         assert_eq!(log.count(), 2 + MAX_EVENTS as u64);
@@ -212,8 +216,11 @@ mod tests {
         log.add(&stderr(&"é".repeat(10_000)));
         let line = log.last_output(server(1, "a"), 1)[0]["line"].clone();
         assert_eq!(line, format!("{}… (+15904 bytes)", "é".repeat(2048)));
-        assert!(!log.add(r#"{"event":"page","url":"http://x/?token=y"}"#));
-        assert!(!log.add("no event"));
+        assert!(
+            log.add(r#"{"event":"page","url":"http://x/?token=y"}"#)
+                .is_none()
+        );
+        assert!(log.add("no event").is_none());
         assert_eq!(log.count(), 1);
     }
 }

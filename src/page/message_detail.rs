@@ -131,6 +131,7 @@ fn meanwhile(site: &Site, exchange: &Exchange) -> Markup {
             it.outcome == ExchangeOutcome::Notice
                 && it.session == exchange.session
                 && it.server == exchange.server
+                && it.generation == exchange.generation
                 && (exchange.at..=end).contains(&it.at)
         });
         notices.take(MAX_MEANWHILE).cloned().collect()

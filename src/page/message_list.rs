@@ -110,6 +110,7 @@ pub(super) fn row(exchange: &Exchange) -> Value {
 pub(super) fn outcome(exchange: &Exchange) -> (&'static str, String) {
     match &exchange.outcome {
         ExchangeOutcome::Open => ("warn", "… open".to_owned()),
+        ExchangeOutcome::Unanswered => ("warn", "– no answer".to_owned()),
         ExchangeOutcome::Notice => ("plain", "notification".to_owned()),
         ExchangeOutcome::Done => ("good", "✓ result".to_owned()),
         ExchangeOutcome::Failed(text) => ("bad", format!("✕ {text}")),

@@ -5,6 +5,7 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
+use super::events::SessionServer;
 use super::page_recording::PageRecording;
 use crate::jsonrpc::unquoted;
 use crate::output::rfc3339;
@@ -51,6 +52,8 @@ pub(super) const HANDSHAKE: [&str; 3] =
 pub(super) enum ExchangeOutcome {
     /// The request is not answered.
     Open,
+    /// The request is not answered, and its receiver has ended.
+    Unanswered,
     /// The message is not a request.
     Notice,
     Done,
@@ -172,7 +175,9 @@ impl MessageLog {
         let is_request = summary.id.is_some() && !summary.is_response;
         let id = summary.id.as_deref().filter(|id| id.len() <= MAX_ID);
         if let Some(id) = id.filter(|_| is_request) {
-            self.open.insert(key(line, &line.from, id), number);
+            // Another process of the same generation, or another request, takes the id.
+            let former = self.open.insert(key(line, &line.from, id), number);
+            self.give_up(former);
         }
         let session_name = self.session_name(&line.session);
         let (method, name) = summary.text.split_once(' ').unwrap_or((&summary.text, ""));
@@ -200,6 +205,35 @@ impl MessageLog {
             concerns_client: false,
         }));
         number
+    }
+
+    /// Ends the proxy's open requests to a generation of a session's server, or all open requests.
+    pub(super) fn end_requests(&mut self, to: Option<(SessionServer<'_>, u64)>) {
+        let open = self.open.values().copied();
+        let ended: Vec<u64> = open
+            .filter(|number| match to {
+                None => true,
+                Some((of, generation)) => self.get(*number).is_some_and(|it| {
+                    let session = it.session.split_once('-').map(|(_, number)| number);
+                    &*it.from == "proxy"
+                        && it.generation == generation
+                        && *it.server == *of.name
+                        && session == Some(&*of.session.to_string())
+                }),
+            })
+            .collect();
+        self.give_up(ended);
+        self.changes += 1;
+    }
+
+    fn give_up(&mut self, numbers: impl IntoIterator<Item = u64>) {
+        for number in numbers {
+            if let Some(exchange) = self.get_mut(number)
+                && exchange.outcome == ExchangeOutcome::Open
+            {
+                exchange.outcome = ExchangeOutcome::Unanswered;
+            }
+        }
     }
 
     /// Returns the name of a session for people.

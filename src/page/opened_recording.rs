@@ -82,6 +82,7 @@ impl OpenedRecording {
                 faults.into_iter().chain(end).next(),
             ));
         }
+        messages.end_requests(None);
         if faulty > faults.len() {
             faults.push(format!(
                 "{} more lines cannot be read",

@@ -141,3 +141,34 @@ fn sessions_of_several_proxies_have_names_of_their_own() {
     let names: Vec<_> = log.iter().map(|it| it.session_name.to_string()).collect();
     assert_eq!(names, ["1", "2-1", "2", "2-1"]);
 }
+
+#[test]
+fn requests_to_ended_processes_have_no_answer() {
+    let mut log = MessageLog::new(LogLimits::PROXY);
+    let start = |session, generation| {
+        format!(
+            r#"{{"time_us":1,"from":"proxy","to":"server","session":"7-{session}","server":"a","generation":{generation},"bytes":1,"message":{{"id":1,"method":"initialize"}}}}"#
+        )
+    };
+    // A standby and the process in its place have the same generation.
+    for line in [start(1, 2), start(1, 2), start(1, 3), start(2, 2)] {
+        log.add(&line).unwrap();
+    }
+    let outcomes = |log: &MessageLog| {
+        let open = log.iter().map(|it| it.outcome == ExchangeOutcome::Open);
+        open.collect::<Vec<_>>()
+    };
+    assert_eq!(outcomes(&log), [false, true, true, true]);
+    let of = SessionServer {
+        session: 1,
+        name: "a",
+    };
+    log.end_requests(Some((of, 2)));
+    assert_eq!(outcomes(&log), [false, false, true, true]);
+    // A late answer counts.
+    let answer = r#"{"time_us":2,"from":"server","to":"proxy","session":"7-1","server":"a","generation":2,"bytes":1,"message":{"id":1,"result":{}}}"#;
+    log.add(answer).unwrap();
+    assert_eq!(log.get(1).unwrap().outcome, ExchangeOutcome::Done);
+    log.end_requests(None);
+    assert_eq!(outcomes(&log), [false; 4]);
+}
