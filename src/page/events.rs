@@ -1,6 +1,6 @@
 //! The newest events, in two bounded lists: lines of output would displace all others.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::fmt::Write as _;
 use std::sync::Arc;
 
@@ -110,13 +110,24 @@ impl EventLog {
         newer.cloned().collect()
     }
 
-    /// Returns the event of the reload that led to a generation of a session's server.
-    pub(super) fn reload(&self, of: SessionServer<'_>, generation: u64) -> Option<PageEvent> {
+    /// Returns the event of the start or reload that led to a generation of a session's server.
+    pub(super) fn start(&self, of: SessionServer<'_>, generation: u64) -> Option<PageEvent> {
         let mut events = self.events.iter().rev();
         let is_wanted = |event: &&PageEvent| {
-            event["event"] == "reloaded" && of.has(event) && event["generation"] == generation
+            is_start(event) && of.has(event) && event["generation"] == generation
         };
         events.find(is_wanted).cloned()
+    }
+
+    /// Returns the files of the saves that a reload of a session's server followed.
+    pub(super) fn saved_files(&self, of: SessionServer<'_>, reload: &PageEvent) -> Vec<String> {
+        let events = self.events.iter().rev().filter(|event| of.has(event));
+        let before = events.skip_while(|event| event["n"] != reload["n"]).skip(1);
+        let since = before.take_while(|event| !is_start(event) && event["event"] != "broken");
+        let saves = since.filter(|event| event["event"] == "changed");
+        let paths = saves.filter_map(|event| event["paths"].as_array());
+        let paths = paths.flatten().filter_map(Value::as_str).map(str::to_owned);
+        paths.collect::<BTreeSet<_>>().into_iter().collect()
     }
 
     /// Returns the last `count` lines of a server's output, the oldest first.
@@ -185,18 +196,41 @@ mod tests {
         assert_eq!(log.count(), 2 + MAX_EVENTS as u64);
         assert_eq!((log.changes(), log.since(0).len()), (1, 1));
         assert!(log.since(1).is_empty());
-        assert_eq!(log.reload(server(1, "a"), 2).unwrap()["n"], 0);
+        assert_eq!(log.start(server(1, "a"), 2).unwrap()["n"], 0);
         for (other, generation) in [
             (server(1, "a"), 3),
             (server(1, "b"), 2),
             (server(2, "a"), 2),
         ] {
-            assert!(log.reload(other, generation).is_none(), "{other:?}");
+            assert!(log.start(other, generation).is_none(), "{other:?}");
         }
         assert!(log.last_output(server(2, "a"), 2).is_empty());
         let newest = log.last_output(server(1, "a"), 2);
         assert_eq!(newest[1]["line"], MAX_EVENTS.to_string());
         assert_eq!(newest.len(), 2);
+    }
+
+    #[test]
+    fn a_reload_names_the_files_of_the_saves_before_it() {
+        let mut log = EventLog::default();
+        let events = [
+            ("changed", 1, json!(["a.py"])),
+            ("broken", 1, json!(null)),
+            ("changed", 1, json!(["c.py", "b.py"])),
+            ("changed", 2, json!(["d.py"])),
+            ("changed", 1, json!(["b.py"])),
+            ("reloaded", 1, json!(null)),
+            ("reloaded", 1, json!(null)),
+        ];
+        for (event, session, paths) in events {
+            let event =
+                json!({ "event": event, "server": "a", "session": session, "paths": paths });
+            assert!(log.add(&event.to_string()).is_some());
+        }
+        let all = log.since(0);
+        assert_eq!(log.saved_files(server(1, "a"), &all[5]), ["b.py", "c.py"]);
+        // The second one followed no save.
+        assert!(log.saved_files(server(1, "a"), &all[6]).is_empty());
     }
 
     #[test]

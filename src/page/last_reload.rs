@@ -23,6 +23,8 @@ pub(super) fn reloaded(event: &Value, snapshot: &Snapshot, hidden: &HiddenValues
             p {
                 (time(event["time"].as_str().unwrap_or_default())) ": generation " (event["generation"])
                 " in " (milliseconds(took))
+                @let saved = names(&event["saved"]);
+                @if !saved.is_empty() { ", after a save of " bdi { (saved) } }
             }
             (difference(&event["diff"]))
             (compared(&event["diff"]["contract"], snapshot, hidden))
@@ -33,10 +35,6 @@ pub(super) fn reloaded(event: &Value, snapshot: &Snapshot, hidden: &HiddenValues
 
 /// Returns the changes of the lists, from the event of the reload.
 fn difference(diff: &Value) -> Markup {
-    let names = |names: &Value| {
-        let names: Vec<String> = items(names).iter().map(text).collect();
-        names.join(", ")
-    };
     let lists = diff.as_object().into_iter().flatten();
     let is_empty = lists.map(|(_, list)| items(list)).all(<[Value]>::is_empty);
     html! {
@@ -60,6 +58,12 @@ fn difference(diff: &Value) -> Markup {
             }
         }
     }
+}
+
+/// Returns the texts of a list of an event.
+fn names(list: &Value) -> String {
+    let names: Vec<String> = items(list).iter().map(text).collect();
+    names.join(", ")
 }
 
 /// Returns a text of an event for the page.

@@ -33,7 +33,7 @@ pub(super) fn content(site: &Site, number: u64) -> Option<Markup> {
         article.message data-open=[(exchange.outcome == ExchangeOutcome::Open).then_some("open")] {
             h2 { bdi { (clean(&exchange.method)) " " (clean(&exchange.name)) } }
             p.state.(class) { bdi { (clean(&outcome)) } }
-            (facts(&exchange))
+            (facts(site, &exchange))
             p.actions {
                 a href=(format!("/messages/{number}/raw")) { "Raw messages" } " "
                 button type="button" data-copy-from=(format!("/messages/{number}/raw")) hidden { "Copy as JSON" } " "
@@ -69,7 +69,11 @@ pub(super) fn parsed(exchange: &Exchange) -> impl Iterator<Item = RecordedLine<'
         .filter_map(|line| serde_json::from_str(line).ok())
 }
 
-fn facts(exchange: &Exchange) -> Markup {
+fn facts(site: &Site, exchange: &Exchange) -> Markup {
+    let parts = exchange
+        .parts()
+        .filter(|_| &*exchange.from == "client")
+        .map(|parts| (parts, was_held(site, exchange)));
     html! {
         dl {
             dt { "Time" }
@@ -83,13 +87,20 @@ fn facts(exchange: &Exchange) -> Markup {
             @if !exchange.server.is_empty() {
                 dt { "Server" }
                 dd { bdi { (clean(&exchange.server)) } ", generation " (exchange.generation) }
+            } @else if exchange.end.is_some() {
+                dt { "Server" }
+                dd { "none: the proxy answered" }
             }
             @if let Some(whole) = exchange.took() {
                 dt { "Took" }
                 dd {
                     (took(whole))
-                    @if let (Some([gate, server, back]), true) = (exchange.parts(), &*exchange.from == "client") {
-                        ": proxy and gate " (took(gate)) ", server " (took(server)) ", way back " (took(back))
+                    @if let Some(([to, server, back], is_held)) = parts {
+                        ": "
+                        @if is_held {
+                            "held " (took(to)) " for the start of generation " (exchange.generation)
+                        } @else { "proxy " (took(to)) }
+                        ", server " (took(server)) ", way back " (took(back))
                     }
                 }
             }
@@ -97,6 +108,17 @@ fn facts(exchange: &Exchange) -> Markup {
             dd { (exchange.bytes) " bytes in " (exchange.lines.len()) " messages" }
         }
     }
+}
+
+/// Returns true if the generation that got a request went live while the request waited.
+fn was_held(site: &Site, exchange: &Exchange) -> bool {
+    let of = SessionServer {
+        session: exchange.session_name.parse().unwrap_or_default(),
+        name: &exchange.server,
+    };
+    let start = site.data.events().start(of, exchange.generation);
+    let start = start.as_ref().and_then(|it| it["time"].as_str());
+    start.is_some_and(|it| *it >= *exchange.time() && *it <= *moment(exchange.end))
 }
 
 /// Returns the messages to show: those of the client if it has an answer, since the others are the same under other ids.

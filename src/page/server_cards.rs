@@ -77,11 +77,14 @@ fn card(
         let name = &*spec.name;
         let of = SessionServer { session, name };
         let events = site.data.events();
-        let reload = events.reload(of, generation);
+        let reload = events.start(of, generation);
+        let reload = reload.filter(|it| it["event"] == "reloaded");
+        let reload = reload.map(|it| (events.saved_files(of, &it), it));
         (reload, events.last_output(of, OUTPUT_LINES))
     };
-    let reload = reload.map(|event| {
+    let reload = reload.map(|(saved, event)| {
         let mut event = Value::clone(&event);
+        event["saved"] = saved.into();
         hidden.hide_in(&mut event);
         event
     });
