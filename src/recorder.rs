@@ -32,7 +32,7 @@ pub(crate) use summary::MessageSummary;
 /// Maximum size in bytes of the messages that are not yet written.
 const MAX_MEMORY: usize = 32 * 1024 * 1024;
 /// Length in bytes to which a longer message is cut.
-const MAX_LENGTH: usize = 1024 * 1024;
+pub(crate) const MAX_LENGTH: usize = 1024 * 1024;
 /// Number of bytes that are kept beyond [`MAX_LENGTH`] until secrets are hidden, so that the cut leaves no beginning of
 /// one. Linux limits an environment variable to this length.
 const MARGIN: usize = 128 * 1024;

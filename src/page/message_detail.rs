@@ -15,8 +15,8 @@ use super::message_list::{outcome, took};
 use super::messages::{Exchange, ExchangeOutcome};
 use super::routes::Site;
 use crate::jsonrpc::Members;
-use crate::output::{clean, rfc3339};
-use crate::recorder::RecordedLine;
+use crate::output::{clean, count, rfc3339, size};
+use crate::recorder::{MAX_LENGTH, RecordedLine};
 
 /// Maximum number of notifications, and of lines of output, that are shown.
 const MAX_MEANWHILE: usize = 50;
@@ -105,7 +105,7 @@ fn facts(site: &Site, exchange: &Exchange) -> Markup {
                 }
             }
             dt { "Size" }
-            dd { (exchange.bytes) " bytes in " (exchange.lines.len()) " messages" }
+            dd { (size(exchange.bytes)) " in " (count(exchange.lines.len(), "message", "messages")) }
         }
     }
 }
@@ -136,7 +136,12 @@ fn message(line: &RecordedLine<'_>) -> Markup {
         section aria-label=(format!("From {} to {}", line.from, line.to)) {
             h3 { (clean(&line.from)) " → " (clean(&line.to)) }
             @if let Some(message) = line.message { (json_tree(message.get())) }
-            @if let Some(text) = &line.text { (lines(text.lines())) }
+            @if let Some(text) = &line.text {
+                div.json { (lines(text.lines())) }
+                @if line.bytes > MAX_LENGTH as u64 {
+                    p.soft { "The message has " (size(line.bytes)) "; its first " (size(text.len() as u64)) " are kept." }
+                }
+            }
         }
     }
 }
