@@ -8,7 +8,7 @@ use super::messages::{Exchange, ExchangeOutcome};
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct MessageFilter {
     pub(super) server: String,
-    /// Name of a tool, a prompt or a resource, or a method.
+    /// Part of the name of a tool, a prompt or a resource, or of a method.
     pub(super) about: String,
     /// Name of a session.
     pub(super) session: String,
@@ -55,9 +55,9 @@ impl MessageFilter {
         let is_failed = matches!(exchange.outcome, ExchangeOutcome::Failed(_));
         (self.server.is_empty() || *exchange.server == *self.server)
             && (self.session.is_empty() || *exchange.session_name == *self.session)
-            && (self.about.is_empty()
-                || exchange.name == self.about
-                || exchange.method == self.about)
+            && [&exchange.name, &exchange.method]
+                .iter()
+                .any(|it| contains(it.as_bytes(), self.about.as_bytes()))
             && (!self.only_errors || is_failed)
             && (!self.only_client || exchange.concerns_client)
             && self.slower.is_none_or(took)
@@ -106,6 +106,7 @@ mod tests {
             "session=1",
             "about=forecast",
             "about=tools%2Fcall",
+            "about=FORE",
             "errors=on",
             "client=on",
             "slower=3",
@@ -121,7 +122,7 @@ mod tests {
             "slower=4",
             "slower=18446744073709551615",
             "text=%5C",
-            "about=fore",
+            "about=forex",
         ] {
             assert_eq!(found(query), [""; 0], "{query}");
         }

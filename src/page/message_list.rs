@@ -160,8 +160,8 @@ pub(super) fn form(filter: &MessageFilter, choices: &FilterChoices, buttons: &Ma
             (choice("Session", "session", &filter.session, &choices.sessions))
             label { "Tool or method " input name="about" value=(filter.about) size="14"; }
             label { "Slower than " input type="number" name="slower" min="0" value=[filter.slower] size="6"; " ms" }
-            label { input type="checkbox" name="errors" checked[filter.only_errors]; " errors" }
-            label { input type="checkbox" name="client" checked[filter.only_client]; " only of clients" }
+            label { input type="checkbox" name="errors" checked[filter.only_errors]; " errors only" }
+            label { input type="checkbox" name="client" checked[filter.only_client]; " clients only" }
             (buttons)
         }
     }

@@ -15,12 +15,12 @@ function selection(parameters) {
     const wanted = Object.fromEntries(names.map((it) => [it, parameters.get(it)?.trim()]));
     const query = JSON.stringify(wanted);
     if (last.query === query) return last.found;
-    const text = wanted.text?.toLowerCase();
+    const [text, about] = [wanted.text, wanted.about].map((it) => it?.toLowerCase());
     const found = exchanges.filter(
         (it) =>
             (!wanted.server || it.server === wanted.server) &&
             (!wanted.session || it.session === wanted.session) &&
-            (!wanted.about || it.name === wanted.about || it.method === wanted.about) &&
+            (!about || [it.name, it.method].some((name) => name.toLowerCase().includes(about))) &&
             (!wanted.slower || (it.took !== null && it.took >= wanted.slower * 1000)) &&
             (!wanted.errors || it.state === "bad") &&
             (!wanted.client || it.client) &&
