@@ -11,9 +11,9 @@ use serde_json::{Value, json};
 
 use super::layout::time;
 use super::message_filter::MessageFilter;
-use super::message_selection::select_part;
+use super::message_selection::{PartPlace, select_part};
 use super::messages::{Exchange, ExchangeOutcome, PAGE};
-use super::routes::Site;
+use super::routes::{Site, value};
 use crate::output::clean;
 
 /// Number of exchanges in the table.
@@ -26,7 +26,9 @@ const MAX_NAME: usize = 200;
 /// Returns the content of the page.
 pub(super) async fn content(site: &Site, url: &Url) -> Markup {
     let filter = MessageFilter::of(url);
-    let found = select_part(site, &filter, None, SHOWN).await.exchanges;
+    let found = select_part(site, &filter, PartPlace::Newest, SHOWN)
+        .await
+        .exchanges;
     let buttons = html! {
         button { "Filter" }
         button formaction="/messages.ndjson" { "Save as a recording" }
@@ -66,15 +68,18 @@ fn faults(faults: &[String]) -> Markup {
     }
 }
 
-/// Returns the rows from position `from` on as JSON.
+/// Returns the rows from position `from` on, those around the message `near`, or the newest, as JSON.
 pub(super) async fn rows(site: &Site, url: &Url) -> Response {
-    let number = |name| {
-        let value = url.query_pairs().find(|(it, _)| it == name);
-        value.and_then(|(_, value)| value.parse::<usize>().ok())
+    let number = |name| value(url, name)?.parse::<usize>().ok();
+    let near = value(url, "near").and_then(|it| it.parse().ok());
+    let place = match (near, number("from")) {
+        (Some(near), _) => PartPlace::Around(near),
+        (None, Some(from)) => PartPlace::From(from),
+        (None, None) => PartPlace::Newest,
     };
     let changes = site.data.messages().changes();
     let count = number("count").unwrap_or(MAX_ROWS).min(MAX_ROWS);
-    let found = select_part(site, &MessageFilter::of(url), number("from"), count).await;
+    let found = select_part(site, &MessageFilter::of(url), place, count).await;
     let rows = found.exchanges.iter().map(|it| row(it));
     let body = json!({
         "changes": changes,
@@ -202,7 +207,10 @@ fn table_row(exchange: &Exchange) -> Markup {
         tr {
             td { (time(&exchange.time())) }
             td { (exchange.session_name) }
-            td { bdi { (clean(&exchange.server)) } @if exchange.generation > 0 { " (" (exchange.generation) ")" } }
+            td {
+                @if exchange.server.is_empty() { "proxy" }
+                bdi { (clean(&exchange.server)) } @if exchange.generation > 0 { " (" (exchange.generation) ")" }
+            }
             td {
                 a href=(format!("/messages/{}", exchange.number)) {
                     bdi { (clean(&exchange.method)) " " strong { (clean(&exchange.name)) } }

@@ -36,6 +36,17 @@ impl TextSearch {
     }
 }
 
+/// Place of a part in the selected exchanges.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum PartPlace {
+    /// At their end.
+    Newest,
+    /// From this position on.
+    From(usize),
+    /// Around the exchange with this number.
+    Around(u64),
+}
+
 /// Some of the selected exchanges, the oldest first.
 #[derive(Debug)]
 pub(super) struct SelectedPart {
@@ -47,15 +58,22 @@ pub(super) struct SelectedPart {
 }
 
 impl SelectedPart {
-    /// Returns at most `count` of `all` from position `from` on, or the newest.
+    /// Returns at most `count` of `all`.
     fn of<'a>(
-        all: impl ExactSizeIterator<Item = &'a Arc<Exchange>>,
-        from: Option<usize>,
+        all: impl ExactSizeIterator<Item = &'a Arc<Exchange>> + Clone,
+        place: PartPlace,
         count: usize,
     ) -> Self {
         let total = all.len();
         let newest = total.saturating_sub(count);
-        let from = from.unwrap_or(newest).min(total);
+        let from = match place {
+            PartPlace::Newest => newest,
+            PartPlace::From(position) => position.min(total),
+            PartPlace::Around(number) => {
+                let position = all.clone().position(|it| it.number >= number);
+                position.map_or(newest, |it| it.saturating_sub(count / 2))
+            }
+        };
         let exchanges = all.skip(from).take(count).cloned().collect();
         Self {
             total,
@@ -65,17 +83,17 @@ impl SelectedPart {
     }
 }
 
-/// Returns at most `count` of the selected exchanges from position `from` on, or the newest.
+/// Returns at most `count` of the selected exchanges.
 pub(super) async fn select_part(
     site: &Site,
     filter: &MessageFilter,
-    from: Option<usize>,
+    place: PartPlace,
     count: usize,
 ) -> SelectedPart {
     if filter.is_empty() {
-        return SelectedPart::of(site.data.messages().iter(), from, count);
+        return SelectedPart::of(site.data.messages().iter(), place, count);
     }
-    SelectedPart::of(select(site, filter).await.iter(), from, count)
+    SelectedPart::of(select(site, filter).await.iter(), place, count)
 }
 
 /// Returns the selected exchanges, the oldest first.
@@ -173,17 +191,20 @@ mod tests {
         for _ in 0..5 {
             log.add(notice).unwrap();
         }
-        for (from, count, first, numbers) in [
-            (None, 2, 3, &[3, 4][..]),
-            (None, 9, 0, &[0, 1, 2, 3, 4]),
-            (Some(1), 2, 1, &[1, 2]),
-            (Some(4), 2, 4, &[4]),
-            (Some(9), 2, 5, &[]),
+        for (place, count, first, numbers) in [
+            (PartPlace::Newest, 2, 3, &[3, 4][..]),
+            (PartPlace::Newest, 9, 0, &[0, 1, 2, 3, 4]),
+            (PartPlace::From(1), 2, 1, &[1, 2]),
+            (PartPlace::From(4), 2, 4, &[4]),
+            (PartPlace::From(9), 2, 5, &[]),
+            (PartPlace::Around(2), 2, 1, &[1, 2]),
+            (PartPlace::Around(0), 2, 0, &[0, 1]),
+            (PartPlace::Around(9), 2, 3, &[3, 4]),
         ] {
-            let part = SelectedPart::of(log.iter(), from, count);
-            assert_eq!((part.total, part.from), (5, first), "{from:?}");
+            let part = SelectedPart::of(log.iter(), place, count);
+            assert_eq!((part.total, part.from), (5, first), "{place:?}");
             let found = part.exchanges.iter().map(|it| it.number);
-            assert_eq!(found.collect::<Vec<_>>(), numbers, "{from:?}");
+            assert_eq!(found.collect::<Vec<_>>(), numbers, "{place:?}");
         }
     }
 

@@ -33,7 +33,10 @@ function selection(parameters) {
 function exportedRows(parameters) {
     const found = selection(parameters);
     const length = Number(parameters.get("count"));
-    const start = Math.min(Number(parameters.get("from") ?? Math.max(0, found.length - length)), found.length);
+    const newest = Math.max(0, found.length - length);
+    const near = found.findIndex((it) => it.n >= Number(parameters.get("near") ?? Infinity));
+    const wanted = near < 0 ? Number(parameters.get("from") ?? newest) : near - Math.floor(length / 2);
+    const start = Math.max(0, Math.min(wanted, found.length));
     return { rows: found.slice(start, start + length), from: start, total: found.length };
 }
 

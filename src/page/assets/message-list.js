@@ -31,17 +31,37 @@ list.append(space);
 const bar = document.createElement("div");
 bar.className = "bar";
 bar.append(total, pause, jump);
-holder.replaceChildren(bar, list);
+const heads = document.createElement("div");
+heads.className = "heads";
+// Each row is read as one text.
+heads.ariaHidden = "true";
+const columns = ["Time", "Session", "Server", "Message", "Outcome", "Took"];
+heads.append(...columns.map((name) => part(name.toLowerCase(), name)));
+holder.replaceChildren(bar, heads, list);
+
+/** Content of the detail while no message is selected. */
+const hint = document.createElement("p");
+hint.className = "soft";
+hint.textContent = "Keys: j, k: select. Enter: detail. /: filter. p: pause. G: end of the list. Esc: leave.";
+detail.append(hint);
+const empty = [...detail.childNodes];
 
 let height = 28;
 let count = 0;
 let rows = [];
 let first = 0;
-let selected = Number(location.hash.slice(1)) || null;
+let selected = addressed();
+/** Message that the next rows bring into sight. */
+let sought = selected;
 let isFollowing = false;
 let isPaused = false;
 let seen = 0;
 const elements = new Map();
+
+/** Returns the number of the message in the address. */
+function addressed() {
+    return Number(location.hash.slice(1)) || null;
+}
 
 function query() {
     const parameters = new URLSearchParams(new FormData(form));
@@ -54,41 +74,55 @@ const fetchRows = latest(async () => {
     const visible = Math.ceil(list.clientHeight / height);
     const parameters = query();
     parameters.set("count", visible + 40);
-    if (!isFollowing) parameters.set("from", Math.max(0, Math.floor(list.scrollTop / height) - 20));
+    const near = sought;
+    if (near !== null) parameters.set("near", near);
+    else if (!isFollowing) parameters.set("from", Math.max(0, Math.floor(list.scrollTop / height) - 20));
     const page = await source.rows(parameters);
     if (!page) return;
     ({ rows, from: first, total: count } = page);
     await new Promise(requestAnimationFrame);
+    if (near === null) return draw();
+    sought = null;
+    seen = count;
     draw();
+    if (position_of(near) !== null) return reveal(near, 0.5);
+    // The filter does not select it, or it is not kept any more.
+    isFollowing = isLive;
+    fetchRows();
 });
 
 function draw() {
     height = parseFloat(getComputedStyle(list).getPropertyValue("--row")) || 28;
     space.style.height = `${count * height}px`;
-    total.textContent = count === 1 ? "1 message" : `${count} messages`;
+    const none = query().toString() ? "No message matches the filter" : "No message";
+    total.textContent = count === 0 ? none : count === 1 ? "1 message" : `${count} messages`;
     if (isFollowing) {
         list.scrollTop = list.scrollHeight;
         seen = count;
     }
+    // The filter names those at the start of the page.
+    const hasSessions = form.elements.session.options.length > 2 || rows.some((row) => row.session !== rows[0].session);
+    if (hasSessions) holder.classList.add("sessions");
     jump.hidden = !isLive || isFollowing || count <= seen;
     jump.textContent = `${count - seen} new: jump to the end`;
     const unused = new Set(elements.keys());
+    for (const row of rows) unused.delete(row.n);
+    for (const number of unused) {
+        elements.get(number).remove();
+        elements.delete(number);
+    }
     rows.forEach((row, index) => {
-        unused.delete(row.n);
         let element = elements.get(row.n);
         if (!element) {
             element = document.createElement("div");
             element.id = `m${row.n}`;
             element.setAttribute("role", "option");
             elements.set(row.n, element);
-            space.append(element);
         }
+        // Screen readers read in the order of the elements.
+        if (space.children[index] !== element) space.insertBefore(element, space.children[index] ?? null);
         fill(element, row, first + index);
     });
-    for (const number of unused) {
-        elements.get(number).remove();
-        elements.delete(number);
-    }
     list.setAttribute("aria-activedescendant", elements.has(selected) ? `m${selected}` : "");
 }
 
@@ -120,7 +154,7 @@ function fill(element, row, position) {
     element.dataset.at = row.at;
     const time = document.createElement("time");
     time.dateTime = new Date(row.at).toISOString();
-    const server = row.server ? `${row.server} (${row.generation})` : row.from;
+    const server = row.server ? `${row.server} (${row.generation})` : "proxy";
     const name = part("name", `${row.method} `);
     const about = document.createElement("strong");
     about.textContent = row.name;
@@ -147,12 +181,15 @@ async function select(number, isKept = true) {
     await showDetail();
 }
 
-function reveal(number) {
+/** Brings a message into sight, with at least this part of the list before and after it. */
+function reveal(number, margin = 0) {
     const position = position_of(number);
     if (position === null) return;
-    if (position * height < list.scrollTop) list.scrollTop = position * height;
-    const end = (position + 1) * height - list.clientHeight;
-    if (end > list.scrollTop) list.scrollTop = end;
+    const around = margin * (list.clientHeight - height);
+    const start = position * height - around;
+    const end = (position + 1) * height - list.clientHeight + around;
+    if (start < list.scrollTop) list.scrollTop = start;
+    else if (end > list.scrollTop) list.scrollTop = end;
 }
 
 function position_of(number) {
@@ -161,13 +198,19 @@ function position_of(number) {
 }
 
 async function showDetail() {
-    if (selected === null) return;
+    if (selected === null) return detail.replaceChildren(...empty);
     const number = selected;
     const fresh = await source.detail(number);
     if (!fresh || selected !== number) return;
     showLocalTimes(fresh);
     enableCopying(fresh);
     detail.replaceChildren(...fresh.childNodes);
+}
+
+/** Brings the detail into sight where it is below the list. */
+function bringDetail() {
+    const isBelow = detail.getBoundingClientRect().top >= list.getBoundingClientRect().bottom;
+    if (isBelow) detail.scrollIntoView({ block: "nearest" });
 }
 
 function move(step) {
@@ -189,7 +232,7 @@ list.addEventListener("click", (event) => {
     const row = event.target.closest("[role=option]");
     if (!row) return;
     isFollowing = false;
-    select(Number(row.id.slice(1)));
+    select(Number(row.id.slice(1))).then(bringDetail);
 });
 jump.addEventListener("click", () => {
     isFollowing = true;
@@ -205,6 +248,13 @@ function togglePause() {
 }
 
 form.addEventListener("submit", (event) => event.submitter?.hasAttribute("formaction") || event.preventDefault());
+addEventListener("hashchange", () => {
+    selected = sought = addressed();
+    isFollowing = false;
+    fetchRows();
+    showDetail().then(bringDetail);
+});
+
 form.addEventListener("input", () => {
     remember(`${location.pathname}?${query()}`);
     isFollowing = isLive;
@@ -217,10 +267,7 @@ document.addEventListener("keydown", (event) => {
     const isTyping = event.target.matches("input, select, textarea");
     if (event.key === "Escape") {
         if (isTyping) list.focus();
-        else {
-            select(null);
-            detail.replaceChildren();
-        }
+        else select(null);
     } else if (isTyping) return;
     else if (event.key === "j" || (event.key === "ArrowDown" && event.target === list)) move(1);
     else if (event.key === "k" || (event.key === "ArrowUp" && event.target === list)) move(-1);
@@ -239,7 +286,7 @@ export function showMessages(messages, mayGrow) {
     isFollowing = isLive && selected === null;
     pause.hidden = !isLive;
     new ResizeObserver(fetchRows).observe(list);
-    showDetail();
+    if (selected !== null) showDetail().then(bringDetail);
     return {
         update: () => isPaused || fetchRows(),
         updateDetail: () => detail.querySelector("[data-open]") && showDetail(),
