@@ -11,8 +11,9 @@ use serde_json::{Value, json};
 use super::events::PageEvent;
 use super::layout::{milliseconds, time};
 use super::message_list::row as message_row;
-use super::messages::{Exchange, PAGE};
+use super::messages::{Exchange, ExchangeOutcome, PAGE};
 use super::routes::{Site, value};
+use super::traceback::traceback;
 
 /// Maximum number of events on the page.
 const SHOWN: usize = 500;
@@ -61,23 +62,28 @@ pub(super) fn calls(site: &Site, url: &Url) -> Response {
     let (from, to) = (number(url, "from"), number(url, "to"));
     let from = from.unwrap_or_default().saturating_mul(1000);
     let to = to.unwrap_or(u64::MAX).saturating_mul(1000);
-    let mut found: Vec<_> = {
+    let (last, mut found) = {
         let messages = site.data.messages();
+        let last = messages.iter().next_back().map_or(0, |it| it.at / 1000);
         let calls = messages.iter().rev();
         let in_sight =
             calls.filter(|it| is_in_lane(it) && it.at <= to && it.end.unwrap_or(it.at) >= from);
-        in_sight.take(MAX_CALLS).cloned().collect()
+        (last, in_sight.take(MAX_CALLS).cloned().collect::<Vec<_>>())
     };
     found.reverse();
     let calls: Vec<Value> = found.iter().map(|it| message_row(it)).collect();
-    json_response(&json!({ "calls": calls }))
+    json_response(&json!({ "calls": calls, "last": last }))
 }
 
-/// Returns true for an exchange with a server that a lane shows: not for those of the proxy itself.
+/// Returns true for an exchange with a server that a lane shows, and for a request of a client that no server got and
+/// that failed: not for those of the proxy itself.
 fn is_in_lane(exchange: &Exchange) -> bool {
+    if exchange.server.is_empty() {
+        let is_failed = matches!(exchange.outcome, ExchangeOutcome::Failed(_));
+        return is_failed && &*exchange.from == "client";
+    }
     // Notifications of a server have other lines on their way to the client.
-    let is_shown = exchange.concerns_client || matches!(&*exchange.from, "server" | PAGE);
-    is_shown && !exchange.server.is_empty()
+    exchange.concerns_client || matches!(&*exchange.from, "server" | PAGE)
 }
 
 fn number(url: &Url, name: &str) -> Option<u64> {
@@ -130,12 +136,27 @@ fn row(event: &PageEvent, durations: &HashMap<u64, String>, has_sessions: bool) 
     let number = number_of(event);
     let text = |name: &str| event[name].as_str().unwrap_or_default();
     html! {
-        tr #(format!("event-{number}")) class=(class(text("event"))) {
+        tr #(format!("event-{number}")) class=(class(event)) {
             td { (time(text("time"))) }
             @if has_sessions { td { @if let Some(session) = session(event) { (session) } } }
             td { bdi { (text("server")) } }
             td { @if let Some(took) = durations.get(&number) { (took) } }
-            td { bdi { (text("text")) } }
+            td { bdi { (text("text")) } (output(event)) }
+        }
+    }
+}
+
+/// Returns the output of a start that failed: the server's card loses it with the next save.
+fn output(event: &PageEvent) -> Markup {
+    let lines = event["failure"]["stderr"].as_array();
+    let lines: Vec<String> = lines
+        .into_iter()
+        .flatten()
+        .filter_map(|line| line.as_str().map(str::to_owned))
+        .collect();
+    html! {
+        @if !lines.is_empty() {
+            details { summary { "Last lines of stderr" } (traceback(&lines)) }
         }
     }
 }
@@ -207,8 +228,11 @@ fn time_of_day(rfc3339: &str) -> u64 {
 }
 
 /// Returns the class of an event, for its colour. Its sentence says the same.
-fn class(name: &str) -> &'static str {
-    match name {
+fn class(event: &PageEvent) -> &'static str {
+    let changes = event["diff"]["contract"].as_array();
+    let is_breaking = |change: &Value| change["class"] == "breaking";
+    match event["event"].as_str().unwrap_or_default() {
+        "reloaded" if changes.is_some_and(|it| it.iter().any(is_breaking)) => "warn",
         "broken" | "exited" | "flapping" | "config_fault" | "failed" => "bad",
         "ready" | "reloaded" | "listening" => "good",
         "watch_warning" | "rehearsal_warning" | "restarting" | "drain_abandoned"
@@ -243,8 +267,21 @@ mod tests {
         ] {
             log.add(line).unwrap();
         }
+        // Requests of a client that the proxy answers.
+        for (id, answer) in [(5, r#""result":{}"#), (6, r#""error":{}"#)] {
+            for (from, to, rest) in [
+                ("client", "proxy", r#""method":"x""#),
+                ("proxy", "client", answer),
+            ] {
+                let message = format!(r#"{{"id":{id},{rest}}}"#);
+                let line = format!(
+                    r#"{{"time_us":1,"from":"{from}","to":"{to}","session":"7-1","bytes":1,"message":{message}}}"#
+                );
+                log.add(&line).unwrap();
+            }
+        }
         let shown: Vec<_> = log.iter().map(|it| is_in_lane(it)).collect();
-        assert_eq!(shown, [true, true, false]);
+        assert_eq!(shown, [true, true, false, false, true]);
     }
 
     #[test]

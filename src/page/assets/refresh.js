@@ -11,7 +11,7 @@ const FOCUSABLE = "a, summary, pre, .scroll, button, input";
 function names(root, selector) {
     const counts = new Map();
     return [...root.querySelectorAll(selector)].map((part) => {
-        const label = part.closest("[aria-label]")?.ariaLabel ?? "";
+        const label = part.closest("tr[id]")?.id ?? part.closest("[aria-label]")?.ariaLabel ?? "";
         const text = part.matches("details") ? part.querySelector("summary").textContent.replace(/\d+/g, "") : part.tagName;
         const name = `${part.closest("article")?.ariaLabel} ${label} ${text}`;
         counts.set(name, (counts.get(name) ?? 0) + 1);

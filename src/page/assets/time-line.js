@@ -15,8 +15,10 @@ const graph = document.getElementById("graph");
 const svg = document.createElementNS(SVG, "svg");
 svg.setAttribute("role", "group");
 svg.setAttribute("aria-label", "Generations, saves and calls; the table below has all events in words");
+const LEGEND = "▼ save, ✕ failure, ◇ standby ready, bars below: calls. Point at one for its words.";
 const told = document.createElement("p");
 told.className = "soft told";
+told.textContent = LEGEND;
 const events = [];
 let calls = [];
 let next = 0;
@@ -25,6 +27,10 @@ let next = 0;
  * zooms is the length to which it grows.
  */
 const view = { length: 60_000, end: null, most: 60_000 };
+/** Time after the last event or message at which the graph stands still, in milliseconds. */
+const STILL = 20_000;
+/** Time of the last event or message; null before the first answer. */
+let lastNews = null;
 /** Time span of a recording, which has no present. */
 const [from, to] = [graph.dataset.from, graph.dataset.to].map(Number);
 const isLive = Number.isNaN(to);
@@ -57,24 +63,30 @@ action("All", "Show everything", () => {
     view.most = Infinity;
     view.end = null;
 });
-const saves = [action("← Save", "Previous save", () => jump(-1)), action("Save →", "Next save", () => jump(1))];
+const saves = [action("← Previous save", "Previous save", () => jump(-1)), action("Next save →", "Next save", () => jump(1))];
 const pause = action("Pause", "Pause", togglePause);
 // A recording has no saves.
 for (const button of [...saves, pause]) button.hidden = !isLive;
 graph.append(buttons, svg, told);
 graph.hidden = false;
 
-const end = () => view.end ?? Date.now();
+/** Returns the end of the graph that follows the present: what happened last stays in sight. */
+function present() {
+    const isBusy = lastNews === null || calls.some((call) => call.took === null);
+    return isBusy ? Date.now() : Math.min(Date.now(), lastNews + STILL);
+}
+
+const end = () => view.end ?? present();
 
 /** Shows no time before the first event. */
 function fit() {
     if (view.most === null || view.end !== null) return;
-    const first = events[0] ? Date.parse(events[0].time) : Date.now() - 60_000;
-    view.length = Math.min(view.most, Math.max(2000, (Date.now() - first) * 1.1));
+    const first = events[0] ? Date.parse(events[0].time) : end() - 60_000;
+    view.length = Math.min(view.most, Math.max(2000, (end() - first) * 1.1));
 }
 
 function togglePause() {
-    if (isLive) view.end = view.end === null ? Date.now() : null;
+    if (isLive) view.end = view.end === null ? end() : null;
 }
 
 function zoom(factor, at = 0.5) {
@@ -91,6 +103,7 @@ function pan(part) {
 /** Moves the previous or next save to the middle. */
 function jump(step) {
     const middle = view.end === null ? Date.now() : view.end - view.length / 2;
+    view.length = Math.min(view.length, 60_000);
     const saves = events.filter((event) => event.event === "changed").map((event) => Date.parse(event.time));
     const save = step < 0 ? saves.findLast((at) => at < middle - 1) : saves.find((at) => at > middle + 1);
     if (save !== undefined) view.end = save + view.length / 2;
@@ -109,8 +122,13 @@ const update = latest(async () => {
     events.push(...news.events);
     next = news.next;
     calls = found.calls;
+    const last = events.length > 0 ? Date.parse(events.at(-1).time) : 0;
+    const isFirst = lastNews === null;
+    lastNews = Math.max(lastNews ?? 0, last, found.last);
     fit();
     draw();
+    // The end has moved to the last news.
+    if (isFirst) update();
 });
 
 function add(parent, name, attributes, text) {
@@ -171,8 +189,10 @@ function draw() {
             describe(link, `${time(mark.at)}: ${mark.words}`);
         }
         y += 3 * ROW + 2;
-        y = drawCalls(lane, bar, y, hasSessions ? "calls" : `session ${lane.session}`);
+        const of = calls.filter((call) => call.server === lane.server && call.session === String(lane.session));
+        y = drawCalls(of, bar, y, hasSessions ? "calls" : `session ${lane.session}`);
     }
+    y = drawCalls(calls.filter((call) => !call.server), bar, y, "refused");
     svg.setAttribute("width", width);
     svg.setAttribute("height", y + 4);
     if (focused) svg.querySelector(`[data-key="${CSS.escape(focused)}"]`)?.focus({ preventScroll: true });
@@ -187,8 +207,7 @@ function describe(element, words) {
 }
 
 /** Draws the calls of a lane, in as many rows as they overlap. Returns the end of the rows. */
-function drawCalls(lane, bar, y, label) {
-    const of = calls.filter((call) => call.server === lane.server && call.session === String(lane.session));
+function drawCalls(of, bar, y, label) {
     if (of.length === 0) return y + 6;
     const ends = [0];
     const notices = of.filter((call) => call.state === "plain");
@@ -203,9 +222,12 @@ function drawCalls(lane, bar, y, label) {
         let row = ends.findIndex((it) => it <= call.at);
         if (row < 0) row = Math.min(ends.length, DEPTH - 1);
         ends[row] = to;
-        const words = `${time(call.at)}: ${call.method} ${call.name}: ${call.outcome}, ${call.took === null ? "so far" : length(call.took / 1000)}, generation ${call.generation}`;
+        const took = call.took === null ? "so far" : length(call.took / 1000);
+        const by = call.server ? `generation ${call.generation}` : `session ${call.session}, refused by the proxy`;
+        const words = `${time(call.at)}: ${call.method} ${call.name}: ${call.outcome}, ${took}, ${by}`;
+        const colour = call.server ? `g${call.generation % 6}` : "start";
         const link = add(svg, "a", { href: `/messages#${call.n}` });
-        if (!bar(link, call.at, to, top + row * 12, 9, `call g${call.generation % 6} ${call.state}`, words)) link.remove();
+        if (!bar(link, call.at, to, top + row * 12, 9, `call ${colour} ${call.state}`, words)) link.remove();
     }
     add(svg, "text", { x: 12, y: top + 9, class: "session" }, label);
     return top + ends.length * 12 + 10;
@@ -234,10 +256,11 @@ function length(ms) {
 }
 
 function tell(event) {
-    told.textContent = event.target.closest("[aria-label]")?.getAttribute("aria-label") ?? "";
+    told.textContent = event.target.closest("svg [aria-label]")?.getAttribute("aria-label") ?? LEGEND;
 }
 svg.addEventListener("pointerover", (event) => event.target !== svg && tell(event));
 svg.addEventListener("focusin", tell);
+svg.addEventListener("pointerleave", () => svg.contains(document.activeElement) || (told.textContent = LEGEND));
 
 let dragged = null;
 svg.addEventListener("pointerdown", (event) => (dragged = { x: event.clientX, end: end(), isMoved: false }));
@@ -261,7 +284,11 @@ document.addEventListener("keydown", (event) => {
     update();
 });
 new ResizeObserver(draw).observe(graph);
-follow(update);
+follow((news, before) => {
+    const isNew = news.events !== before.events || news.messages !== before.messages;
+    if (before.run && isNew) lastNews = Date.now();
+    update();
+});
 // The present moves on, also while nothing happens.
 setInterval(() => {
     if (view.end !== null || document.hidden) return;
