@@ -224,6 +224,8 @@ pub(crate) struct WatchAnswer {
     pub(crate) is_watched: bool,
     /// Reason, in words.
     pub(crate) reason: String,
+    /// True if no glob selects the file.
+    pub(crate) lacks_glob: bool,
 }
 
 /// Watched files of one id.

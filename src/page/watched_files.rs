@@ -61,7 +61,7 @@ pub(super) async fn content(site: &Site, url: &Url) -> Option<Markup> {
                         @if answer.is_watched { strong.good { "Yes" } } @else { strong.bad { "No" } }
                         ": " bdi { code { (shown(path)) } } ": " bdi { (shown(&answer.reason)) }
                     }
-                    @if !answer.is_watched { p { "To watch it, name it in " code { "watch" } " or with " code { "--watch" } "." } }
+                    @if !answer.is_watched && answer.lacks_glob { p { "To watch it, name it in " code { "watch" } " or with " code { "--watch" } "." } }
                 }
                 p { (count(described.count, "file is", "files are")) " watched." }
                 div.scroll tabindex="0" role="region" aria-label="Watched files" {

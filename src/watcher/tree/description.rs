@@ -57,6 +57,7 @@ impl Tree {
                 || self.matcher.refusal(&spellings[0]),
                 |it| self.reason(used, it),
             ),
+            lacks_glob: !matches!(self.matcher.classify(&spellings[0]), PathClass::Selected(_)),
         }
     }
 
