@@ -254,7 +254,7 @@ fn shown_output(output: &[PageEvent]) -> Markup {
     html! {
         details {
             summary { "Last lines of output" }
-            (lines(texts))
+            div.tail { (lines(texts)) }
         }
     }
 }

@@ -334,7 +334,7 @@ fn call_form(site: &Site, selection: &Selection, tool: &Entry) -> Markup {
             }
             div.actions {
                 button.main { "Run" }
-                label { "Name " input name="name" value=(selection.name) maxlength="80" size="16"; }
+                label { "Save as " input name="name" value=(selection.name) maxlength="80" size="16"; }
                 button formaction="/try/save" { "Save" }
             }
         }

@@ -25,6 +25,7 @@ function simple(field, input, read, write) {
         box = create("input");
         box.type = "checkbox";
         box.addEventListener("input", () => (input.disabled = box.checked));
+        box.ariaLabel = `${field.label}: null`;
         const label = create("label", "null");
         label.append(box, " null");
         element.append(label);

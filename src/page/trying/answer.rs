@@ -137,7 +137,7 @@ fn one(call: &PageCall, names_session: bool, hidden: &HiddenValues) -> Markup {
             let outcome = outcome(&line);
             let is_error = |result: &String| Members::of(result).get("isError") == Some("true");
             let (class, words) = match &outcome {
-                Ok(result) if is_error(result) => ("bad", "✕ result with isError"),
+                Ok(result) if is_error(result) => ("bad", "✕ tool error"),
                 Ok(_) => ("good", "✓ result"),
                 Err(_) => ("bad", "✕ error"),
             };
