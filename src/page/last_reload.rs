@@ -34,7 +34,7 @@ pub(super) fn reloaded(event: &Value, snapshot: &Snapshot, hidden: &HiddenValues
 }
 
 /// Returns the changes of the lists, from the event of the reload.
-fn difference(diff: &Value) -> Markup {
+pub(super) fn difference(diff: &Value) -> Markup {
     let lists = diff.as_object().into_iter().flatten();
     let is_empty = lists.map(|(_, list)| items(list)).all(<[Value]>::is_empty);
     html! {

@@ -9,6 +9,7 @@ use reqwest::Url;
 use serde_json::{Value, json};
 
 use super::events::PageEvent;
+use super::last_reload::difference;
 use super::layout::{milliseconds, time};
 use super::message_list::row as message_row;
 use super::messages::{Exchange, ExchangeOutcome, PAGE};
@@ -141,7 +142,7 @@ fn row(event: &PageEvent, durations: &HashMap<u64, String>, has_sessions: bool) 
             @if has_sessions { td { @if let Some(session) = session(event) { (session) } } }
             td { bdi { (text("server")) } }
             td { @if let Some(took) = durations.get(&number) { (took) } }
-            td { bdi { (text("text")) } (output(event)) }
+            td { bdi { (text("text")) } (output(event)) (changes(event)) }
         }
     }
 }
@@ -157,6 +158,17 @@ fn output(event: &PageEvent) -> Markup {
     html! {
         @if !lines.is_empty() {
             details { summary { "Last lines of stderr" } (traceback(&lines)) }
+        }
+    }
+}
+
+/// Returns the changes of the lists at a reload: the server's card has those of the last one only.
+fn changes(event: &PageEvent) -> Markup {
+    let lists = event["diff"].as_object().into_iter().flatten();
+    let mut lists = lists.filter_map(|(_, list)| list.as_array());
+    html! {
+        @if lists.any(|list| !list.is_empty()) {
+            details { summary { "Changes" } (difference(&event["diff"])) }
         }
     }
 }
