@@ -170,7 +170,7 @@ fn facts(session: u64, server: &ServerHandle, spec: &ServerSpec, hidden: &Hidden
             @if let Some(standby) = server.standby_cost() {
                 dt { "Standby" }
                 dd {
-                    "ready in " (duration(standby.took))
+                    "process for the next save, ready in " (duration(standby.took))
                     @if let Some(memory) = standby.memory { ", " (memory >> 20) " MiB" }
                 }
             }
