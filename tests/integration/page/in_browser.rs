@@ -48,8 +48,13 @@ fn a_save_a_failure_and_its_repair_appear_by_themselves() {
         "document.querySelector('.failure mark').textContent === 'File \"server.py\", line 7'",
     );
     take_pictures(&browser, "broken");
+    let refused = paged.peer.call("echo", &json!({}));
+    assert_eq!(refused.result()["isError"], true);
     paged.project.write("weather.json", &marked("v2"));
+    let held = json!({ "text": "held" });
+    paged.peer.call("echo", &held).result();
     browser.wait_text("● running");
+    browser.wait_text("after a save of weather.json");
     browser.click("button[value=reload]");
     browser.wait_text("Generation\n5,");
     paged.peer.call("echo", &json!({})).result();
@@ -60,7 +65,18 @@ fn a_save_a_failure_and_its_repair_appear_by_themselves() {
     browser.wait("document.querySelectorAll('text.save').length === 3");
     browser
         .wait("document.querySelector('rect.call.g5').parentElement.textContent.includes('echo')");
+    browser.wait("document.querySelector('rect.call.start.bad')");
+    browser.wait("document.querySelector('tr.bad details pre').textContent.includes('server.py')");
     take_pictures(&browser, "time-line");
+    let detail = browser.run(
+        "return fetch('/messages/rows?text=held').then((it) => it.json())
+            .then((it) => fetch(`/messages/${it.rows[0].n}`)).then((it) => it.text())",
+    );
+    let detail = detail.as_str().unwrap();
+    assert!(
+        detail.contains(" for the start of generation 4"),
+        "{detail}"
+    );
 
     let project = paged.end();
     browser.wait("document.querySelector('#live.lost')");
