@@ -48,6 +48,7 @@ use crate::event::{Event, EventSender};
 use crate::fleet::OpenFleets;
 use crate::line_sink::LineSink;
 use crate::random;
+use crate::recorder::MessageReceiver;
 use crate::state::StateError;
 use access::PageAccess;
 pub(crate) use curl::FrontOfPage;
@@ -150,10 +151,9 @@ impl Page {
         LineSink::new(move |line| data.add_event(line))
     }
 
-    /// Returns the receiver of the recorder's lines.
-    pub(crate) fn message_sink(&self) -> LineSink {
-        let data = self.data.clone();
-        LineSink::new(move |line| data.add_message(line))
+    /// Returns the receiver of the recorder's messages.
+    pub(crate) fn message_receiver(&self) -> Arc<dyn MessageReceiver> {
+        self.data.clone()
     }
 
     /// Returns the list that every session must add its fleet to.

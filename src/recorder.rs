@@ -3,7 +3,7 @@
 //! A session and each of its connections have a recorder that copies messages into a bounded memory; it neither parses
 //! nor waits. A thread takes them from there, hides secrets and appends the lines to a file. So a slow disk delays no
 //! message: beyond [`MAX_MEMORY`] bytes, the oldest messages that wait for the disk are dropped and counted. The page gets
-//! the same lines, with or without a file.
+//! the same messages, with or without a file.
 //!
 //! `mcp-proxy help recording` describes the lines; programs of others read them.
 
@@ -22,7 +22,7 @@ use std::time::Instant;
 
 use crate::jsonrpc::RequestId;
 use crate::mcp::Era;
-pub(crate) use file::{Recording, RecordingFile};
+pub(crate) use file::{MessageReceiver, Recording, RecordingFile};
 pub(crate) use foreign::own_line;
 use format::LineFormat;
 pub(crate) use line::RecordedLine;

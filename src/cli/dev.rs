@@ -353,7 +353,7 @@ pub(super) fn serve(
     if let Some(text) = untold {
         events.send(Event::ConfigFault { text });
     }
-    let copy = page.as_ref().map(Page::message_sink);
+    let copy = page.as_ref().map(Page::message_receiver);
     let is_recorded = file.is_some() || copy.is_some();
     let recording = is_recorded.then(|| Recording::start(file, copy, &events));
     let recording = recording.transpose();

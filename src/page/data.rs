@@ -9,6 +9,7 @@ use super::events::{EventLog, SessionServer};
 use super::messages::{LogLimits, MessageLog};
 use super::opened_recording::OpenedRecording;
 use crate::lock::locked;
+use crate::recorder::{MessageReceiver, RecordedLine};
 
 /// Data of the page, shared with the threads that have the events and the messages.
 #[derive(Debug)]
@@ -19,7 +20,10 @@ pub(super) struct PageData {
     pub(super) file: Option<ShownFile>,
     events: Mutex<EventLog>,
     messages: Mutex<MessageLog>,
+    /// Wakes the streams of tabs that show messages.
     changed: watch::Sender<()>,
+    /// Wakes all other streams, which messages alone do not concern.
+    changed_otherwise: watch::Sender<()>,
 }
 
 /// File of a recording.
@@ -40,6 +44,7 @@ impl PageData {
             events: Mutex::default(),
             messages: Mutex::new(MessageLog::new(LogLimits::PROXY)),
             changed: watch::Sender::new(()),
+            changed_otherwise: watch::Sender::new(()),
         })
     }
 
@@ -54,6 +59,7 @@ impl PageData {
             events: Mutex::new(recording.events),
             messages: Mutex::new(recording.messages),
             changed: watch::Sender::new(()),
+            changed_otherwise: watch::Sender::new(()),
         })
     }
 
@@ -68,16 +74,10 @@ impl PageData {
         self.wake();
     }
 
-    /// Adds a message, a line of the recorder.
-    pub(super) fn add_message(&self, line: &str) {
-        // The recorder writes nothing but lines of its format.
-        let _ = locked(&self.messages).add(line);
-        self.wake();
-    }
-
     /// Wakes the streams of open tabs.
     pub(super) fn wake(&self) {
         self.changed.send_replace(());
+        self.changed_otherwise.send_replace(());
     }
 
     /// Returns the messages. The lock must not be held while anything is rendered.
@@ -90,9 +90,28 @@ impl PageData {
         locked(&self.events)
     }
 
-    /// Returns a receiver that wakes at each change.
-    pub(super) fn changes(&self) -> watch::Receiver<()> {
-        self.changed.subscribe()
+    /// Returns a receiver that wakes at each change, or, unless it is `of_messages`, at each one that messages alone do
+    /// not make.
+    pub(super) fn changes(&self, of_messages: bool) -> watch::Receiver<()> {
+        if of_messages {
+            self.changed.subscribe()
+        } else {
+            self.changed_otherwise.subscribe()
+        }
+    }
+}
+
+impl MessageReceiver for PageData {
+    fn receive(&self, message: &RecordedLine<'_>, line: &str) {
+        let is_recorded = locked(&self.messages).add_recorded(message, line);
+        if is_recorded {
+            // Each page tells the size of the recording.
+            self.changed_otherwise.send_replace(());
+        }
+    }
+
+    fn rest(&self) {
+        self.changed.send_replace(());
     }
 }
 

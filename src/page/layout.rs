@@ -28,8 +28,8 @@ impl Tab {
     /// The pages that all others link to.
     const LINKED: [Self; 4] = [Self::Servers, Self::Messages, Self::TimeLine, Self::Try];
 
-    /// Returns true if the page shows messages only, as a recording has them.
-    fn needs_no_server(self) -> bool {
+    /// Returns true if the page shows messages, and nothing that a recording does not have.
+    fn shows_messages(self) -> bool {
         matches!(self, Self::Messages | Self::TimeLine)
     }
 
@@ -69,7 +69,7 @@ impl Tab {
 pub(super) fn page(tab: Tab, data: &PageData, content: &Markup) -> Markup {
     html! {
         (DOCTYPE)
-        html lang="en" data-run=(data.run) {
+        html lang="en" data-run=(data.run) data-messages[tab.shows_messages()] {
             head {
                 meta charset="utf-8";
                 meta name="viewport" content="width=device-width, initial-scale=1";
@@ -84,7 +84,7 @@ pub(super) fn page(tab: Tab, data: &PageData, content: &Markup) -> Markup {
                 header {
                     strong { "mcp-proxy" }
                     nav aria-label="Pages" {
-                        @for it in Tab::LINKED.iter().filter(|it| data.file.is_none() || it.needs_no_server()) {
+                        @for it in Tab::LINKED.iter().filter(|it| data.file.is_none() || it.shows_messages()) {
                             a href=(it.path()) aria-current=[(it.path() == tab.path()).then_some("page")] { (it.title()) }
                         }
                     }

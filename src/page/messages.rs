@@ -134,25 +134,29 @@ impl MessageLog {
     /// Adds a line of the recorder. Returns an error if it is none.
     pub(super) fn add(&mut self, line: &str) -> Result<(), serde_json::Error> {
         let recorded = serde_json::from_str::<RecordedLine<'_>>(line)?;
+        self.add_recorded(&recorded, line);
+        Ok(())
+    }
+
+    /// Adds a message of the recorder with its line. Returns true if it belongs to the user's recording.
+    pub(super) fn add_recorded(&mut self, recorded: &RecordedLine<'_>, line: &str) -> bool {
         self.changes += 1;
         let dropped = recorded.dropped.unwrap_or_default();
         self.dropped = self.dropped.saturating_add(dropped);
         if recorded.from.is_empty() {
-            return Ok(());
+            return false;
         }
-        let summary = MessageSummary::of(&recorded);
-        let number = self.exchange_of(&recorded, &summary);
-        let number = number.unwrap_or_else(|| self.begin(&recorded, &summary));
-        let stored: Arc<str> = line.into();
+        let summary = MessageSummary::of(recorded);
+        let number = self.exchange_of(recorded, &summary);
+        let number = number.unwrap_or_else(|| self.begin(recorded, &summary));
         if let Some(exchange) = self.get_mut(number) {
-            exchange.add(&recorded, &summary, stored);
+            exchange.add(recorded, &summary, line.into());
             self.size += line.len();
         }
-        if let Some(recording) = &mut self.recording {
-            recording.count(number, line.len());
-        }
+        let recording = self.recording.as_mut();
+        let is_recorded = recording.is_some_and(|it| it.count(number, line.len()));
         self.shrink();
-        Ok(())
+        is_recorded
     }
 
     /// Returns the exchange that a message belongs to, if there is one.
@@ -163,7 +167,7 @@ impl MessageLog {
         }
         // A request that passes on one of the client.
         let id = line.client_id.filter(|_| line.to == "server")?;
-        let of_client = format!("{}   client {}", line.session, bare(id.get()));
+        let of_client = format!("{}  0 client {}", line.session, bare(id.get()));
         let number = self.open.get(&of_client).copied()?;
         self.open
             .insert(key(line, "proxy", summary.id.as_deref()?), number);
@@ -320,7 +324,9 @@ impl Exchange {
         self.lines.push(stored);
         self.concerns_client |= line.from == "client" || line.to == "client";
         if !line.server.is_empty() {
-            self.server = (*line.server).into();
+            if *self.server != *line.server {
+                self.server = (*line.server).into();
+            }
             self.generation = line.generation;
         }
         if line.to == "server" && !summary.is_response {
@@ -383,15 +389,10 @@ fn sender<'a>(line: &'a RecordedLine<'_>) -> &'a str {
 
 /// Returns the key of a request by its connection, its sender and its id.
 fn key(line: &RecordedLine<'_>, sender: &str, id: &str) -> String {
-    let generation = if line.server.is_empty() {
-        String::new()
-    } else {
-        line.generation.to_string()
-    };
+    let (server, generation) = (&line.server, line.generation);
     format!(
-        "{} {} {generation} {sender} {}",
+        "{} {server} {generation} {sender} {}",
         line.session,
-        line.server,
         bare(id)
     )
 }

@@ -43,12 +43,14 @@ impl PageRecording {
         number >= self.first && self.end.is_none_or(|end| number < end)
     }
 
-    /// Counts a message of the exchange `number`.
-    pub(super) fn count(&mut self, number: u64, length: usize) {
-        if self.has(number) {
+    /// Counts a message of the exchange `number`, if that belongs to the recording. Returns whether it does.
+    pub(super) fn count(&mut self, number: u64, length: usize) -> bool {
+        let has = self.has(number);
+        if has {
             self.messages += 1;
             self.bytes += length as u64;
         }
+        has
     }
 
     /// Counts the exchange `number` as lost, if it belongs to the recording.
@@ -141,6 +143,32 @@ pub(super) async fn download(site: &Site) -> Option<Response> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::recorder::MessageReceiver as _;
+
+    #[test]
+    fn messages_alone_wake_only_tabs_that_tell_of_them() {
+        let data = PageData::new("run".to_owned());
+        let line = r#"{"time_us":1,"from":"client","to":"proxy","session":"7-1","bytes":1,"message":{"method":"x"}}"#;
+        let mut of_messages = data.changes(true);
+        let mut others = data.changes(false);
+        for (recording, expected) in [
+            (None, [true, false]),
+            (Some(PageRecording::start(0)), [true, true]),
+            (Some(PageRecording::start(9)), [true, false]),
+        ] {
+            data.messages().recording = recording;
+            data.receive(&serde_json::from_str(line).unwrap(), line);
+            data.rest();
+            let woken = [&mut of_messages, &mut others].map(|it| {
+                let is_woken = it.has_changed().unwrap();
+                it.mark_unchanged();
+                is_woken
+            });
+            assert_eq!(woken, expected);
+        }
+        data.wake();
+        assert!(of_messages.has_changed().unwrap() && others.has_changed().unwrap());
+    }
 
     #[test]
     fn the_state_tells_what_is_recorded_and_what_is_lost() {

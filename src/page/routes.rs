@@ -175,7 +175,7 @@ async fn answer(site: &Arc<Site>, head: &Parts, body: Body, url: &Url) -> Respon
             )
                 .into_response(),
         },
-        "/stream" => stream::open(site.data.clone()),
+        "/stream" => stream::open(site.data.clone(), value(url, "messages").is_some()),
         path => {
             let found = if path == "/try/answer" {
                 trying::answer(site, url)

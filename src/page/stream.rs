@@ -19,12 +19,12 @@ const PAUSE: Duration = Duration::from_millis(50);
 /// Time after which a comment finds out whether the tab is still there.
 const SILENCE: Duration = Duration::from_secs(15);
 
-/// Opens the stream of a tab, in the format of server-sent events.
-pub(super) fn open(data: Arc<PageData>) -> Response {
+/// Opens the stream of a tab, which shows messages or does not, in the format of server-sent events.
+pub(super) fn open(data: Arc<PageData>, of_messages: bool) -> Response {
     let (reader, writer) = tokio::io::duplex(4096);
     tokio::spawn(async move {
         // An error means that the tab is closed.
-        let _ = write(writer, &data).await;
+        let _ = write(writer, &data, of_messages).await;
     });
     let mut response = Response::new(Body::from_stream(ReaderStream::new(reader)));
     let kind = HeaderValue::from_static("text/event-stream");
@@ -32,8 +32,12 @@ pub(super) fn open(data: Arc<PageData>) -> Response {
     response
 }
 
-async fn write(mut writer: DuplexStream, data: &PageData) -> std::io::Result<()> {
-    let mut changes = data.changes();
+async fn write(
+    mut writer: DuplexStream,
+    data: &PageData,
+    of_messages: bool,
+) -> std::io::Result<()> {
+    let mut changes = data.changes(of_messages);
     // A browser waits this time, in milliseconds, before it reconnects.
     writer.write_all(b"retry: 500\n\n").await?;
     loop {

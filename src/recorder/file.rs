@@ -1,5 +1,6 @@
-//! File of a recording, and the thread that writes it and passes the same lines to another receiver.
+//! File of a recording, and the thread that writes it and passes the same messages to another receiver.
 
+use std::fmt;
 use std::fs::{self, File};
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
@@ -8,18 +9,19 @@ use std::sync::mpsc::{self, Receiver};
 use std::thread;
 use std::time::Duration;
 
-use super::format::{HEAD, LineFormat};
+use super::format::{HEAD, LineFormat, ShownContent};
 use super::memory::{MessageBatch, MessageMemory};
-use super::{MAX_MEMORY, Recorder};
+use super::{MAX_MEMORY, RecordedLine, Recorder};
 use crate::config::HiddenValues;
 use crate::event::{Event, EventSender};
 use crate::file_error::FileError;
-use crate::line_sink::LineSink;
 use crate::lock::locked;
 use crate::private_files;
 
-/// Time between two writes while messages arrive: one write then serves many messages.
+/// Time between two writes to a file while messages arrive: one write then serves many messages.
 const PAUSE: Duration = Duration::from_millis(5);
+/// The same without a file: a person does not see a shorter time, and each wake-up finds cold caches.
+const PAUSE_WITHOUT_FILE: Duration = Duration::from_millis(25);
 /// Size of the lines in bytes from which on they are written, even if more messages wait.
 const MAX_WRITE: usize = 1024 * 1024;
 /// Time limit for the last write, so that a file system that hangs does not delay the exit.
@@ -74,22 +76,40 @@ impl RecordingFile {
     }
 }
 
-/// Receivers of the lines.
+/// Receiver of recorded messages on the thread of the recorder.
+pub(crate) trait MessageReceiver: fmt::Debug + Send + Sync {
+    /// Receives a message, and its line in a recording.
+    fn receive(&self, message: &RecordedLine<'_>, line: &str);
+    /// Follows the last of the messages that waited.
+    fn rest(&self);
+}
+
+/// Receivers of the messages.
 #[derive(Debug)]
 struct RecordingOutputs {
     format: LineFormat,
     file: Option<RecordingFile>,
-    copy: Option<LineSink>,
+    copy: Option<Arc<dyn MessageReceiver>>,
     events: EventSender,
 }
 
 impl RecordingOutputs {
-    /// Writes lines to all receivers. A file that cannot be written is reported, and gets no more lines.
-    fn put(&mut self, lines: &str) {
+    /// Passes on a message, and appends its line to the `lines` for the file.
+    fn put(&self, message: &RecordedLine<'_>, lines: &mut String) {
+        let line = message.to_json();
         if let Some(copy) = &self.copy {
-            copy.put(lines);
+            copy.receive(message, &line);
         }
+        if self.file.is_some() {
+            lines.push_str(&line);
+            lines.push('\n');
+        }
+    }
+
+    /// Writes lines to the file. One that cannot be written is reported, and gets no more lines.
+    fn write_lines(&mut self, lines: &mut String) {
         let written = self.file.as_mut().map(|file| file.write(lines));
+        lines.clear();
         if let Some(Err(error)) = written {
             self.file = None;
             let reason = error.to_string();
@@ -100,17 +120,19 @@ impl RecordingOutputs {
     fn write(&mut self, batch: &MessageBatch, hidden: &HiddenValues) {
         let mut lines = String::new();
         if let (1.., Some(first)) = (batch.dropped, batch.messages.front()) {
-            let (dropped, at) = (batch.dropped, first.at);
-            self.format.push_dropped(&mut lines, dropped, at);
+            self.put(&self.format.dropped(batch.dropped, first.at), &mut lines);
         }
         for message in &batch.messages {
-            self.format.push(&mut lines, message, hidden);
+            let shown = ShownContent::of(message, hidden);
+            self.put(&self.format.line(message, &shown), &mut lines);
             if lines.len() >= MAX_WRITE {
-                self.put(&lines);
-                lines.clear();
+                self.write_lines(&mut lines);
             }
         }
-        self.put(&lines);
+        self.write_lines(&mut lines);
+        if let Some(copy) = &self.copy {
+            copy.rest();
+        }
     }
 }
 
@@ -143,11 +165,11 @@ pub(crate) struct Recording {
 }
 
 impl Recording {
-    /// Starts the thread that writes the lines to `file`, if there is one, and to `copy`. It hides the values that
-    /// `events` hides, and reports an error of the file there, which ends the recording.
+    /// Starts the thread that writes the messages to `file`, if there is one, and passes them to `copy`. It hides the
+    /// values that `events` hides, and reports an error of the file there, which ends the recording.
     pub(crate) fn start(
         file: Option<RecordingFile>,
-        copy: Option<LineSink>,
+        copy: Option<Arc<dyn MessageReceiver>>,
         events: &EventSender,
     ) -> io::Result<Self> {
         let memory = Arc::new(MessageMemory::new(MAX_MEMORY));
@@ -195,6 +217,9 @@ fn write_all(outputs: &mut RecordingOutputs, memory: &MessageMemory) {
         // The lock is also that of the protocol's thread, and a write may hang.
         let hidden = locked(&hidden).clone();
         outputs.write(&batch, &hidden);
-        memory.pause(PAUSE);
+        memory.pause(match outputs.file {
+            Some(_) => PAUSE,
+            None => PAUSE_WITHOUT_FILE,
+        });
     }
 }

@@ -1,13 +1,16 @@
-//! Lines of a recording: NDJSON with one message each. The names are a public interface for programs of others.
+//! Lines of a recording, as they are written: NDJSON with one message each.
 
-use std::fmt::Write as _;
+use std::borrow::Cow;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
+use memchr::memchr2;
 use serde_json::value::RawValue;
 
-use super::{MARGIN, MAX_LENGTH, MessageWay, RecordedMessage};
+use super::line::LAST_TIME;
+use super::{MARGIN, MAX_LENGTH, MessageWay, RecordedLine, RecordedMessage};
 use crate::config::HiddenValues;
 use crate::jsonrpc::{quoted, text};
+use crate::mcp::Era;
 
 /// Beginning of the first line of each run, with the version of the format.
 pub(super) const HEAD: &str = r#"{"mcp_proxy_recording":1,"#;
@@ -40,68 +43,91 @@ impl LineFormat {
         format!("{HEAD}\"version\":\"{version}\",\"pid\":{pid},\"time_us\":{time}}}\n")
     }
 
-    /// Appends the line that counts `dropped` messages before the one recorded at `at`.
-    pub(super) fn push_dropped(&self, lines: &mut String, dropped: u64, at: Instant) {
-        let (time, pid) = (self.time_us(at), self.pid);
-        let _ = writeln!(
-            lines,
-            r#"{{"time_us":{time},"pid":{pid},"dropped":{dropped}}}"#
-        );
+    /// Returns the line that counts `dropped` messages before the one recorded at `at`.
+    pub(super) fn dropped(&self, dropped: u64, at: Instant) -> RecordedLine<'static> {
+        RecordedLine {
+            time_us: self.time_us(at),
+            pid: Some(self.pid),
+            dropped: Some(dropped),
+            ..RecordedLine::default()
+        }
     }
 
-    /// Appends the line of a message, without `hidden` values.
-    pub(super) fn push(
+    /// Returns the line of a message with this content.
+    pub(super) fn line<'a>(
         &self,
-        lines: &mut String,
-        message: &RecordedMessage,
-        hidden: &HiddenValues,
-    ) {
+        message: &'a RecordedMessage,
+        shown: &'a ShownContent,
+    ) -> RecordedLine<'a> {
         let (from, to) = match message.way {
             MessageWay::ClientToProxy => ("client", "proxy"),
             MessageWay::ProxyToClient => ("proxy", "client"),
             MessageWay::ProxyToServer => ("proxy", "server"),
             MessageWay::ServerToProxy => ("server", "proxy"),
         };
-        let (time, pid, session) = (self.time_us(message.at), self.pid, message.session);
-        let _ = write!(
-            lines,
-            r#"{{"time_us":{time},"from":"{from}","to":"{to}","session":"{pid}-{session}""#
-        );
-        if let Some((server, generation)) = &message.server {
-            let server = quoted(server);
-            let _ = write!(lines, r#","server":{server},"generation":{generation}"#);
+        let server = message.server.as_ref();
+        let (server, generation) = server.map_or(("", 0), |(server, it)| (&**server, *it));
+        RecordedLine {
+            time_us: self.time_us(message.at),
+            from: from.into(),
+            to: to.into(),
+            session: format!("{}-{}", self.pid, message.session).into(),
+            server: server.into(),
+            generation,
+            era: message.era.map(Era::name),
+            client_id: shown.client_id.as_deref(),
+            bytes: message.length as u64,
+            message: shown.message.as_deref().ok(),
+            text: shown.message.as_ref().err().map(Cow::from),
+            ..RecordedLine::default()
         }
-        if let Some(era) = message.era {
-            let _ = write!(lines, r#","era":"{}""#, era.name());
-        }
-        if let Some(id) = &message.client_id {
-            let id = hidden.hide_in_json(id.as_raw().as_str());
-            let id = valid(&id).unwrap_or_else(|| quoted(&id));
-            let _ = write!(lines, r#","client_id":{id}"#);
-        }
-        let _ = write!(lines, r#","bytes":{}"#, message.length);
-        let shown = hidden.hide_in_json(&text(&message.bytes));
-        let is_whole = message.length <= MAX_LENGTH;
-        let _ = match is_whole.then(|| valid(&shown)) {
-            Some(Some(json)) => writeln!(lines, r#","message":{json}}}"#),
-            Some(None) => writeln!(lines, r#","text":{}}}"#, quoted(&shown)),
-            None => writeln!(lines, r#","text":{}}}"#, quoted(beginning(&shown))),
-        };
     }
 
     /// Returns a time as microseconds since 1970.
-    fn time_us(&self, at: Instant) -> u128 {
+    fn time_us(&self, at: Instant) -> u64 {
         let (instant, time) = self.started;
         let time = time.duration_since(UNIX_EPOCH).unwrap_or_default();
-        (time + at.saturating_duration_since(instant)).as_micros()
+        let time = time + at.saturating_duration_since(instant);
+        u64::try_from(time.as_micros()).unwrap_or(LAST_TIME)
     }
 }
 
-/// Returns valid JSON on one line; `None` if `text` is not JSON.
-fn valid(text: &str) -> Option<String> {
-    let value: &RawValue = serde_json::from_str(text).ok()?;
+/// Content of a message without hidden values.
+#[derive(Debug)]
+pub(super) struct ShownContent {
+    client_id: Option<Box<RawValue>>,
+    /// Message, or the text of one that is not JSON or too long.
+    message: Result<Box<RawValue>, String>,
+}
+
+impl ShownContent {
+    /// Returns the content of a message without `hidden` values.
+    pub(super) fn of(message: &RecordedMessage, hidden: &HiddenValues) -> Self {
+        let shown = hidden.hide_in_json(&text(&message.bytes));
+        let id = message.client_id.as_ref();
+        let id = id.map(|id| hidden.hide_in_json(id.as_raw().as_str()));
+        Self {
+            client_id: id.and_then(|id| json(id).or_else(|id| json(quoted(&id))).ok()),
+            message: if message.length <= MAX_LENGTH {
+                json(shown)
+            } else {
+                Err(beginning(&shown).to_owned())
+            },
+        }
+    }
+}
+
+/// Returns valid JSON on one line, or a text that is not JSON as it is.
+fn json(text: String) -> Result<Box<RawValue>, String> {
+    let Ok(value) = serde_json::from_str::<&RawValue>(&text) else {
+        return Err(text);
+    };
+    if memchr2(b'\n', b'\r', value.get().as_bytes()).is_none() {
+        return Ok(value.to_owned());
+    }
     // JSON has line breaks only outside of strings, where they equal spaces.
-    Some(value.get().replace(['\n', '\r'], " "))
+    let line = value.get().replace(['\n', '\r'], " ");
+    RawValue::from_string(line).map_err(|_| text)
 }
 
 /// Returns the beginning of a text that is too long; its last [`MARGIN`] bytes may end within a secret.

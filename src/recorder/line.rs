@@ -1,41 +1,53 @@
-//! Lines of a recording, as they are read.
+//! Lines of a recording as data. The names are a public interface for programs of others.
 
 use std::borrow::Cow;
 
 use serde::de::Error as _;
-use serde::{Deserialize, Deserializer};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::value::RawValue;
 
 /// Last microsecond of the year 9999: neither RFC 3339 nor a browser writes every later time.
-const LAST_TIME: u64 = 253_402_300_799_999_999;
+pub(super) const LAST_TIME: u64 = 253_402_300_799_999_999;
 
 /// Line of a recording; `mcp-proxy help recording` has the meaning of its members. Absent texts are empty, and absent
 /// numbers 0.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Default, Deserialize, Serialize)]
 pub(crate) struct RecordedLine<'a> {
     #[serde(deserialize_with = "time_us")]
     pub(crate) time_us: u64,
-    #[serde(default, borrow)]
+    #[serde(default, borrow, skip_serializing_if = "str::is_empty")]
     pub(crate) from: Cow<'a, str>,
-    #[serde(default, borrow)]
+    #[serde(default, borrow, skip_serializing_if = "str::is_empty")]
     pub(crate) to: Cow<'a, str>,
-    #[serde(default, borrow)]
+    #[serde(default, borrow, skip_serializing_if = "str::is_empty")]
     pub(crate) session: Cow<'a, str>,
-    #[serde(default, borrow)]
+    #[serde(default, borrow, skip_serializing_if = "str::is_empty")]
     pub(crate) server: Cow<'a, str>,
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_zero")]
     pub(crate) generation: u64,
+    #[serde(skip_deserializing, skip_serializing_if = "Option::is_none")]
+    pub(super) era: Option<&'static str>,
     /// Client's id of the request that this request to a server passes on.
-    #[serde(default, borrow)]
+    #[serde(default, borrow, skip_serializing_if = "Option::is_none")]
     pub(crate) client_id: Option<&'a RawValue>,
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_zero")]
     pub(crate) bytes: u64,
-    #[serde(borrow)]
+    #[serde(borrow, skip_serializing_if = "Option::is_none")]
     pub(crate) message: Option<&'a RawValue>,
-    #[serde(borrow)]
+    #[serde(borrow, skip_serializing_if = "Option::is_none")]
     pub(crate) text: Option<Cow<'a, str>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) pid: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) dropped: Option<u64>,
+}
+
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde passes a reference"
+)]
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 fn time_us<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
@@ -46,6 +58,11 @@ fn time_us<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> 
 }
 
 impl RecordedLine<'_> {
+    /// Returns the line without its line end.
+    pub(super) fn to_json(&self) -> String {
+        serde_json::to_string(self).unwrap_or_default()
+    }
+
     /// Returns the process that recorded the line, and the number of the session, if it is a message.
     pub(crate) fn origin(&self) -> (Option<u32>, &str) {
         let (pid, session) = self.session.split_once('-').unwrap_or_default();

@@ -1,7 +1,11 @@
 use std::fs;
 use std::path::Path;
+use std::sync::Mutex;
 use std::time::{Duration, UNIX_EPOCH};
 
+use serde_json::value::RawValue;
+
+use super::format::ShownContent;
 use super::*;
 use crate::config::{HiddenValues, ServerSpec};
 use crate::event::EventSender;
@@ -26,14 +30,12 @@ fn lines(recorder: &Recorder) -> Vec<String> {
     let format = LineFormat::new(7, (future, UNIX_EPOCH));
     recorder.memory.close();
     let batch = recorder.memory.take().unwrap();
-    let mut lines = String::new();
-    if batch.dropped > 0 {
-        format.push_dropped(&mut lines, batch.dropped, future);
-    }
-    for message in &batch.messages {
-        format.push(&mut lines, message, &hidden());
-    }
-    lines.lines().map(ToOwned::to_owned).collect()
+    let dropped = (batch.dropped > 0).then(|| format.dropped(batch.dropped, future).to_json());
+    let written = batch.messages.iter().map(|message| {
+        let shown = ShownContent::of(message, &hidden());
+        format.line(message, &shown).to_json()
+    });
+    dropped.into_iter().chain(written).collect()
 }
 
 fn whole(line: &str) -> [&[u8]; 3] {
@@ -127,6 +129,44 @@ fn a_recording_is_written_to_its_end() {
             .unwrap()
             .ends_with(r#""bytes":3,"message":999}"#)
     );
+}
+
+#[derive(Debug, Default)]
+struct Heard(Mutex<Vec<String>>);
+
+impl MessageReceiver for Heard {
+    fn receive(&self, message: &RecordedLine<'_>, line: &str) {
+        assert_eq!(message.to_json(), line);
+        let parsed: RecordedLine<'_> = serde_json::from_str(line).unwrap();
+        assert_eq!(
+            parsed.message.map(RawValue::get),
+            message.message.map(RawValue::get)
+        );
+        self.0
+            .lock()
+            .unwrap()
+            .push(parsed.message.unwrap().to_string());
+    }
+
+    fn rest(&self) {
+        self.0.lock().unwrap().push("rest".to_owned());
+    }
+}
+
+#[test]
+fn a_receiver_gets_the_messages_in_their_order() {
+    let heard = Arc::new(Heard::default());
+    let recording = Recording::start(None, Some(heard.clone()), &EventSender::silent()).unwrap();
+    let session = recording.recorder().session(1);
+    for number in 0..1000 {
+        session.sent(whole(&number.to_string()));
+    }
+    recording.finish();
+    let mut heard = heard.0.lock().unwrap();
+    assert_eq!(heard.last().unwrap(), "rest");
+    heard.retain(|it| it != "rest");
+    let expected: Vec<_> = (0..1000).map(|it| it.to_string()).collect();
+    assert_eq!(*heard, expected);
 }
 
 #[test]

@@ -5,7 +5,9 @@ export { showLocalTimes } from "./times.js";
 const status = document.getElementById("live");
 /** Name of the recording that the page shows in place of a running proxy. */
 export const { file } = status.dataset;
-const run = document.documentElement.dataset.run;
+const { run, messages } = document.documentElement.dataset;
+/** Without messages, those of a busy client do not wake the tab. */
+const address = messages === undefined ? "/stream" : "/stream?messages=1";
 let source;
 let last = {};
 
@@ -25,7 +27,7 @@ async function lost() {
 
 function open() {
     source?.close();
-    source = new EventSource("/stream");
+    source = new EventSource(address);
     source.onerror = lost;
     source.onmessage = (message) => {
         const news = JSON.parse(message.data);
