@@ -10,13 +10,13 @@ use base64::prelude::BASE64_STANDARD;
 use maud::{DOCTYPE, PreEscaped, html};
 use reqwest::Url;
 use rustls::crypto::ring::cipher_suite::TLS13_AES_128_GCM_SHA256;
-use serde_json::Value;
+use serde::Serialize;
 use tokio::task::spawn_blocking;
 
 use super::acting::refuse;
 use super::assets::asset;
 use super::message_filter::MessageFilter;
-use super::message_list::{FilterChoices, form, row};
+use super::message_list::{FilterChoices, ScriptRow, form};
 use super::message_selection::select;
 use super::messages::Exchange;
 use super::opened_recording::OpenedRecording;
@@ -110,24 +110,28 @@ fn exported(name: &str, exchanges: &[Arc<Exchange>]) -> Result<String, TooLong> 
     Ok(page.into_string())
 }
 
+/// Exchange in the file.
+#[derive(Serialize)]
+struct ExportedRow<'a> {
+    #[serde(flatten)]
+    row: ScriptRow<'a>,
+    client: bool,
+    /// Texts, so that numbers and duplicate names stay as they were sent.
+    lines: Vec<&'a str>,
+}
+
 /// Returns the exchanges as JSON that contains no markup, of at most `limit` bytes.
 fn data(exchanges: &[Arc<Exchange>], limit: usize) -> Result<String, TooLong> {
     let mut text = String::from("[");
     for (index, exchange) in exchanges.iter().enumerate() {
-        let mut object = row(exchange);
-        object["client"] = exchange.concerns_client.into();
-        // As texts, so that numbers and duplicate names stay as they were sent.
-        object["lines"] = exchange
-            .lines
-            .iter()
-            .map(|line| Value::from(&**line))
-            .collect();
+        let row = ExportedRow {
+            row: ScriptRow::of(exchange),
+            client: exchange.concerns_client,
+            lines: exchange.lines.iter().map(|line| &**line).collect(),
+        };
+        let row = serde_json::to_string(&row).unwrap_or_default();
         let separator = if index == 0 { "" } else { ",\n" };
-        let _ = write!(
-            text,
-            "{separator}{}",
-            object.to_string().replace('<', "\\u003c")
-        );
+        let _ = write!(text, "{separator}{}", row.replace('<', "\\u003c"));
         if text.len() >= limit {
             return Err(TooLong(limit));
         }
@@ -162,6 +166,8 @@ fn hash(content: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::Value;
+
     use super::super::messages::{LogLimits, MessageLog};
     use super::*;
 

@@ -1,5 +1,6 @@
 //! List of exchanges: a table of the newest, and rows by their position for a script that shows those in sight.
 
+use std::borrow::Cow;
 use std::collections::HashSet;
 use std::sync::Arc;
 
@@ -7,7 +8,7 @@ use axum::http::header;
 use axum::response::{IntoResponse as _, Response};
 use maud::{Markup, html};
 use reqwest::Url;
-use serde_json::{Value, json};
+use serde::Serialize;
 
 use super::layout::time;
 use super::message_filter::MessageFilter;
@@ -80,35 +81,67 @@ pub(super) async fn rows(site: &Site, url: &Url) -> Response {
     let changes = site.data.messages().changes();
     let count = number("count").unwrap_or(MAX_ROWS).min(MAX_ROWS);
     let found = select_part(site, &MessageFilter::of(url), place, count).await;
-    let rows = found.exchanges.iter().map(|it| row(it));
-    let body = json!({
-        "changes": changes,
-        "total": found.total,
-        "from": found.from,
-        "rows": rows.collect::<Vec<_>>(),
-    });
+    let body = format!(
+        r#"{{"changes":{changes},"total":{},"from":{},"rows":{}}}"#,
+        found.total,
+        found.from,
+        json_rows(&found.exchanges)
+    );
     let kind = [(header::CONTENT_TYPE, "application/json")];
-    (kind, body.to_string()).into_response()
+    (kind, body).into_response()
 }
 
-/// Returns an exchange for a script.
-pub(super) fn row(exchange: &Exchange) -> Value {
-    let short = |text: &str| clean(text).chars().take(MAX_NAME).collect::<String>();
-    let (state, text) = outcome(exchange);
-    json!({
-        "n": exchange.number,
-        "at": exchange.at / 1000,
-        "session": &*exchange.session_name,
-        "from": &*exchange.from,
-        "server": short(&exchange.server),
-        "generation": exchange.generation,
-        "method": short(&exchange.method),
-        "name": short(&exchange.name),
-        "state": state,
-        "outcome": short(&text),
-        "took": exchange.took(),
-        "bytes": exchange.bytes,
-    })
+/// Returns exchanges for a script, as a JSON array.
+pub(super) fn json_rows(exchanges: &[Arc<Exchange>]) -> String {
+    let rows: Vec<_> = exchanges.iter().map(|it| ScriptRow::of(it)).collect();
+    serde_json::to_string(&rows).unwrap_or_default()
+}
+
+/// Exchange for a script.
+#[derive(Debug, Serialize)]
+pub(super) struct ScriptRow<'a> {
+    n: u64,
+    at: u64,
+    session: &'a str,
+    from: &'a str,
+    server: Cow<'a, str>,
+    generation: u64,
+    method: Cow<'a, str>,
+    name: Cow<'a, str>,
+    state: &'static str,
+    outcome: Cow<'a, str>,
+    took: Option<u64>,
+    bytes: u64,
+}
+
+impl<'a> ScriptRow<'a> {
+    /// Returns the row of an exchange.
+    pub(super) fn of(exchange: &'a Exchange) -> Self {
+        let (state, outcome) = outcome(exchange);
+        Self {
+            n: exchange.number,
+            at: exchange.at / 1000,
+            session: &exchange.session_name,
+            from: &exchange.from,
+            server: short(&exchange.server),
+            generation: exchange.generation,
+            method: short(&exchange.method),
+            name: short(&exchange.name),
+            state,
+            outcome: short(&outcome).into_owned().into(),
+            took: exchange.took(),
+            bytes: exchange.bytes,
+        }
+    }
+}
+
+/// Returns a text that is cut to [`MAX_NAME`].
+fn short(text: &str) -> Cow<'_, str> {
+    let text = clean(text);
+    match text.char_indices().nth(MAX_NAME) {
+        Some((end, _)) => Cow::Owned(text[..end].to_owned()),
+        None => text,
+    }
 }
 
 /// Returns the class of an outcome and its words.

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use super::events::PageEvent;
 use super::last_reload::difference;
 use super::layout::{milliseconds, time};
-use super::message_list::row as message_row;
+use super::message_list::json_rows;
 use super::messages::{Exchange, ExchangeOutcome, PAGE};
 use super::routes::{Site, value};
 use super::traceback::traceback;
@@ -55,7 +55,7 @@ pub(super) fn events(site: &Site, url: &Url) -> Response {
         (log.count(), log.since(since))
     };
     let events: Vec<&Value> = events.iter().map(|event| &**event).collect();
-    json_response(&json!({ "next": next, "events": events }))
+    json_response(json!({ "next": next, "events": events }).to_string())
 }
 
 /// Returns the newest calls between the times `from` and `to`, in milliseconds since 1970, as JSON.
@@ -72,8 +72,8 @@ pub(super) fn calls(site: &Site, url: &Url) -> Response {
         (last, in_sight.take(MAX_CALLS).cloned().collect::<Vec<_>>())
     };
     found.reverse();
-    let calls: Vec<Value> = found.iter().map(|it| message_row(it)).collect();
-    json_response(&json!({ "calls": calls, "last": last }))
+    let rows = json_rows(&found);
+    json_response(format!(r#"{{"calls":{rows},"last":{last}}}"#))
 }
 
 /// Returns true for an exchange with a server that a lane shows, and for a request of a client that no server got and
@@ -91,12 +91,8 @@ fn number(url: &Url, name: &str) -> Option<u64> {
     value(url, name)?.parse().ok()
 }
 
-fn json_response(body: &Value) -> Response {
-    (
-        [(header::CONTENT_TYPE, "application/json")],
-        body.to_string(),
-    )
-        .into_response()
+fn json_response(body: String) -> Response {
+    ([(header::CONTENT_TYPE, "application/json")], body).into_response()
 }
 
 /// Returns a table of events in this order.

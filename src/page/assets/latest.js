@@ -11,7 +11,11 @@ export function latest(work) {
         try {
             while (isStale) {
                 isStale = false;
+                const begin = performance.now();
                 await work();
+                // Long work leaves half of the time to the proxy and to the person.
+                const rest = performance.now() - begin;
+                if (isStale) await new Promise((done) => setTimeout(done, rest));
             }
         } finally {
             isBusy = false;

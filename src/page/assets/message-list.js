@@ -73,8 +73,9 @@ function query() {
 const fetchRows = latest(async () => {
     const visible = Math.ceil(list.clientHeight / height);
     const parameters = query();
-    parameters.set("count", visible + 40);
     const near = sought;
+    // The end is in sight while the list follows; scrolling fetches the rows above it.
+    parameters.set("count", visible + (isFollowing && near === null ? 5 : 40));
     if (near !== null) parameters.set("near", near);
     else if (!isFollowing) parameters.set("from", Math.max(0, Math.floor(list.scrollTop / height) - 20));
     const page = await source.rows(parameters);
