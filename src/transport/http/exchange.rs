@@ -98,7 +98,10 @@ impl Exchange<'_> {
         let mut response = self.post().await?;
         if !response.status().is_success() {
             let refusal = HttpRefusal::of(response).await;
-            if !self.may_use_sse_2024(&refusal) {
+            let may_use_sse_2024 = self.message.method == "initialize"
+                && !peer.has_one_stream()
+                && refusal.may_be_of_sse_2024();
+            if !may_use_sse_2024 {
                 return self.refused(refusal).await;
             }
             match http_sse_2024::begin(self.link).await {
@@ -150,20 +153,6 @@ impl Exchange<'_> {
         })
     }
 
-    /// Returns true if a server of revision 2024-11-05 would respond like this to a message posted to its stream.
-    fn may_use_sse_2024(&self, refusal: &HttpRefusal) -> bool {
-        let statuses = [
-            StatusCode::BAD_REQUEST,
-            StatusCode::NOT_FOUND,
-            StatusCode::METHOD_NOT_ALLOWED,
-        ];
-        self.message.method == "initialize"
-            && statuses.contains(&refusal.status)
-            && !self.link.peer.has_one_stream()
-            && (refusal.status == StatusCode::METHOD_NOT_ALLOWED
-                || Envelope::parse(&refusal.body).is_err())
-    }
-
     /// Handles an unsuccessful response. Passes on a JSON-RPC error in the body; but for a handshake request, an error
     /// with a status such as 401, 429, 3xx or 5xx reveals nothing about the server's era and is not passed on.
     async fn refused(&self, refusal: HttpRefusal) -> Result<(), ExchangeFailure> {
@@ -172,11 +161,8 @@ impl Exchange<'_> {
             body,
             redirect,
         } = refusal;
-        let is_lost = is_session_lost(&self.link.peer, status, &body, Some(self.number));
-        if is_lost && self.message.method != "initialize" {
-            let how = LinkError::session_lost();
-            self.link.mark_lost(&how);
-            return Err(ExchangeFailure(Fate::Unsent, how));
+        if self.reports_lost_session(status, &body) {
+            return Err(self.session_lost());
         }
         let mut how = self.link.peer.answered(status, &error_words(&body));
         self.link.record_refusal(self.message, &how);
@@ -236,7 +222,7 @@ impl Exchange<'_> {
         let words = error_words(&String::from_utf8_lossy(
             &bytes[..bytes.len().min(MAX_ERROR_BODY)],
         ));
-        if !bytes.is_empty() && self.take(bytes).await {
+        if !bytes.is_empty() && self.take(bytes).await? {
             return Ok(());
         }
         let answered = self.link.peer.answered(status, &words);
@@ -287,9 +273,8 @@ impl Exchange<'_> {
             Ok(response) => {
                 let status = response.status();
                 let body = error_body(response).await;
-                if is_session_lost(&self.link.peer, status, &body, None) {
-                    let how = LinkError::session_lost();
-                    self.link.mark_lost(&how);
+                if is_session_lost(peer, status, &body, None) {
+                    let ExchangeFailure(_, how) = self.session_lost();
                     return Err(Some(how));
                 }
                 Err(Some(peer.answered(status, "")))
@@ -324,7 +309,7 @@ impl Exchange<'_> {
                     self.too_long().await?;
                     return Ok(ReadOutcome::Answered);
                 }
-                if !event.data.is_empty() && self.take(event.data).await {
+                if !event.data.is_empty() && self.take(event.data).await? {
                     return Ok(ReadOutcome::Answered);
                 }
                 // Only after delivery: the server must resend an event that was not passed on.
@@ -333,10 +318,14 @@ impl Exchange<'_> {
         }
     }
 
-    /// Passes a message on; returns true if it, or one message of a batch, answers the request.
-    async fn take(&self, bytes: Vec<u8>) -> bool {
+    /// Passes a message on; returns true if it, or one message of a batch, answers the request. Fails if the message
+    /// reports that the session is lost.
+    async fn take(&self, bytes: Vec<u8>) -> Result<bool, ExchangeFailure> {
         let line = one_line(bytes);
         let action = if let Ok(envelope) = Envelope::parse(&line) {
+            if envelope.error.is_some() && self.reports_lost_session(StatusCode::OK, &line) {
+                return Err(self.session_lost());
+            }
             self.action_for(&envelope)
         } else {
             // A batch, or not a message.
@@ -348,10 +337,10 @@ impl Exchange<'_> {
         let (line, answered) = match action {
             MessageAction::Passes { answered } => (line, answered),
             MessageAction::Answer(line) => (line, true),
-            MessageAction::Nothing => return false,
+            MessageAction::Nothing => return Ok(false),
         };
         self.deliver(line).await;
-        answered
+        Ok(answered)
     }
 
     fn action_for(&self, envelope: &Envelope<'_>) -> MessageAction {
@@ -387,6 +376,18 @@ impl Exchange<'_> {
     fn is_answer(&self, envelope: &Envelope<'_>) -> bool {
         envelope.kind() == MessageKind::Response
             && envelope.id.and_then(RawId::lenient_number) == Some(self.number)
+    }
+
+    /// Returns true if a response with this body reports that the server does not know the session of the request.
+    fn reports_lost_session(&self, status: StatusCode, body: &str) -> bool {
+        self.message.method != "initialize"
+            && is_session_lost(&self.link.peer, status, body, Some(self.number))
+    }
+
+    fn session_lost(&self) -> ExchangeFailure {
+        let how = LinkError::session_lost();
+        self.link.mark_lost(&how);
+        ExchangeFailure(Fate::Unsent, how)
     }
 
     async fn deliver(&self, line: String) {

@@ -4,7 +4,7 @@ use reqwest::header::{CONTENT_ENCODING, CONTENT_TYPE, LOCATION};
 use reqwest::{Response, StatusCode, Url};
 
 use super::peer::Peer;
-use crate::jsonrpc::{Envelope, INVALID_REQUEST, Members, RawId};
+use crate::jsonrpc::{Envelope, INVALID_REQUEST, Members, RawId, unquoted};
 
 /// Maximum number of bytes read from the body of an error response.
 pub(super) const MAX_ERROR_BODY: usize = 64 * 1024;
@@ -15,6 +15,9 @@ const UNKNOWN_SESSION: [i64; 3] = [-32000, -32001, INVALID_REQUEST];
 /// Text by which servers on the TypeScript SDK reject a request of an unknown session. It also counts with a status that
 /// says less; other texts might come from the execution of the request.
 const NO_SESSION: &str = "No valid session ID provided";
+
+/// Words about the session by which servers report that they do not know it, in a text in place of an error object.
+const UNKNOWN: [&str; 5] = ["not found", "unknown", "invalid", "expired", "no valid"];
 
 /// Unsuccessful response.
 pub(super) struct HttpRefusal {
@@ -31,6 +34,16 @@ impl HttpRefusal {
             status: response.status(),
             redirect: redirect(&response),
             body: error_body(response).await,
+        }
+    }
+
+    /// Returns true if a server of revision 2024-11-05 would respond like this to a message posted to its stream.
+    pub(super) fn may_be_of_sse_2024(&self) -> bool {
+        let no_message = || Envelope::parse(&self.body).is_err();
+        match self.status {
+            StatusCode::METHOD_NOT_ALLOWED => true,
+            StatusCode::BAD_REQUEST | StatusCode::NOT_FOUND => no_message(),
+            _ => false,
         }
     }
 }
@@ -81,7 +94,8 @@ pub(super) fn is_stream(response: &Response) -> bool {
 }
 
 /// Returns true if a response with this `status` and `body` to the request `number`, if it has one, means that the named
-/// session no longer exists. Servers based on a widely copied example report this as 400.
+/// session no longer exists. Servers based on a widely copied example report this as 400, others by an error in a
+/// successful response.
 pub(super) fn is_session_lost(
     peer: &Peer,
     status: StatusCode,
@@ -93,33 +107,45 @@ pub(super) fn is_session_lost(
         let body = body.to_lowercase();
         body.contains("session") || body.contains("not initialized")
     };
+    let refuses = matches!(status, StatusCode::SERVICE_UNAVAILABLE | StatusCode::OK);
     in_session
         && (matches!(status, StatusCode::NOT_FOUND | StatusCode::GONE)
             || (status == StatusCode::BAD_REQUEST && says_so())
-            || (status == StatusCode::SERVICE_UNAVAILABLE && says_so() && refuses_session(body))
+            || (refuses && says_so() && refuses_session(body))
             || (status == StatusCode::INTERNAL_SERVER_ERROR && body.contains(NO_SESSION)))
         && !number.is_some_and(|number| is_answer(body, number))
 }
 
 /// Returns true if the body is an error response to the request `number`, so that the session knows the request.
 fn is_answer(body: &str, number: u64) -> bool {
-    error_of(body, |id| {
-        id.and_then(RawId::lenient_number) == Some(number)
-    })
-    .is_some_and(|code| !UNKNOWN_SESSION.contains(&code))
-}
-
-/// Returns true if the body is an error response without an id, as for a request that was not read.
-fn refuses_session(body: &str) -> bool {
-    error_of(body, |id| id.is_none_or(RawId::is_null))
-        .is_some_and(|code| UNKNOWN_SESSION.contains(&code))
-}
-
-/// Returns the code of the error response in the body, if its id is as expected.
-fn error_of(body: &str, is_expected: impl FnOnce(Option<RawId>) -> bool) -> Option<i64> {
     let line = one_line(body.as_bytes().to_vec());
-    let envelope = Envelope::parse(&line).ok()?;
-    let error = envelope.error.filter(|_| is_expected(envelope.id))?;
+    let Some((Some(id), error)) = error_of(&line) else {
+        return false;
+    };
+    id.lenient_number() == Some(number)
+        && code_of(error).is_some_and(|code| !UNKNOWN_SESSION.contains(&code))
+}
+
+/// Returns true if the body is an error without an id, as for a request that was not read, with a code or words for an
+/// unknown session.
+fn refuses_session(body: &str) -> bool {
+    let line = one_line(body.as_bytes().to_vec());
+    let Some((id, error)) = error_of(&line) else {
+        return false;
+    };
+    let words = unquoted(error).map(|it| it.to_lowercase());
+    let says_unknown = words.is_some_and(|words| UNKNOWN.iter().any(|it| words.contains(it)));
+    let is_unread = id.is_none_or(RawId::is_null);
+    is_unread && (says_unknown || code_of(error).is_some_and(|it| UNKNOWN_SESSION.contains(&it)))
+}
+
+/// Returns the id and the error of an error response, or of an object with an error.
+fn error_of(line: &str) -> Option<(Option<RawId<'_>>, &str)> {
+    let envelope = Envelope::parse(line).ok()?;
+    Some((envelope.id, envelope.error?))
+}
+
+fn code_of(error: &str) -> Option<i64> {
     Members::of(error).get("code")?.parse().ok()
 }
 

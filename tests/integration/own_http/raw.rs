@@ -71,7 +71,15 @@ fn a_lost_session_begins_anew_with_the_same_process() {
     let text = "\"No valid session ID provided\"";
     let error =
         r#"'{"jsonrpc":"2.0","id":null,"error":{"code":-32001,"message":"unknown session"}}'"#;
-    for (status, body) in [("404", text), ("400", text), ("500", text), ("503", error)] {
+    let plain = r#"'{"error":"Session not found"}'"#;
+    for (status, body) in [
+        ("404", text),
+        ("400", text),
+        ("500", text),
+        ("503", error),
+        ("200", error),
+        ("200", plain),
+    ] {
         let (project, words) = project(HOOK, "{port}");
         let source = project.read("raw_http.py").replace(text, body);
         let status = format!("SESSION = {status}");
