@@ -37,18 +37,8 @@ impl Browser {
     /// `CI` is set.
     #[track_caller]
     pub(crate) fn start() -> Option<Self> {
-        let driver = installed()?;
-        let mut command = Command::new(driver);
-        command.arg("--port=0");
-        let driver = Peer::spawn_command(command);
-        let mut port = None;
-        eventually(DEADLINE, || {
-            let lines = driver.lines_since(0);
-            let mut lines = lines.iter().map(|it| it.line.trim_end_matches('.'));
-            port = lines.find_map(|it| it.split_once("successfully on port ")?.1.parse().ok());
-            port.is_some()
-        });
-        let address = SocketAddr::from(([127, 0, 0, 1], port.expect("the driver listens")));
+        let (driver, port) = start_driver(installed()?);
+        let address = SocketAddr::from(([127, 0, 0, 1], port));
         let profile = TempDir::with_prefix("mcp-proxy-browser-").unwrap();
         let session = ask(address, "POST", "/session", &capabilities(profile.path()));
         let session = match session["sessionId"].as_str() {
@@ -243,6 +233,29 @@ fn installed() -> Option<&'static str> {
     );
     eprintln!("skipped: {text}");
     None
+}
+
+/// Starts the driver; returns it and its port. The driver chooses a port for IPv6, and ends if another program has that
+/// port for IPv4: then it is started again.
+#[track_caller]
+fn start_driver(program: &str) -> (Peer, u16) {
+    for _ in 0..10 {
+        let mut command = Command::new(program);
+        command.arg("--port=0");
+        let driver = Peer::spawn_command(command);
+        let mut port = None;
+        eventually(DEADLINE, || {
+            let lines = driver.lines_since(0);
+            let mut lines = lines.iter().map(|it| it.line.trim_end_matches('.'));
+            port = lines.find_map(|it| it.split_once("successfully on port ")?.1.parse().ok());
+            port.is_some() || driver.has_exited()
+        });
+        if let Some(port) = port {
+            return (driver, port);
+        }
+        eprintln!("{}", driver.transcript());
+    }
+    panic!("{program} does not start");
 }
 
 fn capabilities(profile: &Path) -> Value {
