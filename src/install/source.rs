@@ -7,7 +7,7 @@ mod browser_url;
 mod store_location;
 
 use std::fmt;
-use std::path::{Component, Path, PathBuf};
+use std::path::{Component, MAIN_SEPARATOR, Path, PathBuf};
 
 use reqwest::Url;
 
@@ -135,7 +135,7 @@ impl Source {
         let name = match subdir {
             Some(subdir) => subdir.to_string_lossy().into_owned(),
             None => repository
-                .rsplit(['/', ':'])
+                .rsplit(['/', ':', MAIN_SEPARATOR])
                 .next()
                 .unwrap_or_default()
                 .to_owned(),
