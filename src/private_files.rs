@@ -57,8 +57,8 @@ fn beside(path: &Path, bytes: &[u8]) -> io::Result<NamedTempFile> {
     Ok(file)
 }
 
-/// Gives a file the name `path`. On Windows, `persist` of the crate fails while another process has the file of that name
-/// open.
+/// Gives a file the name `path`. On Windows, `persist` of the crate fails while another process has the file of that
+/// name open.
 fn take_place(mut fresh: TempPath, path: &Path) -> io::Result<()> {
     fs::rename(&fresh, path)?;
     fresh.disable_cleanup(true);

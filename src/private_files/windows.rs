@@ -1,6 +1,6 @@
 //! Private files of Windows: they inherit the access rights of their folder. The proxy's own files lie in the user's
-//! profile, which is the user's, the system's and the administrators' alone. A file that the user names elsewhere, such as
-//! a recording, has the rights of its folder.
+//! profile, which is the user's, the system's and the administrators' alone. A file that the user names elsewhere, such
+//! as a recording, has the rights of its folder.
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
