@@ -126,8 +126,10 @@ async fn serve_clients(
     let http = options.http.take();
     let page = options.page.take();
     let open_fleets = page.as_ref().map(Page::fleets);
+    let stand_in = page.as_ref().map(Page::stand_in);
     let is_open = http.as_ref().is_some_and(http::HttpOptions::is_open);
     let mut sessions = sessions(options, is_open, recorder, open_fleets, events)?;
+    sessions.stand_in = stand_in;
     sessions.resources.has_other_sessions = http.is_some();
     let url = Arc::<OnceLock<String>>::default();
     let front = http.as_ref().map(|options| FrontOfPage {
@@ -188,6 +190,7 @@ fn sessions(
         events: events.clone(),
         recorder,
         open_fleets,
+        stand_in: None,
         opened: AtomicU64::new(0),
     })
 }

@@ -8,6 +8,7 @@
 
 mod era_advice;
 mod input;
+mod stand_in;
 
 use std::borrow::Cow;
 
@@ -24,6 +25,7 @@ pub(crate) use input::{
     InputError, InputRequest, InputRequired, MAX_ROUNDS, RETRY_MEMBERS, RequiredUrls,
     input_capabilities, input_required, invalid_state, request_state, shows_forms, with_input_of,
 };
+pub(crate) use stand_in::{needs_stand_in, with_stand_in};
 
 /// Error code of legacy servers for a resource that does not exist; the modern era forbids it.
 const RESOURCE_NOT_FOUND: &str = "-32002";

@@ -20,4 +20,4 @@ mod validator;
 pub(crate) use changes::{Change, Class, changes, outdated};
 pub(crate) use client::ClientVersion;
 pub(crate) use lint::{LintFinding, LintLevel, lint, lint_result};
-pub(crate) use results::{ResultLimit, misfit, too_long};
+pub(crate) use results::{ResultLimit, fault_of, misfit, too_long};

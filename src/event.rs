@@ -32,6 +32,12 @@ pub(crate) enum Event {
     WatchWarning { server: String, message: String },
     /// Harmless information about the watch and the reload.
     WatchNote { server: String, message: String },
+    /// The server has sent a request for input by `method`, which a person must answer at the address `page`.
+    InputAwaited {
+        server: String,
+        method: String,
+        page: String,
+    },
     /// The content of watched files changed. Paths below the server's cwd are relative to it.
     Changed { server: String, paths: Vec<PathBuf> },
     /// The build command started.

@@ -74,8 +74,8 @@
 //! `error_chain`, `event`, `file_error`, `file_identity`, `file_time`, `folder_lock`, `line_sink`, `lock`, `package_scripts`,
 //! `path_text`, `private_files`, `process_lookup`, `quoting`, `random`, `state`, `suggestions` and `user_folders`.
 //! `session` and `server` use `recorder`, which uses `mcp` and `jsonrpc`, and which `cli` starts. `app` starts `page`, which
-//! reads `fleet`, `server` and `contract`, calls tools through `server`, compares their answers by `rehearsal`, and uses
-//! `front` for its access rules and `output` for its words.
+//! reads `fleet`, `server` and `contract`, calls tools and answers servers' requests through `server`, compares the
+//! answers of tools by `rehearsal`, and uses `front` for its access rules and `output` for its words.
 //! `watcher` and `output` use no other layer: `watcher` sends notices, `output` takes events, and `fleet` and `cli`
 //! connect them.
 //!
@@ -97,6 +97,10 @@
 //! in the client's place. The client's repetition of the call takes that place, and its input answers the server's
 //! requests. An error that requires the user to open URLs first becomes such a result too; the repetition of that call is
 //! sent to the server.
+//!
+//! Input from a person: if the user of the page stands in for clients, servers are told at their start that the client gives
+//! the input that it lacks. The session then asks the page for it, and the connection sends the server the answer as the
+//! client's. The request ends with the calls that may have caused it.
 //!
 //! A save: `watcher` sees a touched path, on its own thread or on that of a gate, and reports *suspect*: the gate holds
 //! requests → the watcher's thread compares contents and reports *changed* or *unchanged* → the server's supervisor

@@ -13,6 +13,8 @@ mod curl;
 mod data;
 mod events;
 mod export;
+mod form;
+mod input;
 mod json_tree;
 mod last_reload;
 mod layout;
@@ -49,6 +51,7 @@ use crate::fleet::OpenFleets;
 use crate::line_sink::LineSink;
 use crate::random;
 use crate::recorder::MessageReceiver;
+use crate::server::StandIn;
 use crate::state::StateError;
 use access::PageAccess;
 pub(crate) use curl::FrontOfPage;
@@ -90,6 +93,7 @@ pub(crate) struct Page {
     fleets: OpenFleets,
     front: Option<FrontOfPage>,
     trying: Trying,
+    stand_in: Arc<StandIn>,
     opens_browser: bool,
     /// Reason why the page is not at the address that the user names.
     warning: Option<String>,
@@ -121,10 +125,13 @@ impl Page {
             // Without it, an open tab does not find the next proxy, which its reader sees.
             let _ = remember_port(project, address.port());
         }
+        let data = PageData::new(random::id()?);
+        let stand_in = StandIn::new(format!("http://{address}/input"), data.waker());
         Ok(Self {
             listener,
             access: PageAccess::new(address, random::id()?, random::id()?),
-            data: PageData::new(random::id()?),
+            data,
+            stand_in,
             fleets: OpenFleets::default(),
             front: None,
             trying: Trying::of(project),
@@ -161,6 +168,11 @@ impl Page {
         self.fleets.clone()
     }
 
+    /// Returns the stand-in for the clients of all sessions, which is off.
+    pub(crate) fn stand_in(&self) -> Arc<StandIn> {
+        self.stand_in.clone()
+    }
+
     /// Serves the page on a thread of its own until the returned guard is dropped, and tells its link. Must be called on
     /// the runtime of the servers.
     pub(crate) fn start(self, events: &EventSender) -> io::Result<PageGuard> {
@@ -179,6 +191,7 @@ impl Page {
             fleets: self.fleets,
             front: self.front,
             trying: self.trying,
+            stand_in: self.stand_in,
             hidden: events.hidden(),
             runtime: Handle::current(),
         });

@@ -38,6 +38,7 @@ mod result_checks;
 mod self_trigger;
 mod serving_process;
 mod site;
+mod stand_in;
 mod start_permits;
 mod state;
 mod status;
@@ -79,6 +80,7 @@ use rehearsing::RememberedAnswers;
 pub(crate) use report::ProxyResources;
 use report::{Command, ReportSender, ServerContext, SupervisorMessage};
 use serving_process::ServingProcess;
+pub(crate) use stand_in::{AwaitedAnswer, PAGE_ID, Question, StandIn};
 pub(crate) use status::{Status, WatchedFiles};
 use supervisor::Supervisor;
 

@@ -22,6 +22,7 @@ mod requests_to_client;
 mod route;
 mod routing;
 mod running_calls;
+mod stand_in;
 mod subscriptions;
 #[cfg(test)]
 mod tests;
@@ -52,6 +53,7 @@ pub(crate) use factory::SessionFactory;
 use parked::{EarlyRoots, ParkedCalls};
 use requests_to_client::RequestsToClient;
 use running_calls::RunningCalls;
+use stand_in::ClientStandIn;
 use subscriptions::Subscriptions;
 
 /// Maximum size in bytes of the capabilities of a shared session, beyond which no extension is added to them.
@@ -73,6 +75,8 @@ pub(crate) struct Session {
     events: EventSender,
     /// `None` if messages are not recorded.
     recorder: Option<SessionRecorder>,
+    /// `None` without a page.
+    stand_in: Option<ClientStandIn>,
     state: Mutex<SessionState>,
     batches: OpenBatches,
     /// Keys for the digests of requests.
@@ -108,14 +112,15 @@ struct SessionState {
 
 impl Session {
     /// Creates a session whose client is reached by `delivery`; if `is_shared`, several clients are. `recorder` gets
-    /// all messages.
-    pub(crate) fn new(
+    /// all messages. `stand_in` answers requests that the client cannot.
+    fn new(
         delivery: Arc<dyn Delivery>,
         is_shared: bool,
         fleet: Fleet,
         meta_tools: OfferedMetaTools,
         events: EventSender,
         recorder: Option<SessionRecorder>,
+        stand_in: Option<ClientStandIn>,
     ) -> Arc<Self> {
         Arc::new_cyclic(|weak_self| Self {
             weak_self: weak_self.clone(),
@@ -125,6 +130,7 @@ impl Session {
             meta_tools,
             events,
             recorder,
+            stand_in,
             state: Mutex::default(),
             batches: OpenBatches::default(),
             digest_keys: RandomState::new(),
@@ -156,6 +162,9 @@ impl Session {
     /// Waits until every request is answered. The client must have left, so that no parked call is continued.
     pub(crate) async fn wait_until_idle(&self) {
         self.end_parked_calls();
+        if let Some(stand_in) = &self.stand_in {
+            stand_in.client_left();
+        }
         self.tasks.close();
         self.tasks.wait().await;
         for server in &self.fleet.catalog().servers {

@@ -39,7 +39,7 @@ pub(crate) struct InputRequest {
     /// Method of the request.
     pub(crate) method: String,
     /// Object with the params, if there are any.
-    params: Option<String>,
+    pub(crate) params: Option<String>,
 }
 
 /// Reason why a server does not get the input that it requests.
@@ -98,6 +98,15 @@ pub(crate) enum InputError {
     RootsAwaited(String),
     #[error("`{0}` requested input for a request that has ended meanwhile")]
     RequestEnded(String),
+    #[error(
+        "`{0}` requested input by `{1}`, which the client cannot give, and the page does not stand in for the client \
+         any more"
+    )]
+    StandInOff(String, String),
+    #[error(
+        "`{0}` requested input by `{1}` with params that are too long for the page, which stands in for the client"
+    )]
+    TooLong(String, String),
 }
 
 impl InputRequired {
@@ -332,7 +341,7 @@ pub(crate) fn input_capabilities(capabilities: &str) -> String {
 }
 
 /// Returns true if a client with the capabilities `declared` supports the request.
-fn is_declared(declared: &Members<'_>, request: &InputRequest) -> bool {
+pub(super) fn is_declared(declared: &Members<'_>, request: &InputRequest) -> bool {
     let has = |kind: &str, member: &str| declared.object(kind).get(member).is_some();
     match &*request.method {
         "elicitation/create" if request.is_for_url() => has("elicitation", "url"),

@@ -53,9 +53,16 @@ pub(crate) fn misfit(schema: &Value, result: &Members<'_>) -> Option<String> {
         return Some("has no `structuredContent`, which the `outputSchema` requires".to_owned());
     };
     let value = serde_json::from_str(structured).ok()?;
+    let reason = fault_of(schema, &value)?;
+    Some(format!("does not fit the `outputSchema`: {reason}"))
+}
+
+/// Returns the reason why `value` does not fit `schema`, a sentence that begins with the member. Returns `None` if it
+/// fits or if the validator does not know.
+pub(crate) fn fault_of(schema: &Value, value: &Value) -> Option<String> {
     let references = References::of(schema);
-    match Schema::new(&references, &Patterns::default()).verdict(&value) {
-        Validity::Misfit(reason) => Some(format!("does not fit the `outputSchema`: {reason}")),
+    match Schema::new(&references, &Patterns::default()).verdict(value) {
+        Validity::Misfit(reason) => Some(reason),
         Validity::Fits | Validity::Unknown => None,
     }
 }

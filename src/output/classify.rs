@@ -49,6 +49,7 @@ pub(super) fn server(event: &Event) -> &str {
         Event::Watching { server, .. }
         | Event::WatchWarning { server, .. }
         | Event::WatchNote { server, .. }
+        | Event::InputAwaited { server, .. }
         | Event::Changed { server, .. }
         | Event::Building { server, .. }
         | Event::BuildOutput { server, .. }

@@ -145,6 +145,12 @@ pub(super) fn sentence(event: &Event) -> String {
             format!("{WARN}{}{WARN:#}", clean(message))
         }
         Event::WatchNote { message, .. } => clean(message).to_string(),
+        Event::InputAwaited { method, page, .. } => {
+            format!(
+                "asks for input by {}, and waits for your answer on the page: {page}",
+                clean(method)
+            )
+        }
         Event::Changed { paths, .. } => format!("changed: {}", files(paths)),
         Event::Building { command, .. } => format!("building: {}", clean(command)),
         Event::BuildOutput { line, .. } => format!("{DIM}build |{DIM:#} {}", clean(line)),

@@ -61,6 +61,7 @@ fn fields(event: &Event) -> (&'static str, Value) {
             ("watching", json!({ "server": server, "files": files, "directories": directories, "globs": globs })),
         Event::WatchWarning { server, message } => ("watch_warning", json!({ "server": server, "message": message })),
         Event::WatchNote { server, message } => ("watch_note", json!({ "server": server, "message": message })),
+        Event::InputAwaited { server, method, page } => ("input_awaited", json!({ "server": server, "method": method, "page": page })),
         Event::Changed { server, paths } => ("changed", json!({ "server": server, "paths": texts(paths) })),
         Event::Building { server, command } => ("building", json!({ "server": server, "command": command })),
         Event::BuildOutput { server, line } => ("build_output", json!({ "server": server, "line": line })),

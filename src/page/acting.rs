@@ -11,15 +11,17 @@ use super::routes::{Site, value};
 use crate::lock::locked;
 use crate::meta_tools::{ServerAction, act};
 
-/// Maximum length of a form in bytes.
-const MAX_FORM: usize = 4096;
+/// Maximum length in bytes of a form that names an action.
+const MAX_ACTION: usize = 4096;
+/// Maximum length in bytes of a form with JSON, each byte of which may be encoded as three.
+const MAX_FORM: usize = 8 << 20;
 
 /// Does what the form in `body` asks for. Responds when it is done, with the page of the servers or with an error.
 pub(super) async fn handle(site: &Site, body: Body) -> Response {
-    let form = to_bytes(body, MAX_FORM).await.unwrap_or_default();
+    let form = to_bytes(body, MAX_ACTION).await.unwrap_or_default();
     let form = std::str::from_utf8(&form).unwrap_or_default();
     let Some((session, name, action)) = parse(form) else {
-        return (StatusCode::BAD_REQUEST, "The form is incomplete.\n").into_response();
+        return incomplete();
     };
     let mut fleets = site.fleets.all().into_iter();
     let Some((_, fleet)) = fleets.find(|(number, _)| *number == session) else {
@@ -35,6 +37,20 @@ pub(super) async fn handle(site: &Site, body: Body) -> Response {
         Err(_) => Some("The proxy is shutting down.".to_owned()),
     };
     error.map_or_else(|| redirect("/"), |error| refuse(site, &error, "/"))
+}
+
+/// Returns the form in `body` as the query of an address, or the response that refuses it and leads back to `path`.
+pub(super) async fn filled_form(site: &Site, body: Body, path: &str) -> Result<Url, Response> {
+    let limit = MAX_FORM / 1024 / 1024;
+    let form = to_bytes(body, MAX_FORM).await;
+    let form =
+        form.map_err(|_| refuse(site, &format!("The form is longer than {limit} MiB"), path))?;
+    let form = std::str::from_utf8(&form).unwrap_or_default();
+    Url::parse(&format!("http://page/?{form}")).map_err(|_| incomplete())
+}
+
+pub(super) fn incomplete() -> Response {
+    (StatusCode::BAD_REQUEST, "The form is incomplete.\n").into_response()
 }
 
 /// Returns the response that leads to `path` with a GET.

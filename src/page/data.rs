@@ -20,10 +20,10 @@ pub(super) struct PageData {
     pub(super) file: Option<ShownFile>,
     events: Mutex<EventLog>,
     messages: Mutex<MessageLog>,
-    /// Wakes the streams of tabs that show messages.
+    /// Wakes the streams of all open tabs.
     changed: watch::Sender<()>,
-    /// Wakes all other streams, which messages alone do not concern.
-    changed_otherwise: watch::Sender<()>,
+    /// Wakes the streams of tabs that show messages.
+    messages_changed: watch::Sender<()>,
 }
 
 /// File of a recording.
@@ -44,7 +44,7 @@ impl PageData {
             events: Mutex::default(),
             messages: Mutex::new(MessageLog::new(LogLimits::PROXY)),
             changed: watch::Sender::new(()),
-            changed_otherwise: watch::Sender::new(()),
+            messages_changed: watch::Sender::new(()),
         })
     }
 
@@ -59,7 +59,7 @@ impl PageData {
             events: Mutex::new(recording.events),
             messages: Mutex::new(recording.messages),
             changed: watch::Sender::new(()),
-            changed_otherwise: watch::Sender::new(()),
+            messages_changed: watch::Sender::new(()),
         })
     }
 
@@ -74,10 +74,14 @@ impl PageData {
         self.wake();
     }
 
+    /// Returns a sender that wakes the streams of open tabs.
+    pub(super) fn waker(&self) -> watch::Sender<()> {
+        self.changed.clone()
+    }
+
     /// Wakes the streams of open tabs.
     pub(super) fn wake(&self) {
         self.changed.send_replace(());
-        self.changed_otherwise.send_replace(());
     }
 
     /// Returns the messages. The lock must not be held while anything is rendered.
@@ -90,14 +94,14 @@ impl PageData {
         locked(&self.events)
     }
 
-    /// Returns a receiver that wakes at each change, or, unless it is `of_messages`, at each one that messages alone do
-    /// not make.
-    pub(super) fn changes(&self, of_messages: bool) -> watch::Receiver<()> {
-        if of_messages {
-            self.changed.subscribe()
-        } else {
-            self.changed_otherwise.subscribe()
-        }
+    /// Returns a receiver that wakes at each change but those of messages.
+    pub(super) fn changes(&self) -> watch::Receiver<()> {
+        self.changed.subscribe()
+    }
+
+    /// Returns a receiver that wakes when messages have come.
+    pub(super) fn message_changes(&self) -> watch::Receiver<()> {
+        self.messages_changed.subscribe()
     }
 }
 
@@ -106,12 +110,12 @@ impl MessageReceiver for PageData {
         let is_recorded = locked(&self.messages).add_recorded(message, line);
         if is_recorded {
             // Each page tells the size of the recording.
-            self.changed_otherwise.send_replace(());
+            self.wake();
         }
     }
 
     fn rest(&self) {
-        self.changed.send_replace(());
+        self.messages_changed.send_replace(());
     }
 }
 

@@ -20,13 +20,21 @@ pub(super) enum Tab {
     Message,
     TimeLine,
     Try,
+    /// Requests of servers that the user answers in the place of clients.
+    Input,
     /// The watched files of one server.
     Watched,
 }
 
 impl Tab {
     /// The pages that all others link to.
-    const LINKED: [Self; 4] = [Self::Servers, Self::Messages, Self::TimeLine, Self::Try];
+    const LINKED: [Self; 5] = [
+        Self::Servers,
+        Self::Messages,
+        Self::TimeLine,
+        Self::Try,
+        Self::Input,
+    ];
 
     /// Returns true if the page shows messages, and nothing that a recording does not have.
     fn shows_messages(self) -> bool {
@@ -39,6 +47,7 @@ impl Tab {
             Self::Messages | Self::Message => "/messages",
             Self::TimeLine => "/time-line",
             Self::Try => "/try",
+            Self::Input => "/input",
         }
     }
 
@@ -49,6 +58,7 @@ impl Tab {
             Self::Message => "Message",
             Self::TimeLine => "Time line",
             Self::Try => "Try",
+            Self::Input => "Input",
             Self::Watched => "Watched files",
         }
     }
@@ -61,6 +71,7 @@ impl Tab {
             Self::Message | Self::Watched => "/assets/message.js",
             Self::TimeLine => "/assets/time-line.js",
             Self::Try => "/assets/try.js",
+            Self::Input => "/assets/input.js",
         }
     }
 }
@@ -76,9 +87,12 @@ pub(super) fn page(tab: Tab, data: &PageData, content: &Markup) -> Markup {
                 title { (tab.title()) " · mcp-proxy" }
                 link rel="icon" href="data:,";
                 link rel="stylesheet" href="/assets/style.css";
-                @if tab == Tab::Try { link rel="stylesheet" href="/assets/try.css"; }
+                @if matches!(tab, Tab::Try | Tab::Input) { link rel="stylesheet" href="/assets/try.css"; }
                 script type="module" src=(tab.script()) {}
-                @if data.file.is_none() { script type="module" src="/assets/record.js" {} }
+                @if data.file.is_none() {
+                    script type="module" src="/assets/record.js" {}
+                    script type="module" src="/assets/waiting.js" {}
+                }
             }
             body {
                 header {

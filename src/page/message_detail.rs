@@ -12,7 +12,7 @@ use super::events::{PageEvent, SessionServer};
 use super::json_tree::{escaped, json_tree};
 use super::layout::{lines, time};
 use super::message_list::{outcome, took};
-use super::messages::{Exchange, ExchangeOutcome};
+use super::messages::{Exchange, ExchangeOutcome, sender};
 use super::routes::Site;
 use crate::jsonrpc::Members;
 use crate::output::{clean, count, rfc3339, size};
@@ -133,8 +133,9 @@ fn messages<'a>(lines: &'a [RecordedLine<'a>]) -> Vec<&'a RecordedLine<'a>> {
 
 fn message(line: &RecordedLine<'_>) -> Markup {
     html! {
-        section aria-label=(format!("From {} to {}", line.from, line.to)) {
-            h3 { (clean(&line.from)) " → " (clean(&line.to)) }
+        @let from = sender(line);
+        section aria-label=(format!("From {from} to {}", line.to)) {
+            h3 { (clean(from)) " → " (clean(&line.to)) }
             @if let Some(message) = line.message { (json_tree(message.get())) }
             @if let Some(text) = &line.text {
                 div.json { (lines(text.lines())) }

@@ -13,7 +13,7 @@ use serde::Serialize;
 use super::layout::time;
 use super::message_filter::MessageFilter;
 use super::message_selection::{PartPlace, select_part};
-use super::messages::{Exchange, ExchangeOutcome, PAGE};
+use super::messages::{Exchange, ExchangeOutcome};
 use super::routes::{Site, value};
 use crate::output::clean;
 
@@ -104,6 +104,7 @@ pub(super) struct ScriptRow<'a> {
     at: u64,
     session: &'a str,
     from: &'a str,
+    by_page: &'static str,
     server: Cow<'a, str>,
     generation: u64,
     method: Cow<'a, str>,
@@ -123,6 +124,7 @@ impl<'a> ScriptRow<'a> {
             at: exchange.at / 1000,
             session: &exchange.session_name,
             from: &exchange.from,
+            by_page: exchange.by_page,
             server: short(&exchange.server),
             generation: exchange.generation,
             method: short(&exchange.method),
@@ -247,7 +249,7 @@ fn table_row(exchange: &Exchange) -> Markup {
             td {
                 a href=(format!("/messages/{}", exchange.number)) {
                     bdi { (clean(&exchange.method)) " " strong { (clean(&exchange.name)) } }
-                    @if *exchange.from == *PAGE { " · by the page" }
+                    @if !exchange.by_page.is_empty() { " · " (exchange.by_page) }
                 }
             }
             td class=(class) { bdi { (clean(&text)) } }

@@ -10,6 +10,7 @@ use super::page_recording::PageRecording;
 use crate::jsonrpc::unquoted;
 use crate::output::rfc3339;
 use crate::recorder::{MessageSummary, RecordedLine};
+use crate::server::PAGE_ID;
 
 /// Limits of a log.
 #[derive(Debug, Clone, Copy)]
@@ -38,9 +39,7 @@ const MAX_OPEN: usize = 10_000;
 /// Maximum length of an id in bytes. Requests with longer ones remain open.
 const MAX_ID: usize = 256;
 
-/// Beginning of the ids of requests that the page makes.
-pub(super) const PAGE_ID: &str = "mcp-proxy-page-";
-/// Sender of these requests.
+/// Sender of requests and answers that the page makes.
 pub(super) const PAGE: &str = "page";
 
 /// Methods of a handshake, by which a generation proves itself.
@@ -89,6 +88,8 @@ pub(super) struct Exchange {
     pub(super) lines: Vec<Arc<str>>,
     /// True if the client has sent or got one of its messages.
     pub(super) concerns_client: bool,
+    /// Part that the page has in it, in words: none, its request, or its answer.
+    pub(super) by_page: &'static str,
 }
 
 /// The newest messages.
@@ -207,6 +208,7 @@ impl MessageLog {
             bytes: 0,
             lines: Vec::new(),
             concerns_client: false,
+            by_page: "",
         }));
         number
     }
@@ -323,6 +325,13 @@ impl Exchange {
         self.bytes = self.bytes.saturating_add(line.bytes);
         self.lines.push(stored);
         self.concerns_client |= line.from == "client" || line.to == "client";
+        if sender(line) == PAGE {
+            self.by_page = if summary.is_response {
+                "answered by the page"
+            } else {
+                "by the page"
+            };
+        }
         if !line.server.is_empty() {
             if *self.server != *line.server {
                 self.server = (*line.server).into();
@@ -376,8 +385,8 @@ impl Exchange {
     }
 }
 
-/// Returns the sender of a message; a request that the page makes has no message before that to the server.
-fn sender<'a>(line: &'a RecordedLine<'_>) -> &'a str {
+/// Returns the sender of a message; a request or an answer of the page has no message before that to the server.
+pub(super) fn sender<'a>(line: &'a RecordedLine<'_>) -> &'a str {
     let id = line.client_id.and_then(|id| unquoted(id.get()));
     let is_of_page = id.is_some_and(|id| id.starts_with(PAGE_ID));
     if is_of_page && line.from == "proxy" {

@@ -26,11 +26,12 @@ use super::layout::{Tab, html_response, page};
 use super::message_selection::TextSearch;
 use super::trying::{self, Trying};
 use super::{
-    acting, export, message_detail, message_list, message_selection, page_recording, server_cards,
-    stream, time_line, watched_files,
+    acting, export, input, message_detail, message_list, message_selection, page_recording,
+    server_cards, stream, time_line, watched_files,
 };
 use crate::config::HiddenValues;
 use crate::fleet::OpenFleets;
+use crate::server::StandIn;
 
 /// Maximum number of connections. A browser opens at most six to a host.
 const CONNECTIONS: usize = 64;
@@ -74,6 +75,8 @@ pub(super) struct Site {
     pub(super) hidden: Arc<Mutex<HiddenValues>>,
     /// Calls of the page.
     pub(super) trying: Trying,
+    /// Stand-in for clients.
+    pub(super) stand_in: Arc<StandIn>,
     /// Runtime of the servers.
     pub(super) runtime: Handle,
 }
@@ -131,14 +134,8 @@ async fn answer(site: &Arc<Site>, head: &Parts, body: Body, url: &Url) -> Respon
     if let Some(response) = site.access.refuse(head, token.as_deref()) {
         return response;
     }
-    if head.method == Method::POST && url.path() == "/act" {
-        return acting::handle(site, body).await;
-    }
-    if head.method == Method::POST && url.path() == "/record" {
-        return page_recording::handle(site, body).await;
-    }
-    if head.method == Method::POST && url.path().starts_with("/try/") {
-        return trying::handle(site, url.path(), body).await;
+    if head.method == Method::POST {
+        return act(site, url.path(), body).await;
     }
     if head.method != Method::GET {
         return StatusCode::METHOD_NOT_ALLOWED.into_response();
@@ -154,7 +151,9 @@ async fn answer(site: &Arc<Site>, head: &Parts, body: Body, url: &Url) -> Respon
     };
     match url.path() {
         // A file has no servers.
-        "/" | "/try" if site.data.file.is_some() => Redirect::to("/messages").into_response(),
+        "/" | "/try" | "/input" if site.data.file.is_some() => {
+            Redirect::to("/messages").into_response()
+        }
         "/" => whole_or_part(Tab::Servers, server_cards::content(site)),
         "/messages" => whole_or_part(Tab::Messages, message_list::content(site, url).await),
         "/messages.ndjson" => message_selection::recording(site, url).await,
@@ -165,6 +164,7 @@ async fn answer(site: &Arc<Site>, head: &Parts, body: Body, url: &Url) -> Respon
         "/time-line/events" => time_line::events(site, url),
         "/record.ndjson" => page_recording::download(site).await.unwrap_or_else(missing),
         "/try" => whole_or_part(Tab::Try, trying::content(site, url)),
+        "/input" => whole_or_part(Tab::Input, input::content(site)),
         // Browsers ask for it beside raw messages.
         "/favicon.ico" => StatusCode::NO_CONTENT.into_response(),
         "/watched" => match watched_files::content(site, url).await {
@@ -175,7 +175,7 @@ async fn answer(site: &Arc<Site>, head: &Parts, body: Body, url: &Url) -> Respon
             )
                 .into_response(),
         },
-        "/stream" => stream::open(site.data.clone(), value(url, "messages").is_some()),
+        "/stream" => stream::open(site.clone(), value(url, "messages").is_some()),
         path => {
             let found = if path == "/try/answer" {
                 trying::answer(site, url)
@@ -200,6 +200,17 @@ async fn answer(site: &Arc<Site>, head: &Parts, body: Body, url: &Url) -> Respon
             };
             found.unwrap_or_else(missing)
         }
+    }
+}
+
+/// Does what a form that is sent to `path` asks for.
+async fn act(site: &Site, path: &str, body: Body) -> Response {
+    match path {
+        "/act" => acting::handle(site, body).await,
+        "/record" => page_recording::handle(site, body).await,
+        path if path.starts_with("/try/") => trying::handle(site, path, body).await,
+        path if path.starts_with("/input/") => input::handle(site, path, body).await,
+        _ => StatusCode::METHOD_NOT_ALLOWED.into_response(),
     }
 }
 
@@ -240,6 +251,7 @@ mod tests {
                 front: None,
                 hidden: Arc::default(),
                 trying: Trying::of(Path::new("/project")),
+                stand_in: StandIn::new(String::new(), tokio::sync::watch::Sender::new(())),
                 runtime: Handle::current(),
             }
         }

@@ -9,10 +9,11 @@ use axum::http::{HeaderValue, header};
 use axum::response::Response;
 use serde_json::json;
 use tokio::io::{AsyncWriteExt as _, DuplexStream};
+use tokio::sync::watch;
 use tokio_util::io::ReaderStream;
 
-use super::data::PageData;
 use super::page_recording;
+use super::routes::Site;
 
 /// Minimum time between two notices, so that a busy proxy keeps neither the tab nor the thread of the page busy.
 const PAUSE: Duration = Duration::from_millis(50);
@@ -20,11 +21,11 @@ const PAUSE: Duration = Duration::from_millis(50);
 const SILENCE: Duration = Duration::from_secs(15);
 
 /// Opens the stream of a tab, which shows messages or does not, in the format of server-sent events.
-pub(super) fn open(data: Arc<PageData>, of_messages: bool) -> Response {
+pub(super) fn open(site: Arc<Site>, of_messages: bool) -> Response {
     let (reader, writer) = tokio::io::duplex(4096);
     tokio::spawn(async move {
         // An error means that the tab is closed.
-        let _ = write(writer, &data, of_messages).await;
+        let _ = write(writer, &site, of_messages).await;
     });
     let mut response = Response::new(Body::from_stream(ReaderStream::new(reader)));
     let kind = HeaderValue::from_static("text/event-stream");
@@ -32,38 +33,53 @@ pub(super) fn open(data: Arc<PageData>, of_messages: bool) -> Response {
     response
 }
 
-async fn write(
-    mut writer: DuplexStream,
-    data: &PageData,
-    of_messages: bool,
-) -> std::io::Result<()> {
-    let mut changes = data.changes(of_messages);
+async fn write(mut writer: DuplexStream, site: &Site, of_messages: bool) -> std::io::Result<()> {
+    let data = &site.data;
+    let mut changes = data.changes();
+    let mut messages = of_messages.then(|| data.message_changes());
     // A browser waits this time, in milliseconds, before it reconnects.
     writer.write_all(b"retry: 500\n\n").await?;
     loop {
-        changes.borrow_and_update();
-        let (messages, recording) = {
-            let messages = data.messages();
-            (
-                messages.changes(),
-                page_recording::state(messages.recording.as_ref()),
-            )
+        changes.mark_unchanged();
+        messages
+            .iter_mut()
+            .for_each(watch::Receiver::mark_unchanged);
+        let (count, recording) = {
+            let log = data.messages();
+            let recording = page_recording::state(log.recording.as_ref());
+            (log.changes(), recording)
         };
+        let (waiting, input_changes) = site.stand_in.state();
         let notice = json!({
             "run": data.run,
             "events": data.events().changes(),
-            "messages": messages,
+            "messages": count,
             "recording": recording,
+            "input": { "waiting": waiting, "changes": input_changes },
         });
         let notice = format!("data: {notice}\n\n");
         writer.write_all(notice.as_bytes()).await?;
         tokio::time::sleep(PAUSE).await;
         loop {
-            match tokio::time::timeout(SILENCE, changes.changed()).await {
+            match tokio::time::timeout(SILENCE, change(&mut changes, messages.as_mut())).await {
                 Ok(Ok(())) => break,
                 Ok(Err(_)) => return Ok(()),
                 Err(_) => writer.write_all(b":\n\n").await?,
             }
         }
+    }
+}
+
+/// Waits for a change; also for messages, if there is a receiver for them.
+async fn change(
+    changes: &mut watch::Receiver<()>,
+    messages: Option<&mut watch::Receiver<()>>,
+) -> Result<(), watch::error::RecvError> {
+    let Some(messages) = messages else {
+        return changes.changed().await;
+    };
+    tokio::select! {
+        changed = changes.changed() => changed,
+        changed = messages.changed() => changed,
     }
 }

@@ -4,7 +4,6 @@
 mod actions;
 mod answer;
 mod calls;
-mod form;
 mod saved;
 
 use std::path::Path;
@@ -17,6 +16,7 @@ use reqwest::Url;
 use serde_json::Value;
 
 use super::acting::redirect;
+use super::form::ArgumentsForm;
 use super::json_tree::json_tree;
 use super::layout::{html_response, lines};
 use super::messages::{Exchange, PAGE};
@@ -29,7 +29,6 @@ use crate::output::clean;
 use crate::server::ServerHandle;
 pub(super) use actions::{cancel_all, handle};
 use calls::{PageCall, PageCalls, TriedTool};
-use form::ArgumentsForm;
 use saved::{SavedCall, SavedCalls};
 
 /// Number of the last calls that are listed.

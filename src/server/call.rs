@@ -183,6 +183,11 @@ pub(crate) trait ResponseSink: Debug + Send + Sync {
     /// Reports that its subscription to the resource `uri` failed. Must not be called with a lock held.
     fn subscription_refused(&self, _uri: &str) {}
 
+    /// Returns true if the user makes its requests on the page.
+    fn is_page(&self) -> bool {
+        false
+    }
+
     /// Reports that the response to its request `id` is delayed, so that its stream may be closed meanwhile.
     fn pause(&self, _id: RawId<'_>) {}
 }

@@ -8,6 +8,7 @@ mod answers;
 mod input;
 mod own_call;
 mod parked;
+mod questions;
 mod related;
 mod sending;
 mod site_exchange;
@@ -37,6 +38,7 @@ use crate::mcp::{Era, ListKind};
 use crate::recorder::ConnectionRecorder;
 pub(crate) use input::InputRound;
 pub(crate) use parked::ParkedRound;
+pub(in crate::server) use questions::OpenQuestion;
 pub(crate) use site_exchange::SiteExchange;
 
 /// Error: the generation ended before it answered.
@@ -94,6 +96,11 @@ pub(crate) trait Client: ResponseSink {
     /// Returns the recorder of a new connection to a generation of `server`; `None` if messages are not recorded.
     fn recorder(&self, _server: &Arc<str>, _generation: u64) -> Option<ConnectionRecorder> {
         None
+    }
+
+    /// Returns true if a person on the page answers requests for input that the client cannot answer.
+    fn has_stand_in(&self) -> bool {
+        false
     }
 
     /// Takes a request from the server. `related_number` is the number of the client's request to which it belongs.
@@ -330,16 +337,6 @@ impl Connection {
             .map(|call| (call.sink.clone(), call.id.clone()));
         if let Some((sink, id)) = call {
             sink.pause(id.as_raw());
-        }
-    }
-
-    /// Cancels a request of the proxy itself if it is still open.
-    pub(crate) fn cancel_own(&self, number: u64) {
-        if locked(&self.pending).requests.remove(&number).is_some() {
-            self.send_notification(
-                "notifications/cancelled",
-                Some(&format!(r#"{{"requestId":{number}}}"#)),
-            );
         }
     }
 

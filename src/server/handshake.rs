@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use tokio::time::timeout;
 
-use super::connection::{Connection, ConnectionLost};
+use super::connection::{Client, Connection, ConnectionLost};
 use super::pending_requests::RawResponse;
-use crate::bridge::Identity;
+use crate::bridge::{self, Identity};
 use crate::jsonrpc::{ErrorObject, INVALID_REQUEST, Members, elements, unquoted};
 use crate::mcp::{Era, HEADER_MISMATCH, MISSING_CAPABILITY, MODERN, UNSUPPORTED_REVISION, meta};
 
@@ -48,6 +48,24 @@ impl ClientHello {
     pub(crate) fn set_initialize(&mut self, params: &str) {
         self.identity.copy_initialize(params);
         self.initialize = Some(params.to_owned());
+    }
+
+    /// Returns the introduction for a server, with the capabilities that the stand-in of `client` adds.
+    pub(super) fn told_by(&self, client: Option<&dyn Client>) -> Cow<'_, Self> {
+        if !client.is_some_and(Client::has_stand_in) {
+            return Cow::Borrowed(self);
+        }
+        let mut hello = self.clone();
+        let capabilities = &mut hello.identity.capabilities;
+        *capabilities = bridge::with_stand_in(capabilities);
+        if let Some(params) = &mut hello.initialize {
+            let mut members = Members::of(params);
+            let declared = members.get("capabilities").unwrap_or("{}");
+            let declared = bridge::with_stand_in(declared);
+            members.set("capabilities", declared);
+            *params = members.to_string();
+        }
+        Cow::Owned(hello)
     }
 
     fn initialize_params(&self) -> String {

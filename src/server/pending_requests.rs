@@ -8,6 +8,7 @@ use tokio::sync::oneshot;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::call::{Call, InputGrant, InputPhase};
+use super::connection::OpenQuestion;
 use super::former_tools::FormerTools;
 use super::input_requests::InputRequests;
 use super::recent_calls::{CallRecorder, RecordedCall};
@@ -67,6 +68,8 @@ pub(super) struct PendingRequests {
     pub(super) tasks: Tasks,
     /// Server's own requests for input from modern clients.
     pub(super) input_requests: InputRequests,
+    /// Server's own requests that a person is asked on the page.
+    pub(super) questions: Vec<OpenQuestion>,
     /// Number of clients' calls in `requests`, including those that wait for input.
     pub(super) call_count: usize,
     /// Number of requests for the rest of the server's site that are being answered.
@@ -193,12 +196,11 @@ impl PendingRequests {
             self.idle_since = Some(Instant::now());
         }
         let is_last = self.call_count == 0;
-        let input_requests = if self.input_requests.is_empty() {
-            Vec::new()
-        } else {
+        let mut input_requests = self.end_questions(number);
+        if !self.input_requests.is_empty() {
             let has_other = self.calls_with_input().next().is_some();
-            self.input_requests.end_call(number, has_other)
-        };
+            input_requests.extend(self.input_requests.end_call(number, has_other));
+        }
         CallEnd {
             is_last,
             input_requests,

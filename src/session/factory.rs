@@ -3,12 +3,13 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use super::stand_in::ClientStandIn;
 use super::{Delivery, Session};
 use crate::event::EventSender;
 use crate::fleet::{Fleet, FleetSetup, OpenFleets, ToolCache, WatchSubscriptions};
 use crate::meta_tools::OfferedMetaTools;
 use crate::recorder::Recorder;
-use crate::server::ProxyResources;
+use crate::server::{ProxyResources, StandIn};
 use crate::watcher::WatchError;
 
 /// Parts that sessions are opened with. All sessions share the watcher; each has servers of its own.
@@ -28,6 +29,8 @@ pub(crate) struct SessionFactory {
     pub(crate) recorder: Option<Recorder>,
     /// List of the fleets, for the page.
     pub(crate) open_fleets: Option<OpenFleets>,
+    /// Stand-in of the clients, on the page.
+    pub(crate) stand_in: Option<Arc<StandIn>>,
     /// Number of sessions so far.
     pub(crate) opened: AtomicU64,
 }
@@ -61,8 +64,10 @@ impl SessionFactory {
         if let Some(open_fleets) = &self.open_fleets {
             open_fleets.add(number, &fleet);
         }
+        let stand_in = self.stand_in.clone();
+        let stand_in = stand_in.map(|it| ClientStandIn::new(it, number));
         Ok(Session::new(
-            delivery, is_shared, fleet, meta_tools, events, recorder,
+            delivery, is_shared, fleet, meta_tools, events, recorder, stand_in,
         ))
     }
 }

@@ -9,7 +9,7 @@ use super::outbound::NO_STREAM;
 use super::{Session, Undelivered};
 use crate::bridge::{InputError, InputRequest, MAX_ROUNDS};
 use crate::jsonrpc::{Envelope, Members, RequestId};
-use crate::server::{Connection, InputRound};
+use crate::server::{AwaitedAnswer, Connection, InputRound};
 
 /// Time limit for a person to respond.
 const INPUT_TIMEOUT: Duration = Duration::from_secs(10 * 60);
@@ -42,7 +42,9 @@ impl Session {
         if round.count > MAX_ROUNDS {
             return Err(InputError::TooManyRounds(server.to_owned()));
         }
-        round.input.check(server, &self.declared_capabilities())?;
+        let is_of_page = round.is_of_page;
+        let capabilities = self.answerable_capabilities(is_of_page);
+        round.input.check(server, &capabilities)?;
         let requests = &round.input.requests;
         if requests.is_empty() {
             tokio::time::sleep(PAUSE).await;
@@ -51,7 +53,14 @@ impl Session {
         for (at, request) in requests.iter().enumerate() {
             let (session, server) = (self.clone(), server.to_owned());
             let (request, id) = (request.clone(), round.id.clone());
-            asking.spawn(async move { (at, session.ask_for(&server, &request, &id).await) });
+            asking.spawn(async move {
+                let asked = session.stand_in_for(&server, &request, is_of_page);
+                let result = match asked {
+                    Some(asked) => awaited(asked, &server, &request).await,
+                    None => session.ask_for(&server, &request, &id).await,
+                };
+                (at, result)
+            });
         }
         let mut results = vec![String::new(); requests.len()];
         // The first error ends the loop, and dropping the set withdraws the other requests.
@@ -90,4 +99,14 @@ impl Session {
         let introduction = Members::of(state.hello.initialize.as_deref().unwrap_or("{}"));
         introduction.get("capabilities").unwrap_or("{}").to_owned()
     }
+}
+
+/// Waits for the person's answer to a request of `server`, as long as for that of a client.
+async fn awaited(
+    asked: Result<AwaitedAnswer, InputError>,
+    server: &str,
+    request: &InputRequest,
+) -> Result<String, InputError> {
+    let answer = tokio::time::timeout(INPUT_TIMEOUT, asked?.answer()).await;
+    answer.map_err(|_| InputError::NoResponse(server.to_owned(), request.method.clone()))?
 }

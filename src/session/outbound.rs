@@ -6,6 +6,7 @@ use tokio::sync::oneshot;
 
 use super::batches::AddedResponse;
 use super::requests_to_client::ServerRequest;
+use super::stand_in::ClientStandIn;
 use super::subscriptions::untagged;
 use super::{RelatedRequest, Session, Undelivered};
 use crate::bridge::RequiredUrls;
@@ -55,6 +56,10 @@ impl Client for Session {
         Some(recorder.connection(server.clone(), generation))
     }
 
+    fn has_stand_in(&self) -> bool {
+        self.stand_in.as_ref().is_some_and(ClientStandIn::is_on)
+    }
+
     fn deliver_request(
         &self,
         from: &Arc<Connection>,
@@ -62,6 +67,9 @@ impl Client for Session {
         envelope: &Envelope<'_>,
         related_number: Option<u64>,
     ) {
+        if self.ask_stand_in(from, line, envelope, related_number) {
+            return;
+        }
         if !self.is_legacy() {
             return self.take_input_request(from, line, envelope, related_number);
         }

@@ -83,6 +83,7 @@ impl Stage {
             offer,
             EventSender::silent(),
             None,
+            None,
         );
         let dir = tempfile::tempdir().unwrap();
         let stage = Self {

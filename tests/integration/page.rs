@@ -5,6 +5,7 @@ mod curl;
 #[cfg(target_os = "linux")]
 mod in_browser;
 mod recordings;
+mod stand_in;
 #[cfg(target_os = "linux")]
 mod trying;
 

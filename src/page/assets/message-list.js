@@ -160,7 +160,7 @@ function fill(element, row, position) {
     const about = document.createElement("strong");
     about.textContent = row.name;
     name.append(about);
-    if (row.from === "page") name.append(" · by the page");
+    if (row.by_page) name.append(` · ${row.by_page}`);
     const outcome = part(`outcome ${row.state}`, outcomeText(row));
     const took = part("took", row.took === null ? "" : tookText(row.took));
     element.replaceChildren(time, part("session", row.session), part("server", server), name, outcome, took);

@@ -89,14 +89,14 @@ function json(field) {
 }
 
 function choice(field) {
-    const options = field.kind === "boolean" ? ["true", "false"] : [...field.options];
+    const options = [...(field.options ?? ["true", "false"])];
     if (field.is_nullable && !options.includes("null")) options.push("null");
     const input = create("select");
     const values = options.map((option) => print(parse(option)));
     input.append(new Option("— left out —", ""));
     values.forEach((value, index) => {
         const shown = parse(options[index]);
-        input.append(new Option(typeof shown === "string" ? shown : value, value));
+        input.append(new Option(field.titles?.[index] || (typeof shown === "string" ? shown : value), value));
     });
     return simple(field, input, (value) => value, (value) => {
         const text = print(value);

@@ -68,6 +68,21 @@ fn a_call_of_the_page_ends_with_the_answer_of_the_server() {
 }
 
 #[test]
+fn an_answer_of_the_page_is_told_from_one_of_the_client() {
+    const ASKED: &str = r#"{"time_us":1000,"from":"server","to":"proxy","session":"7-1","server":"weather","generation":3,"bytes":25,"message":{"id":1,"method":"elicitation/create"}}
+{"time_us":5000,"from":"proxy","to":"server","session":"7-1","server":"weather","generation":3,"client_id":"mcp-proxy-page-answer-1","bytes":50,"message":{"id":1,"result":{}}}"#;
+    let of_client = ASKED.replace(r#""client_id":"mcp-proxy-page-answer-1","#, "");
+    for (lines, by_page) in [(ASKED, "answered by the page"), (&of_client, "")] {
+        let mut log = MessageLog::new(LogLimits::PROXY);
+        lines.lines().for_each(|line| log.add(line).unwrap());
+        let asked = log.get(0).unwrap();
+        assert_eq!((&*asked.from, asked.by_page), ("server", by_page));
+        assert_eq!(asked.outcome, ExchangeOutcome::Done);
+        assert_eq!(log.next_number(), 1);
+    }
+}
+
+#[test]
 fn numbers_of_a_file_may_be_too_great() {
     let mut log = MessageLog::new(LogLimits::FILE);
     let time = r#""time_us":1000"#;

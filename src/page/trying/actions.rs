@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use axum::body::{Body, to_bytes};
+use axum::body::Body;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Response};
 use reqwest::Url;
@@ -13,25 +13,14 @@ use super::{Target, target, targets};
 use crate::config::parse_arguments;
 use crate::fleet::Fleet;
 use crate::lock::locked;
-use crate::page::acting::{redirect, refuse};
+use crate::page::acting::{filled_form, redirect, refuse};
 use crate::page::routes::{Site, value};
-
-/// Maximum length of a form in bytes; each byte of the arguments may be encoded as three.
-const MAX_FORM: usize = 8 << 20;
 
 /// Does the action at `path` with the form in `body`. Redirects to the page, or responds with an error.
 pub(in crate::page) async fn handle(site: &Site, path: &str, body: Body) -> Response {
-    let Ok(form) = to_bytes(body, MAX_FORM).await else {
-        let limit = MAX_FORM / 1024 / 1024;
-        return refuse(
-            site,
-            &format!("The form is longer than {limit} MiB"),
-            "/try",
-        );
-    };
-    let form = std::str::from_utf8(&form).unwrap_or_default();
-    let Ok(form) = Url::parse(&format!("http://page/?{form}")) else {
-        return incomplete();
+    let form = match filled_form(site, body, "/try").await {
+        Ok(form) => form,
+        Err(refused) => return refused,
     };
     let done = match path {
         "/try/call" => call(site, &form),
@@ -45,10 +34,6 @@ pub(in crate::page) async fn handle(site: &Site, path: &str, body: Body) -> Resp
         Ok(next) => redirect(&next),
         Err(error) => refuse(site, &error, "/try"),
     }
-}
-
-fn incomplete() -> Response {
-    (StatusCode::BAD_REQUEST, "The form is incomplete.\n").into_response()
 }
 
 /// Returns the name of the saved call that a form names.
@@ -107,7 +92,9 @@ fn call(site: &Site, form: &Url) -> Result<String, String> {
     let call = site.trying.calls.add(tried, before, &site.data);
     let next = format!("/try?call={}#answer", call.number);
     // The tasks of the servers belong to the runtime of the proxy.
-    site.runtime.spawn(async move { call.send(&target.server) });
+    let gives_input = site.stand_in.is_on();
+    site.runtime
+        .spawn(async move { call.send(&target.server, gives_input) });
     Ok(next)
 }
 

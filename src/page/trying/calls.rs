@@ -12,9 +12,8 @@ use crate::jsonrpc::{Envelope, Members, RawId, Reply, RequestId, quoted, request
 use crate::lock::locked;
 use crate::mcp::{Era, Method};
 use crate::page::data::PageData;
-use crate::page::messages::PAGE_ID;
 use crate::rehearsal::Answer;
-use crate::server::{Call, ResponseSink, ServerHandle};
+use crate::server::{Call, PAGE_ID, ResponseSink, ServerHandle};
 use crate::transport::stream::Outbox;
 
 /// Maximum number of calls that are kept.
@@ -74,8 +73,9 @@ impl PageCall {
         RequestId::of_text(&format!("{PAGE_ID}{}", self.number))
     }
 
-    /// Sends the call to `server`. Must be called on the runtime of the servers.
-    pub(super) fn send(self: &Arc<Self>, server: &ServerHandle) {
+    /// Sends the call to `server`; `gives_input` if the user gives input for it. Must be called on the runtime of the
+    /// servers.
+    pub(super) fn send(self: &Arc<Self>, server: &ServerHandle, gives_input: bool) {
         if !matches!(self.state(), PageCallState::Open) {
             return;
         }
@@ -88,8 +88,13 @@ impl PageCall {
             let error = format!(r#"{{"code":-32602,"message":{}}}"#, quoted(&message));
             return self.answer(id.as_raw(), Reply::Error(&error));
         }
-        // The answer is shown as the server words it.
-        let era = server.connection().map_or(Era::Legacy, |it| it.era());
+        let era = if gives_input {
+            // The session gathers the input only for a call of the legacy era.
+            Era::Legacy
+        } else {
+            // The answer is shown as the server words it.
+            server.connection().map_or(Era::Legacy, |it| it.era())
+        };
         let mut params = format!(r#"{{"name":{},"arguments":{arguments}}}"#, quoted(tool));
         if era == Era::Modern {
             let identity = Identity {
@@ -161,6 +166,10 @@ impl ResponseSink for PageCall {
             locked(&known).forget();
         }
         self.data.wake();
+    }
+
+    fn is_page(&self) -> bool {
+        true
     }
 
     fn sent_to(&self, generation: u64) {

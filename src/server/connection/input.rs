@@ -21,6 +21,8 @@ pub(crate) struct InputRound {
     pub(crate) id: RequestId,
     /// Number of requests for input to this call, including this one.
     pub(crate) count: u8,
+    /// True if the page has made the call, so that only its user can give input.
+    pub(crate) is_of_page: bool,
     /// Input that the server requests.
     pub(crate) input: InputRequired,
     /// Cancelled when the call does not wait any more.
@@ -49,11 +51,13 @@ impl Connection {
         }
         let input = InputRequired::of(envelope.result?)?;
         let (id, count) = (call.id.clone(), call.input_rounds.saturating_add(1));
+        let is_of_page = call.sink.is_page();
         let ended = pending.await_input(number)?;
         Some(InputRound {
             number,
             id,
             count,
+            is_of_page,
             input,
             ended,
         })

@@ -61,6 +61,16 @@ impl Connection {
         })
     }
 
+    /// Cancels a request of the proxy itself if it is still open.
+    pub(crate) fn cancel_own(&self, number: u64) {
+        if locked(&self.pending).requests.remove(&number).is_some() {
+            self.send_notification(
+                "notifications/cancelled",
+                Some(&format!(r#"{{"requestId":{number}}}"#)),
+            );
+        }
+    }
+
     /// Begins a period without input from the client.
     pub(crate) fn without_input(&self) -> WithoutInput<'_> {
         let mut pending = locked(&self.pending);

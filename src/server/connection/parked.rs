@@ -229,7 +229,9 @@ impl Connection {
 
     /// Removes the request `id` for input, which the server has withdrawn.
     pub(crate) fn withdraw_input_request(&self, id: RawId<'_>) {
-        locked(&self.pending).input_requests.withdraw(id.as_str());
+        let mut pending = locked(&self.pending);
+        pending.input_requests.withdraw(id.as_str());
+        pending.withdraw_question(id);
     }
 
     /// Returns the digests of the clients that have calls in flight here that are not parked, each once.

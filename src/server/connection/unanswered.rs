@@ -43,6 +43,7 @@ impl Connection {
             pending.closed = true;
             pending.call_count = 0;
             pending.input_requests = InputRequests::default();
+            pending.questions.clear();
             std::mem::take(&mut pending.requests)
         };
         self.link.close();

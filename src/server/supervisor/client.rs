@@ -42,10 +42,11 @@ impl Supervisor {
         let Some(active) = self.active() else { return };
         let connection = active.running.connection.clone();
         let mut known_capabilities = String::new();
+        let told = self.hello.told_by(self.client.as_deref());
         connection.change_identity(|known| {
             let level = known.log_level.take();
             known_capabilities = std::mem::take(&mut known.capabilities);
-            known.clone_from(&self.hello.identity);
+            known.clone_from(&told.identity);
             known.log_level = level;
         });
         // A legacy client would introduce itself anew.

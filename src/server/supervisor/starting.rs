@@ -26,7 +26,7 @@ impl Supervisor {
             context: self.context.clone(),
             shared: self.shared.clone(),
             number,
-            hello: self.hello.clone(),
+            hello: self.hello.told_by(Some(&*client)).into_owned(),
             files: self.changed_files.clone(),
             hello_number: self.hello_number,
             client,

@@ -89,7 +89,7 @@ fn choose(browser: &Browser, tool: &str) {
 }
 
 /// Sets the value of a control, as a person does.
-fn fill(browser: &Browser, field: &str, value: &str) {
+pub(super) fn fill(browser: &Browser, field: &str, value: &str) {
     browser.run(&format!(
         "const input = document.querySelector({});
         if (input.type === 'checkbox') input.checked = true; else input.value = {};

@@ -1,7 +1,9 @@
-//! Form for the arguments of a tool, described for the script that builds it. Pure.
+//! Form for a schema, of the arguments of a tool or of input, described for the script that builds it. Pure.
 //!
 //! Schemas come from servers, and may be hostile: depth, references and the number of fields are limited. A schema that
 //! no control expresses becomes a field for JSON.
+
+mod choices;
 
 use std::borrow::Cow;
 
@@ -9,6 +11,7 @@ use serde_json::{Value, json};
 
 use crate::jsonrpc::{Members, elements, unquoted};
 use crate::output::clean;
+use choices::{constants, options, titles};
 
 /// Maximum length of a schema in bytes.
 const MAX_SCHEMA: usize = 1 << 20;
@@ -22,8 +25,6 @@ const MAX_FOLLOWED: usize = 16 << 20;
 const MAX_DEPTH: usize = 4;
 /// Maximum number of references and wrappers around one schema.
 const MAX_WRAPPERS: usize = 8;
-/// Maximum number of values to choose from.
-const MAX_OPTIONS: usize = 500;
 /// Length to which a description is cut, in characters.
 const MAX_ABOUT: usize = 1000;
 /// Length in bytes from which on a value of the schema is not shown.
@@ -96,7 +97,7 @@ impl Kind {
     /// Returns the control for a resolved schema.
     fn of(schema: &Members<'_>) -> Self {
         let has = |name| schema.get(name).is_some();
-        if has("enum") || has("const") {
+        if has("enum") || has("const") || constants(schema).is_some() {
             return Self::Choice;
         }
         if has("anyOf") || has("oneOf") || has("allOf") || has("$ref") {
@@ -198,7 +199,10 @@ impl<'a> FormBuilder<'a> {
                 }
             }
             Kind::Choice => match options(members) {
-                Some(options) => field["options"] = options.into(),
+                Some(options) => {
+                    field["options"] = options.into();
+                    field["titles"] = titles(members).into();
+                }
                 None => kind = Kind::Json,
             },
             _ => {}
@@ -292,17 +296,6 @@ fn is_null(schema: &str) -> bool {
     members.get("type") == Some("\"null\"") || members.get("const") == Some("null")
 }
 
-/// Returns the raw values to choose from; `None` if there are too many.
-fn options(schema: &Members<'_>) -> Option<Vec<String>> {
-    let values = match (schema.get("enum"), schema.get("const")) {
-        (Some(values), _) => elements(values)?,
-        (None, Some(value)) => vec![value],
-        (None, None) => vec!["null"],
-    };
-    let is_short = values.len() <= MAX_OPTIONS && values.iter().all(|it| it.len() <= MAX_VALUE);
-    is_short.then(|| values.into_iter().map(str::to_owned).collect())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -376,6 +369,18 @@ mod tests {
             (&json!(["\"x\"", "1.0"]), &json!("null"))
         );
         assert_eq!(fields[1]["is_nullable"], true);
+    }
+
+    #[test]
+    fn choices_have_the_names_of_their_values() {
+        for schema in [
+            json!({ "oneOf": [{ "const": "r", "title": "Red" }, { "const": "g", "title": "Green" }] }),
+            json!({ "enum": ["r", "g"], "enumNames": ["Red", "Green"] }),
+        ] {
+            let field = field(&schema);
+            assert_eq!(field["options"], json!(["\"r\"", "\"g\""]), "{schema}");
+            assert_eq!(field["titles"], json!(["Red", "Green"]), "{schema}");
+        }
     }
 
     #[test]

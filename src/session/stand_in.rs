@@ -1,0 +1,138 @@
+//! Requests for input that the client cannot answer, and that a person answers on the page.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use super::Session;
+use crate::bridge::{self, InputError, InputRequest};
+use crate::event::Event;
+use crate::jsonrpc::{Envelope, Members, RawId, RequestId};
+use crate::mcp::Era;
+use crate::server::{AwaitedAnswer, Client as _, Connection, StandIn};
+
+/// Stand-in for the client of one session.
+#[derive(Debug)]
+pub(super) struct ClientStandIn {
+    stand_in: Arc<StandIn>,
+    /// Number of the session.
+    session: u64,
+    /// True once the client has left.
+    has_left: AtomicBool,
+}
+
+impl ClientStandIn {
+    /// Creates the stand-in for the client of the session with this number.
+    pub(super) fn new(stand_in: Arc<StandIn>, session: u64) -> Self {
+        Self {
+            stand_in,
+            session,
+            has_left: AtomicBool::new(false),
+        }
+    }
+
+    /// Returns true if it is on.
+    pub(super) fn is_on(&self) -> bool {
+        self.stand_in.is_on()
+    }
+
+    /// Refuses the open requests and all later ones: the client has left.
+    pub(super) fn client_left(&self) {
+        self.has_left.store(true, Ordering::Relaxed);
+        self.stand_in.client_left(self.session);
+    }
+}
+
+impl Session {
+    /// Asks the person to answer the request in `line` of a legacy server. Returns false if the client must be asked.
+    pub(super) fn ask_stand_in(
+        &self,
+        from: &Arc<Connection>,
+        line: &str,
+        envelope: &Envelope<'_>,
+        related_number: Option<u64>,
+    ) -> bool {
+        let Some(stand_in) = self.stand_in.as_ref().filter(|it| it.is_on()) else {
+            return false;
+        };
+        let method = envelope.method.as_deref().unwrap_or_default();
+        let params = Members::of(line).original("params");
+        let Ok(request) = InputRequest::of_legacy(1, method, params) else {
+            return false;
+        };
+        let callers = from.callers(related_number);
+        let capabilities = if callers.are_of_page {
+            "{}".to_owned()
+        } else {
+            self.state().hello.identity.capabilities.clone()
+        };
+        // A modern server requests input by the result of a call.
+        if from.era() == Era::Modern || !bridge::needs_stand_in(&request, &capabilities) {
+            return false;
+        }
+        let id = RequestId::from(envelope.id.unwrap_or(RawId::NULL));
+        let asked = match self.await_person(stand_in, &from.server, request) {
+            Ok(asked) => asked,
+            Err(error) => {
+                from.refuse(id.as_raw(), &error.object());
+                return true;
+            }
+        };
+        let ended = from.begin_question(id.clone(), callers);
+        let from = from.clone();
+        self.tasks.spawn(async move {
+            let page_id = asked.page_id();
+            if let Some(answer) = ended.run_until_cancelled(asked.answer()).await {
+                from.answer_question(&id, &page_id, answer);
+            }
+        });
+        true
+    }
+
+    /// Asks the person to answer a request of `server`, and tells the user where.
+    fn await_person(
+        &self,
+        stand_in: &ClientStandIn,
+        server: &str,
+        request: InputRequest,
+    ) -> Result<AwaitedAnswer, InputError> {
+        if stand_in.has_left.load(Ordering::Relaxed) {
+            return Err(InputError::ClientGone(server.to_owned()));
+        }
+        let method = request.method.clone();
+        let asked = stand_in.stand_in.ask(stand_in.session, server, request)?;
+        self.events.send(Event::InputAwaited {
+            server: server.to_owned(),
+            method,
+            page: stand_in.stand_in.address.clone(),
+        });
+        Ok(asked)
+    }
+
+    /// Asks the person to answer a request in the result of a modern server; None if the client must be asked. It is
+    /// never asked during a call of the page.
+    pub(super) fn stand_in_for(
+        &self,
+        server: &str,
+        request: &InputRequest,
+        is_of_page: bool,
+    ) -> Option<Result<AwaitedAnswer, InputError>> {
+        let stand_in = self.stand_in.as_ref()?;
+        let is_needed = is_of_page
+            || stand_in.is_on() && bridge::needs_stand_in(request, &self.declared_capabilities());
+        is_needed.then(|| self.await_person(stand_in, server, request.clone()))
+    }
+
+    /// Returns the capabilities of those that a modern server may request input from: the person, and the legacy client
+    /// unless the page has made the call.
+    pub(super) fn answerable_capabilities(&self, is_of_page: bool) -> String {
+        if is_of_page {
+            return bridge::with_stand_in("{}");
+        }
+        let declared = self.declared_capabilities();
+        if self.has_stand_in() {
+            bridge::with_stand_in(&declared)
+        } else {
+            declared
+        }
+    }
+}
