@@ -27,6 +27,11 @@ const MODEL: &str = "person";
 /// Error object for a refused request for a text of the model.
 const REJECTED: &str = r#"{"code":-1,"message":"User rejected sampling request"}"#;
 
+/// Length to which the text of a server is cut, in characters.
+const MAX_SHOWN: usize = 10_000;
+/// Length in bytes from which on the defaults of a form are not filled in.
+const MAX_DEFAULTS: usize = 64 * 1024;
+
 /// Input that a server requests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Wish {
@@ -92,7 +97,7 @@ fn article(site: &Site, question: &Question) -> Markup {
     let shown = hidden.hide_in_json(raw);
     let params = Members::of(&shown);
     let wish = Wish::of(&question.request.method, &params);
-    let message = params.text("message").unwrap_or_default();
+    let message = cut(&params.text("message").unwrap_or_default());
     html! {
         article aria-label=(format!("Request {number}")) data-question=(number) {
             h2 { bdi { (clean(&question.server)) } " " (wish.title()) }
@@ -137,7 +142,20 @@ fn defaults(schema: &str) -> String {
         let property = Members::of(property);
         Some(format!("{}:{}", quoted(&name), property.get("default")?))
     });
-    format!("{{{}}}", defaults.collect::<Vec<_>>().join(","))
+    let defaults = format!("{{{}}}", defaults.collect::<Vec<_>>().join(","));
+    if defaults.len() > MAX_DEFAULTS {
+        "{}".to_owned()
+    } else {
+        defaults
+    }
+}
+
+/// Returns the beginning of a text that is too long.
+fn cut(text: &str) -> String {
+    match text.char_indices().nth(MAX_SHOWN) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.to_owned(),
+    }
 }
 
 /// Returns an address that the user may open. Nothing opens it.
@@ -150,7 +168,7 @@ fn url(params: &Members<'_>) -> Markup {
             "Host: " strong { bdi { (clean(host.unwrap_or("none"))) } }
             ". Open the address only if you trust it; this page does not open it."
         }
-        p { bdi { code { (clean(&address)) } } }
+        p { bdi { code { (clean(&cut(&address))) } } }
     }
 }
 

@@ -1,6 +1,5 @@
 //! Person on the page who stands in for clients: answers requests of servers for input that their clients cannot give.
 
-use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::SystemTime;
@@ -33,7 +32,8 @@ pub(crate) struct StandIn {
 struct Questions {
     /// Number of the newest question.
     newest: u64,
-    open: BTreeMap<u64, UnansweredQuestion>,
+    /// Open questions, the oldest first.
+    open: Vec<UnansweredQuestion>,
     /// Number of changes so far.
     changes: u64,
 }
@@ -126,7 +126,7 @@ impl StandIn {
                 question: question.clone(),
                 answer: sender,
             };
-            questions.open.insert(question.number, open);
+            questions.open.push(open);
             Ok(question)
         })?;
         Ok(AwaitedAnswer {
@@ -138,7 +138,7 @@ impl StandIn {
 
     /// Answers the question `number` with a raw result or an error. Returns false if it is not open any more.
     pub(crate) fn answer(&self, number: u64, answer: Result<String, InputError>) -> bool {
-        let open = self.change(|questions| questions.open.remove(&number));
+        let open = self.change(|questions| questions.take(number));
         open.is_some_and(|open| open.answer.send(answer).is_ok())
     }
 
@@ -153,9 +153,9 @@ impl StandIn {
     fn refuse(&self, is_over: impl Fn(&Question) -> bool, error: impl Fn(&Question) -> InputError) {
         let over: Vec<_> = self.change(|questions| {
             let open = &mut questions.open;
-            open.extract_if(.., |_, it| is_over(&it.question)).collect()
+            open.extract_if(.., |it| is_over(&it.question)).collect()
         });
-        for (_, open) in over {
+        for open in over {
             let _ = open.answer.send(Err(error(&open.question)));
         }
     }
@@ -163,7 +163,8 @@ impl StandIn {
     /// Returns the question `number`, if it is open.
     pub(crate) fn question(&self, number: u64) -> Option<Arc<Question>> {
         let questions = locked(&self.questions);
-        questions.open.get(&number).map(|it| it.question.clone())
+        let mut open = questions.open.iter().map(|it| &it.question);
+        open.find(|it| it.number == number).cloned()
     }
 
     /// Returns the open questions, the oldest first.
@@ -171,7 +172,7 @@ impl StandIn {
         let questions = locked(&self.questions);
         questions
             .open
-            .values()
+            .iter()
             .map(|it| it.question.clone())
             .collect()
     }
@@ -194,6 +195,17 @@ impl StandIn {
     }
 }
 
+impl Questions {
+    /// Removes the question `number`, if it is open.
+    fn take(&mut self, number: u64) -> Option<UnansweredQuestion> {
+        let at = self
+            .open
+            .iter()
+            .position(|it| it.question.number == number)?;
+        Some(self.open.remove(at))
+    }
+}
+
 impl AwaitedAnswer {
     /// Returns the id by which the recorder knows the answer.
     pub(crate) fn page_id(&self) -> String {
@@ -211,8 +223,7 @@ impl Drop for AwaitedAnswer {
     fn drop(&mut self) {
         let number = self.question.number;
         if self.stand_in.question(number).is_some() {
-            self.stand_in
-                .change(|questions| questions.open.remove(&number));
+            self.stand_in.change(|questions| questions.take(number));
         }
     }
 }

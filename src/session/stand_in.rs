@@ -82,7 +82,7 @@ impl Session {
         self.tasks.spawn(async move {
             let page_id = asked.page_id();
             if let Some(answer) = ended.run_until_cancelled(asked.answer()).await {
-                from.answer_question(&id, &page_id, answer);
+                from.answer_question(&id, &page_id, &answer);
             }
         });
         true

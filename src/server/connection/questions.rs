@@ -67,12 +67,12 @@ impl Connection {
         &self,
         id: &RequestId,
         page_id: &str,
-        answer: Result<String, InputError>,
+        answer: &Result<String, InputError>,
     ) {
         if !locked(&self.pending).withdraw_question(id.as_raw()) {
             return;
         }
-        let reply = match &answer {
+        let reply = match answer {
             Ok(result) => Reply::Result(result),
             Err(InputError::Refused(_, _, error)) => Reply::Error(error),
             Err(error) => Reply::Error(&error.object().to_string()),
@@ -141,7 +141,7 @@ mod tests {
         connection.withdraw_input_request("1".into());
         assert!(outside.is_cancelled());
         let (answered, open) = (ask("4", None), ask("5", None));
-        connection.answer_question(&"4".into(), "page", Ok("{}".to_owned()));
+        connection.answer_question(&"4".into(), "page", &Ok("{}".to_owned()));
         assert!(answered.is_cancelled() && !open.is_cancelled());
         connection.close();
         assert!(open.is_cancelled() && ask("6", None).is_cancelled());
