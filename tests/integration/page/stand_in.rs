@@ -303,7 +303,7 @@ fn a_modern_client_need_not_repeat_a_call_for_the_input_of_the_person() {
     assert!(!person.page().contains("data-question"));
 }
 
-/// A server on FastMCP that asks the user for a city and the model for a text.
+/// A server on `FastMCP` that asks the user for a city and the model for a text.
 const ASKS: &str = r#"
 from fastmcp import Context, FastMCP
 from mcp.types import SamplingMessage, TextContent
