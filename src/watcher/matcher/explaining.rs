@@ -24,36 +24,44 @@ impl Matcher {
         }
     }
 
-    /// Returns the reason why no glob selects a file that is not watched, as a sentence.
-    pub(in super::super) fn refusal(&self, path: &Path) -> String {
+    /// Returns the reason why a file is not watched, as a sentence; the glob that selects it if it does not exist.
+    pub(in super::super) fn refusal(&self, path: &Path) -> Result<String, &str> {
         let mut matching = self.rules.iter().rev().filter(|rule| rule.matches(path));
         let Some(rule) = matching.next() else {
-            return self.unmatched(path);
+            return Ok(self.unmatched(path));
         };
         let glob = self.globs.get(rule.glob_index).map_or("", String::as_str);
         if !rule.include {
-            return format!("`{glob}` excludes it.");
+            return Ok(format!("`{glob}` excludes it."));
         }
         if let Some((part, reason)) = self.ignored_part(rule, path, false) {
             let advice = format!("`{glob}` covers it, but does not name it.");
-            return format!(
+            return Ok(format!(
                 "{} {advice}",
                 self.ignored(&part, reason, &rule.ignores_from)
-            );
+            ));
         }
         let between = path.ancestors().skip(1);
         let mut between = between.take_while(|directory| directory.starts_with(&rule.root));
         if let Some(marked) = between.clone().find(|it| Ignores::is_marked(it)) {
-            return format!("A tool has generated the directory `{}`.", marked.display());
+            return Ok(format!(
+                "A tool has generated the directory `{}`.",
+                marked.display()
+            ));
         }
         let is_other = |it: &&Path| *it != rule.root && Ignores::is_checkout(it);
         if let Some(other) = between.find(is_other) {
-            return format!("`{}` is a git work tree of its own.", other.display());
+            return Ok(format!(
+                "`{}` is a git work tree of its own.",
+                other.display()
+            ));
         }
         if path.exists() {
-            format!("`{glob}` matches it, but no walk from the root of the glob reaches it.")
+            Ok(format!(
+                "`{glob}` matches it, but no walk from the root of the glob reaches it."
+            ))
         } else {
-            format!("There is no such file. `{glob}` selects it, so its creation is noticed.")
+            Err(glob)
         }
     }
 

@@ -51,13 +51,17 @@ impl Tree {
             self.files.contains_key(*it) && self.is_selected_with(&listener.extra_files, it)
         };
         let watched = spellings.iter().find(is_watched);
+        let refusal = self.matcher.refusal(&spellings[0]);
         WatchAnswer {
             is_watched: watched.is_some(),
-            reason: watched.map_or_else(
-                || self.matcher.refusal(&spellings[0]),
-                |it| self.reason(used, it),
-            ),
-            lacks_glob: !matches!(self.matcher.classify(&spellings[0]), PathClass::Selected(_)),
+            lacks_glob: watched.is_none() && refusal.is_ok(),
+            reason: match (watched, refusal) {
+                (Some(file), _) => self.reason(used, file),
+                (None, Ok(reason)) => reason,
+                (None, Err(glob)) => format!(
+                    "There is no such file. `{glob}` selects it, so its creation is noticed."
+                ),
+            },
         }
     }
 
