@@ -77,6 +77,7 @@ struct StreamPosition {
     /// Id of the last event after which the stream can be resumed.
     last_event_id: Option<String>,
     retry: Option<Duration>,
+    has_begun: bool,
 }
 
 struct Exchange<'a> {
@@ -222,7 +223,7 @@ impl Exchange<'_> {
         let words = error_words(&String::from_utf8_lossy(
             &bytes[..bytes.len().min(MAX_ERROR_BODY)],
         ));
-        if !bytes.is_empty() && self.take(bytes).await? {
+        if !bytes.is_empty() && self.take(bytes, true).await? {
             return Ok(());
         }
         let answered = self.link.peer.answered(status, &words);
@@ -274,8 +275,7 @@ impl Exchange<'_> {
                 let status = response.status();
                 let body = error_body(response).await;
                 if is_session_lost(peer, status, &body, None) {
-                    let ExchangeFailure(_, how) = self.session_lost();
-                    return Err(Some(how));
+                    return Err(Some(self.session_lost().1));
                 }
                 Err(Some(peer.answered(status, "")))
             }
@@ -309,21 +309,23 @@ impl Exchange<'_> {
                     self.too_long().await?;
                     return Ok(ReadOutcome::Answered);
                 }
-                if !event.data.is_empty() && self.take(event.data).await? {
+                if !event.data.is_empty() && self.take(event.data, !position.has_begun).await? {
                     return Ok(ReadOutcome::Answered);
                 }
+                position.has_begun = true;
                 // Only after delivery: the server must resend an event that was not passed on.
                 position.last_event_id = event.id.or(position.last_event_id.take());
             }
         }
     }
 
-    /// Passes a message on; returns true if it, or one message of a batch, answers the request. Fails if the message
-    /// reports that the session is lost.
-    async fn take(&self, bytes: Vec<u8>) -> Result<bool, ExchangeFailure> {
+    /// Passes a message on; returns true if it, or one of a batch, answers the request. Only the first message can report
+    /// that the session is lost: after it, the request may have been executed.
+    async fn take(&self, bytes: Vec<u8>, is_first: bool) -> Result<bool, ExchangeFailure> {
         let line = one_line(bytes);
         let action = if let Ok(envelope) = Envelope::parse(&line) {
-            if envelope.error.is_some() && self.reports_lost_session(StatusCode::OK, &line) {
+            let may_refuse = is_first && envelope.error.is_some();
+            if may_refuse && self.reports_lost_session(StatusCode::OK, &line) {
                 return Err(self.session_lost());
             }
             self.action_for(&envelope)

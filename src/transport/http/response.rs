@@ -16,7 +16,7 @@ const UNKNOWN_SESSION: [i64; 3] = [-32000, -32001, INVALID_REQUEST];
 /// says less; other texts might come from the execution of the request.
 const NO_SESSION: &str = "No valid session ID provided";
 
-/// Words about the session by which servers report that they do not know it, in a text in place of an error object.
+/// Words about the session by which servers report that they do not know it.
 const UNKNOWN: [&str; 5] = ["not found", "unknown", "invalid", "expired", "no valid"];
 
 /// Unsuccessful response.
@@ -111,7 +111,7 @@ pub(super) fn is_session_lost(
     in_session
         && (matches!(status, StatusCode::NOT_FOUND | StatusCode::GONE)
             || (status == StatusCode::BAD_REQUEST && says_so())
-            || (refuses && says_so() && refuses_session(body))
+            || (refuses && refuses_session(body))
             || (status == StatusCode::INTERNAL_SERVER_ERROR && body.contains(NO_SESSION)))
         && !number.is_some_and(|number| is_answer(body, number))
 }
@@ -126,17 +126,20 @@ fn is_answer(body: &str, number: u64) -> bool {
         && code_of(error).is_some_and(|code| !UNKNOWN_SESSION.contains(&code))
 }
 
-/// Returns true if the body is an error without an id, as for a request that was not read, with a code or words for an
-/// unknown session.
+/// Returns true if the body is an error without an id, as for a request that was not read, whose words say that the
+/// session is unknown.
 fn refuses_session(body: &str) -> bool {
     let line = one_line(body.as_bytes().to_vec());
     let Some((id, error)) = error_of(&line) else {
         return false;
     };
-    let words = unquoted(error).map(|it| it.to_lowercase());
-    let says_unknown = words.is_some_and(|words| UNKNOWN.iter().any(|it| words.contains(it)));
-    let is_unread = id.is_none_or(RawId::is_null);
-    is_unread && (says_unknown || code_of(error).is_some_and(|it| UNKNOWN_SESSION.contains(&it)))
+    let members = Members::of(error);
+    let words = unquoted(error).or_else(|| members.text("message"));
+    id.is_none_or(RawId::is_null)
+        && words.is_some_and(|words| {
+            let words = words.to_lowercase();
+            words.contains("session") && UNKNOWN.iter().any(|it| words.contains(it))
+        })
 }
 
 /// Returns the id and the error of an error response, or of an object with an error.
@@ -164,4 +167,32 @@ pub(super) fn one_line(mut bytes: Vec<u8>) -> String {
     }
     String::from_utf8(bytes)
         .unwrap_or_else(|it| String::from_utf8_lossy(it.as_bytes()).into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_an_unread_request_of_an_unknown_session_is_refused() {
+        for (body, expected) in [
+            (r#"{"error":"Session not found"}"#, true),
+            (
+                r#"{"jsonrpc":"2.0","id":null,"error":{"code":-32001,"message":"unknown session"}}"#,
+                true,
+            ),
+            (
+                r#"{"jsonrpc":"2.0","id":3,"error":{"code":-32001,"message":"unknown session"}}"#,
+                false,
+            ),
+            (
+                r#"{"jsonrpc":"2.0","id":null,"error":{"code":-32000,"message":"database session closed"}}"#,
+                false,
+            ),
+            (r#"{"error":"user not found"}"#, false),
+            (r#"{"result":{"text":"session not found"}}"#, false),
+        ] {
+            assert_eq!(refuses_session(body), expected, "{body}");
+        }
+    }
 }
