@@ -23,6 +23,8 @@ pub(crate) struct StandIn {
     /// Address of the page with the questions, without its token.
     pub(crate) address: String,
     is_on: AtomicBool,
+    /// True once it has been on: servers may rely on it until they are started again.
+    was_on: AtomicBool,
     questions: Mutex<Questions>,
     /// Wakes the open tabs of the page.
     changed: watch::Sender<()>,
@@ -69,6 +71,7 @@ impl StandIn {
         Arc::new(Self {
             address,
             is_on: AtomicBool::new(false),
+            was_on: AtomicBool::new(false),
             questions: Mutex::default(),
             changed,
         })
@@ -79,9 +82,15 @@ impl StandIn {
         self.is_on.load(Ordering::Relaxed)
     }
 
+    /// Returns true if it is or has been on.
+    pub(crate) fn was_on(&self) -> bool {
+        self.was_on.load(Ordering::Relaxed)
+    }
+
     /// Switches it on or off. Switched off, it refuses the open questions.
     pub(crate) fn switch(&self, is_on: bool) {
         self.is_on.store(is_on, Ordering::Relaxed);
+        self.was_on.fetch_or(is_on, Ordering::Relaxed);
         if !is_on {
             self.refuse(
                 |_| true,

@@ -35,6 +35,11 @@ impl ClientStandIn {
         self.stand_in.is_on()
     }
 
+    /// Returns true if servers may rely on it: requests are refused if it is off again.
+    fn may_be_asked(&self) -> bool {
+        self.stand_in.was_on()
+    }
+
     /// Refuses the open requests and all later ones: the client has left.
     pub(super) fn client_left(&self) {
         self.has_left.store(true, Ordering::Relaxed);
@@ -51,7 +56,7 @@ impl Session {
         envelope: &Envelope<'_>,
         related_number: Option<u64>,
     ) -> bool {
-        let Some(stand_in) = self.stand_in.as_ref().filter(|it| it.is_on()) else {
+        let Some(stand_in) = self.stand_in.as_ref().filter(|it| it.may_be_asked()) else {
             return false;
         };
         let method = envelope.method.as_deref().unwrap_or_default();
@@ -60,7 +65,7 @@ impl Session {
             return false;
         };
         let callers = from.callers(related_number);
-        let capabilities = if callers.are_of_page {
+        let capabilities = if callers.are_of_page && stand_in.is_on() {
             "{}".to_owned()
         } else {
             self.state().hello.identity.capabilities.clone()
@@ -95,11 +100,12 @@ impl Session {
         server: &str,
         request: InputRequest,
     ) -> Result<AwaitedAnswer, InputError> {
+        let method = request.method.clone();
+        let asked = stand_in.stand_in.ask(stand_in.session, server, request)?;
+        // Only now: the client may have left meanwhile. The question is withdrawn when it is dropped.
         if stand_in.has_left.load(Ordering::Relaxed) {
             return Err(InputError::ClientGone(server.to_owned()));
         }
-        let method = request.method.clone();
-        let asked = stand_in.stand_in.ask(stand_in.session, server, request)?;
         self.events.send(Event::InputAwaited {
             server: server.to_owned(),
             method,

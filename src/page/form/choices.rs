@@ -24,7 +24,8 @@ pub(super) fn options(schema: &Members<'_>) -> Option<Vec<String>> {
 pub(super) fn constants<'a>(schema: &'a Members<'_>) -> Option<Vec<&'a str>> {
     let all = schema.get("oneOf").or_else(|| schema.get("anyOf"));
     let all = all.and_then(elements)?;
-    all.into_iter().map(constant).collect()
+    let all: Vec<_> = all.into_iter().map(constant).collect::<Option<_>>()?;
+    (!all.is_empty()).then_some(all)
 }
 
 fn constant(schema: &str) -> Option<&str> {
@@ -38,7 +39,8 @@ pub(super) fn titles(schema: &Members<'_>) -> Vec<String> {
         clean(&cut).into_owned()
     };
     if let Some(names) = schema.get("enumNames").and_then(elements) {
-        return names.into_iter().filter_map(unquoted).map(shown).collect();
+        let name = |it: &str| unquoted(it).map(shown).unwrap_or_default();
+        return names.into_iter().map(name).collect();
     }
     let all = schema.get("oneOf").or_else(|| schema.get("anyOf"));
     let all = all.and_then(elements).unwrap_or_default();

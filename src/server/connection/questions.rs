@@ -47,14 +47,24 @@ impl Connection {
 
     /// Adds the request `id`, which a person is asked. The returned token is cancelled when it needs no answer any
     /// more: the server has withdrawn it, all its callers have ended, or the connection has.
-    pub(crate) fn begin_question(&self, id: RequestId, callers: Callers) -> CancellationToken {
+    pub(crate) fn begin_question(&self, id: RequestId, mut callers: Callers) -> CancellationToken {
         let ended = CancellationToken::new();
+        let mut pending = locked(&self.pending);
+        let is_outside = callers.numbers.is_empty();
+        let is_there = |number: &u64| pending.requests.contains_key(number);
+        callers.numbers.retain(is_there);
+        if callers.numbers.is_empty() && !is_outside {
+            drop(pending);
+            let error = InputError::RequestEnded(self.server.to_string());
+            self.refuse(id.as_raw(), &error.object());
+            ended.cancel();
+            return ended;
+        }
         let question = OpenQuestion {
             id,
             callers: callers.numbers,
             _ended: ended.clone().drop_guard(),
         };
-        let mut pending = locked(&self.pending);
         if !pending.closed {
             pending.questions.push(question);
         }
@@ -140,6 +150,9 @@ mod tests {
         assert!(of_both.is_cancelled() && !outside.is_cancelled());
         connection.withdraw_input_request("1".into());
         assert!(outside.is_cancelled());
+        let mut left = connection.callers(None);
+        left.numbers.push(1);
+        assert!(connection.begin_question("7".into(), left).is_cancelled());
         let (answered, open) = (ask("4", None), ask("5", None));
         connection.answer_question(&"4".into(), "page", &Ok("{}".to_owned()));
         assert!(answered.is_cancelled() && !open.is_cancelled());
