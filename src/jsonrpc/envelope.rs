@@ -148,7 +148,8 @@ impl<'a> Envelope<'a> {
         (id, method)
     }
 
-    fn beginning(head: &'a str) -> Self {
+    /// Reads the members of a message of which only the beginning is there, as far as they are whole.
+    pub(crate) fn beginning(head: &'a str) -> Self {
         let mut envelope = Self::default();
         let _ = envelope.read(&mut Scanner::new(head));
         envelope

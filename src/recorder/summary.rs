@@ -39,25 +39,32 @@ impl MessageSummary {
             };
         }
         let text = line.text.as_deref().unwrap_or(whole);
-        let (id, method) = Envelope::of_ends(text, "");
-        let id = id.map(|id| id.as_raw().to_string());
-        let no_message = || {
-            format!(
-                "no message: {}",
-                text.chars().take(SHOWN).collect::<String>()
-            )
+        let beginning = Envelope::beginning(text);
+        let id = beginning.id.map(|id| id.as_str().to_owned());
+        let is_response = id.is_some() && beginning.method.is_none();
+        let is_error = is_response && begins_with_error(text);
+        let text = match (&id, &beginning.method) {
+            (_, Some(_)) => request(&beginning),
+            (Some(_), None) if is_error => "error".to_owned(),
+            (Some(_), None) => "result".to_owned(),
+            (None, None) => {
+                let shown: String = text.chars().take(SHOWN).collect();
+                format!("no message: {shown}")
+            }
         };
         Self {
-            is_response: id.is_some() && method.is_none(),
-            is_error: false,
-            text: match (&id, method) {
-                (_, Some(method)) => method,
-                (Some(_), None) => "result".to_owned(),
-                (None, None) => no_message(),
-            },
             id,
+            is_response,
+            is_error,
+            text,
         }
     }
+}
+
+/// Returns true for the beginning of an error response.
+fn begins_with_error(text: &str) -> bool {
+    let place = |member: &str| text.find(member).unwrap_or(text.len());
+    place(r#""error""#) < place(r#""result""#)
 }
 
 /// Returns the method, and the name or URI that it is about.
@@ -83,5 +90,47 @@ fn outcome(envelope: &Envelope<'_>) -> (bool, String) {
             (true, "tool error".to_owned())
         }
         _ => (false, "result".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_beginning_of_a_cut_message_tells_its_name_and_outcome() {
+        for (text, words, is_error) in [
+            (
+                r#"{"id":1,"method":"tools/call","params":{"name":"f","arguments":{"a":"xx"#,
+                "tools/call f",
+                false,
+            ),
+            (
+                r#"{"jsonrpc":"2.0","id":1,"error":{"code":1,"message":"a \"result\" xx"#,
+                "error",
+                true,
+            ),
+            (
+                r#"{"jsonrpc":"2.0","id":1,"result":{"content":[{"text":"\"error\" xx"#,
+                "result",
+                false,
+            ),
+            (
+                "Listening on port 80",
+                "no message: Listening on port 80",
+                false,
+            ),
+        ] {
+            let line = RecordedLine {
+                text: Some(text.into()),
+                ..RecordedLine::default()
+            };
+            let summary = MessageSummary::of(&line);
+            assert_eq!(
+                (&*summary.text, summary.is_error),
+                (words, is_error),
+                "{text}"
+            );
+        }
     }
 }
