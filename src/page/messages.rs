@@ -213,7 +213,7 @@ impl MessageLog {
         number
     }
 
-    /// Ends the proxy's open requests to a generation of a session's server, or all open requests.
+    /// Ends the open requests of the proxy and the page to a generation of a session's server, or all open requests.
     pub(super) fn end_requests(&mut self, to: Option<(SessionServer<'_>, u64)>) {
         let open = self.open.values().copied();
         let ended: Vec<u64> = open
@@ -221,7 +221,7 @@ impl MessageLog {
                 None => true,
                 Some((of, generation)) => self.get(*number).is_some_and(|it| {
                     let session = it.session.split_once('-').map(|(_, number)| number);
-                    &*it.from == "proxy"
+                    matches!(&*it.from, "proxy" | PAGE)
                         && it.generation == generation
                         && *it.server == *of.name
                         && session == Some(&*of.session.to_string())

@@ -83,6 +83,8 @@ const fetchRows = latest(async () => {
     ({ rows, from: first, total: count } = page);
     await new Promise(requestAnimationFrame);
     if (near === null) return draw();
+    // Another link may have been followed meanwhile.
+    if (sought !== near) return draw();
     sought = null;
     seen = count;
     draw();
@@ -251,7 +253,7 @@ function togglePause() {
 form.addEventListener("submit", (event) => event.submitter?.hasAttribute("formaction") || event.preventDefault());
 addEventListener("hashchange", () => {
     selected = sought = addressed();
-    isFollowing = false;
+    isFollowing = isLive && sought === null && !isPaused;
     fetchRows();
     showDetail().then(bringDetail);
 });

@@ -72,7 +72,7 @@ graph.hidden = false;
 
 /** Returns the end of the graph that follows the present: what happened last stays in sight. */
 function present() {
-    const isBusy = lastNews === null || calls.some((call) => call.took === null);
+    const isBusy = lastNews === null || calls.some((call) => call.is_open);
     return isBusy ? Date.now() : Math.min(Date.now(), lastNews + STILL);
 }
 
@@ -124,7 +124,7 @@ const update = latest(async () => {
     calls = found.calls;
     const last = events.length > 0 ? Date.parse(events.at(-1).time) : 0;
     const isFirst = lastNews === null;
-    lastNews = Math.max(lastNews ?? 0, last, found.last);
+    lastNews = Math.max(lastNews ?? 0, last, found.last) || Date.now();
     fit();
     draw();
     // The end has moved to the last news.
@@ -218,13 +218,13 @@ function drawCalls(of, bar, y, label) {
         if (!bar(link, notice.at, notice.at, y, 8, "tick", words)) link.remove();
     }
     for (const call of of.filter((call) => call.state !== "plain")) {
-        const to = call.took === null ? end() : call.at + call.took / 1000;
+        const to = call.is_open ? end() : call.at + (call.took ?? 0) / 1000;
         let row = ends.findIndex((it) => it <= call.at);
         if (row < 0) row = Math.min(ends.length, DEPTH - 1);
         ends[row] = to;
-        const took = call.took === null ? "so far" : length(call.took / 1000);
+        const took = call.is_open ? "so far, " : call.took === null ? "" : `${length(call.took / 1000)}, `;
         const by = call.server ? `generation ${call.generation}` : `session ${call.session}, refused by the proxy`;
-        const words = `${time(call.at)}: ${call.method} ${call.name}: ${call.outcome}, ${took}, ${by}`;
+        const words = `${time(call.at)}: ${call.method} ${call.name}: ${call.outcome}, ${took}${by}`;
         const colour = call.server ? `g${call.generation % 6}` : "start";
         const link = add(svg, "a", { href: `/messages#${call.n}` });
         if (!bar(link, call.at, to, top + row * 12, 9, `call ${colour} ${call.state}`, words)) link.remove();
