@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use super::format::{HEAD, LineFormat, ShownContent};
 use super::memory::{MessageBatch, MessageMemory};
-use super::{MAX_MEMORY, RecordedLine, Recorder};
+use super::{MAX_MEMORY, RecordedLine, Recorder, recording_head};
 use crate::config::HiddenValues;
 use crate::event::{Event, EventSender};
 use crate::file_error::FileError;
@@ -41,7 +41,6 @@ pub(crate) enum RecordingError {
 pub(crate) struct RecordingFile {
     path: PathBuf,
     file: File,
-    format: LineFormat,
 }
 
 impl RecordingFile {
@@ -57,15 +56,13 @@ impl RecordingFile {
             return Err(RecordingError::Foreign(path.to_owned()));
         };
         private_files::close_file(&file).map_err(FileError::at("change the mode of", path))?;
-        let format = LineFormat::of_this_process();
         let separator = if is_whole { "" } else { "\n" };
-        let head = format!("{separator}{}", format.head());
+        let head = format!("{separator}{}", recording_head());
         let written = file.write_all(head.as_bytes());
         written.map_err(FileError::at("write", path))?;
         Ok(Self {
             path: path.to_owned(),
             file,
-            format,
         })
     }
 
@@ -175,9 +172,8 @@ impl Recording {
         let memory = Arc::new(MessageMemory::new(MAX_MEMORY));
         let (done, ended) = mpsc::channel();
         let written = memory.clone();
-        let own_format = LineFormat::of_this_process;
         let mut outputs = RecordingOutputs {
-            format: file.as_ref().map_or_else(own_format, |file| file.format),
+            format: LineFormat::of_this_process(),
             file,
             copy,
             events: events.clone(),

@@ -35,11 +35,6 @@ impl ClientStandIn {
         self.stand_in.is_on()
     }
 
-    /// Returns true if servers may rely on it: requests are refused if it is off again.
-    fn may_be_asked(&self) -> bool {
-        self.stand_in.was_on()
-    }
-
     /// Refuses the open requests and all later ones: the client has left.
     pub(super) fn client_left(&self) {
         self.has_left.store(true, Ordering::Relaxed);
@@ -56,7 +51,9 @@ impl Session {
         envelope: &Envelope<'_>,
         related_number: Option<u64>,
     ) -> bool {
-        let Some(stand_in) = self.stand_in.as_ref().filter(|it| it.may_be_asked()) else {
+        // If it is off again, it refuses the requests of servers that still rely on it.
+        let stand_in = self.stand_in.as_ref();
+        let Some(stand_in) = stand_in.filter(|it| it.stand_in.was_on()) else {
             return false;
         };
         let method = envelope.method.as_deref().unwrap_or_default();
@@ -114,8 +111,8 @@ impl Session {
         Ok(asked)
     }
 
-    /// Asks the person to answer a request in the result of a modern server; None if the client must be asked. It is
-    /// never asked during a call of the page.
+    /// Asks the person to answer a request in the result of a modern server; `None` if the client must be asked. The
+    /// client is never asked during a call of the page.
     pub(super) fn stand_in_for(
         &self,
         server: &str,

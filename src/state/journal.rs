@@ -1,9 +1,8 @@
 //! The proxy's side of its record and its log: both are written on the thread that prints events.
 
-use std::fs::{File, TryLockError};
+use std::fs::File;
 use std::io::{self, Write as _};
 use std::path::PathBuf;
-use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
 use super::logs::{LOG, PREVIOUS_LOG, log_head};
@@ -14,6 +13,7 @@ use super::{StateDirectory, StateError, StateFolder};
 use crate::config::HiddenValues;
 use crate::event::Event;
 use crate::file_error::FileError;
+use crate::folder_lock::wait_for_lock;
 use crate::private_files;
 
 /// Minimum time between two writes of the record.
@@ -133,22 +133,17 @@ impl Journal {
 
 /// Locks a file. Does nothing on file systems without locks, where the name of the proxy tells its process.
 fn take(lock: &File, timeout: Duration) -> io::Result<()> {
-    let deadline = Instant::now() + timeout;
-    loop {
-        match lock.try_lock() {
-            Err(TryLockError::WouldBlock) if Instant::now() < deadline => {
-                thread::sleep(Duration::from_millis(5));
-            }
-            Err(TryLockError::WouldBlock) => {
-                return Err(io::Error::other("another program keeps it locked"));
-            }
-            Ok(()) | Err(TryLockError::Error(_)) => return Ok(()),
-        }
+    if wait_for_lock(|| lock.try_lock(), timeout) {
+        Ok(())
+    } else {
+        Err(io::Error::other("another program keeps it locked"))
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::thread;
+
     use super::*;
 
     #[test]

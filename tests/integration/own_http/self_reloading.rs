@@ -259,11 +259,8 @@ fn a_reload_that_begins_late_mends_a_broken_save() {
 fn fastmcp_reloads_itself_from_a_broken_first_start_on() {
     let project = Project::new();
     project.write("server.py", &FASTMCP_SERVER.replace("\"v0\"", "\"v0"));
-    let options = [
-        &["--watch", "{*.py,notes}"][..],
-        &["--start-timeout", "10m", "--hold-timeout", "2m"],
-    ]
-    .concat();
+    let limits = ["--start-timeout=10m", "--hold-timeout=2m"];
+    let options = ["--watch", "{*.py,notes}", limits[0], limits[1]];
     let served = python(project, &FASTMCP, OWN_PORT, &options);
     let broken = served.log.until("broken", 1)[0].to_string();
     contains_all(&broken, &["SyntaxError", "reports an error"]);
