@@ -14,8 +14,11 @@ fn old(refusal: &'static str, said: impl Fn(&str) + Send + Sync + 'static) -> Ht
     HttpServer::start(move |asked, answering| match (&*asked.verb, &*asked.path) {
         ("GET", "/mcp") => {
             answering.stream();
+            // A message may come as soon as the endpoint is known.
+            let mut stream = stream.lock().unwrap();
             answering.write(b"event: endpoint\ndata: /messages?session=1\n\n");
-            *stream.lock().unwrap() = Some(answering.again());
+            *stream = Some(answering.again());
+            drop(stream);
             answering.until_closed();
         }
         ("POST", "/messages?session=1") => {
