@@ -207,9 +207,9 @@ impl BuildOutputs {
         let is_edited = required_runs == RUNS_TO_LEARN_EDITED;
         let row = self.histories.entry(path.to_owned()).or_default();
         if let (Some(time), Some((last, is_by_build))) = (time, row.last_change)
-            && time == last
+            && time <= last
         {
-            // A server of another session has the same build and counted the change first.
+            // A server of another session has the same build and counted this change, or a later one, first.
             return is_by_build;
         }
         if row.last_run < run {
@@ -427,6 +427,20 @@ mod tests {
         assert!(site.outputs.edited.is_empty());
         site.outputs.author_of(vec![changed("a", between)]);
         assert!(!site.outputs.edited.is_empty());
+    }
+
+    #[test]
+    fn a_change_that_another_server_looked_at_earlier_counts_once() {
+        let mut site = Site::new();
+        assert_eq!(site.runs(|_| files(&["stamp"])), 4);
+        site.begin();
+        site.wait();
+        let first = site.now;
+        site.end(true);
+        site.begin();
+        assert_eq!(site.change("stamp"), ChangeAuthor::Build);
+        let looked_earlier = vec![changed("stamp", first)];
+        assert_eq!(site.outputs.author_of(looked_earlier), ChangeAuthor::Build);
     }
 
     #[test]

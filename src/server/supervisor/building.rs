@@ -122,11 +122,12 @@ impl Supervisor {
         // Not on the thread that serves clients: a checkout may have changed thousands of files.
         let changes = spawn_blocking(move || {
             let changes = paths.into_iter().map(|path| {
-                let file = cwd.join(&path);
+                // Both from one look at the file: a shell empties it before the build's command fills it.
+                let metadata = std::fs::metadata(cwd.join(&path)).ok();
                 FileChange {
                     path,
-                    time: file_time::changed(&file),
-                    is_empty: std::fs::metadata(&file).is_ok_and(|it| it.len() == 0),
+                    time: metadata.as_ref().and_then(file_time::changed_of),
+                    is_empty: metadata.is_some_and(|it| it.len() == 0),
                 }
             });
             changes.collect()
