@@ -250,6 +250,11 @@ impl WatcherThread {
         if kind.is_some_and(|kind| kind.is_symlink()) && tree.is_in_walked_directory(path) {
             is_dir = tree.follow(path, &mut self.watches)?;
         }
+        // A directory in the place of a known file: the file is gone.
+        let mut gone = Vec::new();
+        if is_dir && tree.knows_file(path) {
+            gone.push(path.to_owned());
+        }
         let mut found = Vec::new();
         if tree.matcher.roots().any(|root| root.starts_with(path)) {
             found = tree.adopt_roots(&mut self.watches)?;
@@ -259,6 +264,7 @@ impl WatcherThread {
         } else if !is_dir && tree.selects(path) {
             self.record_touch(index, path.to_owned(), touch.write_state);
         }
+        self.touch_all(index, gone);
         self.touch_all(index, found);
         Ok(())
     }

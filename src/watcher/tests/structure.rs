@@ -31,6 +31,16 @@ async fn a_directory_that_is_moved_in_is_found() {
 }
 
 #[tokio::test]
+async fn a_directory_in_the_place_of_a_file_is_the_end_of_the_file() {
+    let mut project = Project::new(&["src/a.py"]);
+    fs::remove_file(project.path("src/a.py")).unwrap();
+    fs::create_dir(project.path("src/a.py")).unwrap();
+    project.one_change(&["src/a.py"]).await;
+    project.write("src/a.py/__main__.py", "x");
+    project.one_change(&["src/a.py/__main__.py"]).await;
+}
+
+#[tokio::test]
 async fn a_directory_that_is_renamed_is_watched_under_its_new_name() {
     let mut project = Project::new(&["src/old/deep/a.py"]);
     fs::rename(project.path("src/old"), project.path("src/new")).unwrap();
