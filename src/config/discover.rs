@@ -66,7 +66,7 @@ pub(super) fn discover(around: &ConfigContext) -> ConfigPaths {
         .into_iter()
         .flatten()
         .map(|folder| folder.join(SHARED))
-        .find(|path| path.is_file() && is_ours(path));
+        .find(|path| is_taken(path) && is_ours(path));
     ConfigPaths {
         json,
         toml,
@@ -77,7 +77,16 @@ pub(super) fn discover(around: &ConfigContext) -> ConfigPaths {
 /// Searches upwards from `cwd`, up to the root of a repository or the home directory.
 fn nearest(cwd: &Path, home: Option<&Path>) -> Option<PathBuf> {
     let mut paths = upwards(cwd, home).map(|folder| folder.join(OWN));
-    paths.find(|path| path.is_file())
+    paths.find(|path| is_taken(path))
+}
+
+/// Whether the name of a configuration file is taken, be it by a directory or a link to a missing file, which the user is
+/// told of. Pipes are left out, because reading them may not end.
+fn is_taken(path: &Path) -> bool {
+    match path.metadata() {
+        Ok(target) => target.is_file() || target.is_dir(),
+        Err(_) => path.is_symlink(),
+    }
 }
 
 /// Returns `cwd` and the folders above it, up to the root of a repository or the home directory.
@@ -141,6 +150,18 @@ mod tests {
 
     fn some(toml: Option<&str>, json: Option<&str>) -> [Option<String>; 2] {
         [toml.map(str::to_owned), json.map(str::to_owned)]
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_directory_or_a_broken_link_takes_the_place_of_a_file() {
+        let tree = tree(&[]);
+        let cwd = tree.path().join("repo/a/b");
+        fs::create_dir(cwd.join(SHARED)).unwrap();
+        std::os::unix::fs::symlink("nowhere", cwd.join(OWN)).unwrap();
+        let places = discover(&around(&cwd, None));
+        let found: Vec<PathBuf> = places.files().collect();
+        assert_eq!(found, [cwd.join(SHARED), cwd.join(OWN)]);
     }
 
     #[test]

@@ -8,6 +8,9 @@ use super::location::{ConfigFile, FileSpan};
 use super::masking::{masked_line, visible};
 use crate::suggestions::nearest;
 
+/// Maximum number of characters of a line that are displayed.
+const SHOWN_CHARS: usize = 240;
+
 /// Error in a configuration file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Fault {
@@ -88,6 +91,27 @@ impl Fault {
     }
 }
 
+/// Returns the part of a line around `column` that is displayed, and the column in it; both columns count from 1.
+fn around_column(line: &str, column: usize) -> (String, usize) {
+    let length = line.chars().count();
+    if length <= SHOWN_CHARS {
+        return (line.to_owned(), column);
+    }
+    let start = column
+        .saturating_sub(SHOWN_CHARS / 2)
+        .min(length - SHOWN_CHARS);
+    let shown = line.chars().skip(start).take(SHOWN_CHARS);
+    let (before, after) = (start > 0, start + SHOWN_CHARS < length);
+    let mark = |is_cut: bool| if is_cut { "…" } else { "" };
+    let shown = format!(
+        "{}{}{}",
+        mark(before),
+        shown.collect::<String>(),
+        mark(after)
+    );
+    (shown, column - start + usize::from(before))
+}
+
 impl std::error::Error for Fault {}
 
 impl fmt::Display for Fault {
@@ -100,14 +124,16 @@ impl fmt::Display for Fault {
         } else {
             let (line, column) = self.at.line_and_column();
             let margin = line.to_string().len();
+            let (text, shown_column) = around_column(&text, column);
             // Keeps tabs, so that the caret aligns with the marked text.
             let indent: String = text
                 .chars()
-                .take(column - 1)
+                .take(shown_column - 1)
                 .map(|c| if c == '\t' { c } else { ' ' })
                 .collect();
             let pointed = self.at.text().lines().next().unwrap_or_default();
-            let carets = "^".repeat(pointed.chars().count().max(1));
+            let room = (text.chars().count() + 1).saturating_sub(shown_column);
+            let carets = "^".repeat(pointed.chars().count().min(room).max(1));
             write!(f, "\n{:margin$}--> {path}:{line}:{column}", "")?;
             write!(f, "\n{:margin$} |", "")?;
             write!(f, "\n{line} | {text}")?;

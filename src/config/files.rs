@@ -96,13 +96,18 @@ impl RawConfig {
 
 /// Reads a text file. The error about another encoding, such as UTF-16, says what to do.
 pub(super) fn read_text(path: &Path) -> io::Result<String> {
-    std::fs::read_to_string(path).map_err(|error| match error.kind() {
-        io::ErrorKind::InvalidData => io::Error::new(
+    let other_encoding = || {
+        io::Error::new(
             io::ErrorKind::InvalidData,
             "it is not UTF-8; save it in this encoding",
-        ),
-        _ => error,
-    })
+        )
+    };
+    match std::fs::read_to_string(path) {
+        // Every second byte of most texts in UTF-16 is 0.
+        Ok(text) if text.contains('\0') => Err(other_encoding()),
+        Err(error) if error.kind() == io::ErrorKind::InvalidData => Err(other_encoding()),
+        read => read,
+    }
 }
 
 /// Reads and parses a file. Returns at least one fault if it is unreadable.

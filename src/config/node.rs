@@ -73,7 +73,10 @@ impl Node {
     }
 }
 
-/// Parses a TOML file; returns all syntax errors on failure.
+/// Maximum number of syntax errors of one file: later ones are mostly consequences of the first.
+const MAX_FAULTS: usize = 5;
+
+/// Parses a TOML file; returns the first syntax errors on failure.
 pub(super) fn toml(source: &Arc<ConfigFile>) -> Result<Node, Vec<Fault>> {
     let (table, errors) = DeTable::parse_recoverable(&source.text);
     if errors.is_empty() {
@@ -88,7 +91,7 @@ pub(super) fn toml(source: &Arc<ConfigFile>) -> Result<Node, Vec<Fault>> {
             format!("not valid TOML: {message}"),
         )
     };
-    Err(errors.iter().map(fault).collect())
+    Err(errors.iter().take(MAX_FAULTS).map(fault).collect())
 }
 
 fn toml_table(source: &Arc<ConfigFile>, span: std::ops::Range<usize>, table: DeTable<'_>) -> Node {

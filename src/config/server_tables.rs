@@ -172,6 +172,8 @@ pub(super) fn all(findings: &mut Findings<'_>, tree: &Node) -> Option<Node> {
         }
         return None;
     };
+    let name = first.keys.last().copied().unwrap_or(WHOLE_FILE);
+    findings.entries(name, first.servers)?;
     let mut servers = first.servers.clone();
     if let Value::Table(all) = &mut servers.value {
         if first.keys.is_empty() {

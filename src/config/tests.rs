@@ -217,6 +217,27 @@ fn the_toml_adds_to_servers_of_the_same_name() {
 }
 
 #[test]
+fn faults_of_a_file_that_is_no_configuration_stay_short() {
+    let loaded = loaded(&[("mcp-proxy.toml", &"[".repeat(10_000))]);
+    let texts: Vec<String> = loaded.faults.iter().map(ToString::to_string).collect();
+    let length: usize = texts.iter().map(String::len).sum();
+    assert!(length < 6000, "{length}: {}", texts[0]);
+    assert!(texts[0].contains("mcp-proxy.toml:1:"), "{}", texts[0]);
+    let utf16: String = "[servers]".chars().flat_map(|it| [it, '\0']).collect();
+    let other = self::loaded(&[("mcp-proxy.toml", &utf16)]);
+    assert!(messages(&other)[0].contains("not UTF-8"), "{other:?}");
+}
+
+#[test]
+fn a_client_file_without_a_table_of_servers_is_told_by_its_own_key() {
+    let loaded = loaded(&[(".mcp.json", r#"{"mcpServers": null}"#)]);
+    assert_eq!(
+        messages(&loaded),
+        ["`mcpServers` must be a table, not null"]
+    );
+}
+
+#[test]
 fn a_fault_of_one_server_leaves_the_others() {
     let loaded = loaded(&[(
         "mcp-proxy.toml",
