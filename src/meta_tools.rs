@@ -129,18 +129,16 @@ impl OfferedMetaTools {
     /// Returns instructions for a model on tools of unloaded servers; None if the model cannot load servers. If no
     /// server exists at all, returns the reason.
     pub(crate) fn instructions(&self, fleet: &Fleet) -> Option<String> {
-        if let Some(reason) = fleet.without_servers().filter(|_| !fleet.is_lazy()) {
-            return Some(reason);
+        let without = fleet.without_servers();
+        if without.is_some() && !fleet.is_lazy() {
+            return without;
         }
         if !fleet.is_lazy() || !self.has(LOAD) {
             return None;
         }
-        let config = fleet.config();
-        let names = config.server_names();
-        let names = if names.is_empty() {
-            "none".to_owned()
-        } else {
-            names.join(", ")
+        let names = match without {
+            Some(reason) => format!("none ({reason})"),
+            None => fleet.config().server_names().join(", "),
         };
         Some(format!(
             "MCP servers are loaded on demand; configured servers: {names}. Find a tool with {SEARCH}, call it with \

@@ -126,6 +126,22 @@ fn a_chosen_server_that_is_not_there_is_told_and_recovers() {
     }
 }
 
+#[test]
+fn a_model_that_loads_servers_itself_is_told_too() {
+    let project = Project::new();
+    project.write("mcp-proxy.toml", "[servers.a\n");
+    let peer = Proxy::configured("serve").within(&project).spawn();
+    let introduction = peer.initialize(&initialize_params()).result();
+    let instructions = introduction["instructions"].as_str().unwrap_or_default();
+    for part in [
+        "search_tools",
+        "none (configuration error",
+        "mcp-proxy.toml:1",
+    ] {
+        assert!(instructions.contains(part), "{introduction}");
+    }
+}
+
 /// A script learns of it by the exit code.
 #[test]
 fn one_that_is_never_mended_ends_as_the_error_that_it_is() {
