@@ -3,6 +3,8 @@
 //! The directories of installed packages are not watched, and not read while a server runs. While it is broken, the
 //! directories that get a new entry with each package are polled a few times a second.
 
+mod named;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::env;
 use std::ffi::{OsStr, OsString};
@@ -14,6 +16,7 @@ use std::time::{Duration, Instant, SystemTime};
 use tokio::task::spawn_blocking;
 use tokio::time::sleep;
 
+use crate::command_line::CommandLine;
 use crate::config::ServerSpec;
 use crate::file_time::{self, TICK};
 use crate::transport::resolve::find;
@@ -25,10 +28,25 @@ const QUIET: Duration = Duration::from_millis(500);
 /// Maximum number of doublings of the wait by starts during which packages were installed: a server that installs
 /// packages itself must not be restarted forever.
 const MAX_DOUBLINGS: u32 = 6;
+/// Names of directories that contain installed packages.
+const PACKAGES: [&str; 3] = ["node_modules", "site-packages", "dist-packages"];
+/// Maximum number of directories that the `.pth` files of one directory of packages may name.
+const MAX_LINKED: usize = 50;
 /// Files beside packages that package managers write last.
 const RECORDS: [&str; 3] = [".package-lock.json", ".modules.yaml", ".yarn-state.yml"];
 /// Directory names of virtual environments.
 const ENVIRONMENTS: [&str; 3] = [".venv", "venv", "env"];
+/// Programs that keep virtual environments in a directory of the user, and these directories within the home directory.
+#[rustfmt::skip] // A table.
+const ENVIRONMENT_STORES: &[(&str, &[&str])] = &[
+    ("poetry", &[".cache/pypoetry/virtualenvs", "Library/Caches/pypoetry/virtualenvs"]),
+    ("pipenv", &[".local/share/virtualenvs"]),
+    ("conda", &[".conda/envs", "miniconda3/envs", "anaconda3/envs", "miniforge3/envs"]),
+    ("mamba", &[".conda/envs", "miniforge3/envs", "mambaforge/envs"]),
+    ("micromamba", &["micromamba/envs"]),
+];
+/// Directories with the Python versions that the programs in a directory `shims` choose from (pyenv, asdf, mise).
+const VERSIONS: [&str; 2] = ["versions", "installs/python"];
 
 /// Times of the last change of the existing package directories and records.
 type PackageTimes = BTreeMap<PathBuf, SystemTime>;
@@ -42,20 +60,67 @@ pub(crate) struct PackageInstallation {
     pub(crate) afterwards: bool,
 }
 
+/// Places where the cause of a failed start may be mended.
+#[derive(Debug, Clone, Default)]
+struct Places {
+    /// Directories of packages, and missing paths.
+    known: BTreeSet<PathBuf>,
+    /// Directories beside or above which packages may be installed.
+    around: BTreeSet<PathBuf>,
+}
+
+impl Places {
+    /// Returns the places for a start whose process looks for packages in `directories` and wrote `stderr`. Reads the
+    /// file system.
+    fn new(spec: &ServerSpec, directories: BTreeSet<PathBuf>, stderr: &[String]) -> Self {
+        let mut places = Self {
+            known: directories,
+            around: around(spec),
+        };
+        for path in named::paths(stderr, &spec.cwd) {
+            let has =
+                |is_part: fn(&str) -> bool| path.iter().any(|it| it.to_str().is_some_and(is_part));
+            let is_installed = has(|part| PACKAGES.contains(&part));
+            if !path.exists() {
+                places.known.insert(path);
+            } else if is_installed {
+                places.known.extend(path.parent().map(Path::to_owned));
+                places.known.insert(path);
+            } else if !has(|part| part.starts_with("python3")) {
+                // Not a library of Python, beside which no package is installed.
+                places
+                    .around
+                    .extend(path.ancestors().skip(1).map(Path::to_owned));
+            }
+        }
+        let linked = python_packages(spec, &places.around);
+        let linked = linked
+            .iter()
+            .flat_map(|packages| linked_directories(packages));
+        places.known.extend(linked);
+        places
+    }
+}
+
 /// Waits for an installation that the failed start of a server, begun at `since`, may have missed. `directories` are
-/// those where its process looks for packages; `tries` is the number of preceding consecutive starts during which,
-/// and not afterwards, packages were installed.
+/// those where its process looks for packages, and `stderr` are its last lines; `tries` is the number of preceding
+/// consecutive starts during which, and not afterwards, packages were installed.
 pub(crate) async fn installed(
     spec: Arc<ServerSpec>,
     directories: BTreeSet<PathBuf>,
+    stderr: Vec<String>,
     since: SystemTime,
     tries: u32,
 ) -> PackageInstallation {
-    let directories = Arc::new(directories);
+    let places = {
+        let spec = spec.clone();
+        spawn_blocking(move || Places::new(&spec, directories, &stderr)).await
+    };
+    let places = Arc::new(places.unwrap_or_default());
     let read_now = || {
-        let (spec, directories) = (spec.clone(), directories.clone());
+        let (spec, places) = (spec.clone(), places.clone());
         async move {
-            spawn_blocking(move || package_times(&spec, &directories))
+            spawn_blocking(move || package_times(&spec, &places))
                 .await
                 .unwrap_or_default()
         }
@@ -87,9 +152,14 @@ pub(crate) async fn installed(
 }
 
 /// Reads the times of all package directories and records. Reads the file system.
-fn package_times(spec: &ServerSpec, directories: &BTreeSet<PathBuf>) -> PackageTimes {
-    let known = directories.iter().cloned();
-    let places = known.chain(of_python(spec)).chain(of_node(spec));
+fn package_times(spec: &ServerSpec, places: &Places) -> PackageTimes {
+    let known = places.known.iter().cloned();
+    let programs = programs(spec).into_iter().filter_map(|it| find(spec, &it));
+    let places = known
+        .chain(python_packages(spec, &places.around))
+        .chain(of_node(spec, &places.around))
+        .chain(listed(spec, "PYTHONPATH"))
+        .chain(programs);
     let existing = places.filter_map(|place| {
         let changed = file_time::changed(&place)?;
         Some((place, changed))
@@ -97,27 +167,41 @@ fn package_times(spec: &ServerSpec, directories: &BTreeSet<PathBuf>) -> PackageT
     existing.collect()
 }
 
-fn of_python(spec: &ServerSpec) -> Vec<PathBuf> {
-    let program = find(spec, Path::new(&spec.program));
-    let mut prefixes: BTreeSet<PathBuf> = prefixes(spec, program.as_deref()).collect();
-    for folder in around(spec) {
+/// Returns the directories in which Python packages may be installed.
+fn python_packages(spec: &ServerSpec, around: &BTreeSet<PathBuf>) -> Vec<PathBuf> {
+    let mut prefixes: BTreeSet<PathBuf> = prefixes(spec).collect();
+    for folder in around {
         prefixes.extend(ENVIRONMENTS.iter().map(|name| folder.join(name)));
     }
     let libraries = prefixes
         .iter()
         .flat_map(|prefix| ["lib", "lib64"].map(|name| prefix.join(name)));
     let pythons = libraries.flat_map(|library| entries(&library, "python"));
-    let packages =
-        pythons.flat_map(|it| ["site-packages", "dist-packages"].map(|name| it.join(name)));
-    packages
-        .chain(listed(spec, "PYTHONPATH"))
-        .chain(program)
+    pythons
+        .flat_map(|it| ["site-packages", "dist-packages"].map(|name| it.join(name)))
         .collect()
 }
 
-fn of_node(spec: &ServerSpec) -> Vec<PathBuf> {
+/// Returns the directories that the `.pth` files in a directory of packages name, such as those of editable
+/// installations.
+fn linked_directories(packages: &Path) -> Vec<PathBuf> {
+    let links = entries(packages, "")
+        .into_iter()
+        .filter(|path| path.extension() == Some(OsStr::new("pth")));
+    let texts = links.filter_map(|path| fs::read_to_string(path).ok());
+    let lines: Vec<PathBuf> = texts
+        .flat_map(|text| {
+            let named = text.lines().map(|line| packages.join(line.trim()));
+            named.collect::<Vec<_>>()
+        })
+        .collect();
+    let directories = lines.into_iter().filter(|path| path.is_dir());
+    directories.take(MAX_LINKED).collect()
+}
+
+fn of_node(spec: &ServerSpec, around: &BTreeSet<PathBuf>) -> Vec<PathBuf> {
     let mut places = listed(spec, "NODE_PATH");
-    for folder in around(spec) {
+    for folder in around {
         let modules = folder.join("node_modules");
         places.extend(entries(&modules, "@"));
         places.extend(RECORDS.map(|name| modules.join(name)));
@@ -134,7 +218,7 @@ fn listed(spec: &ServerSpec, name: &str) -> Vec<PathBuf> {
 }
 
 /// Returns the directories that may contain a Python installation or a virtual environment.
-fn prefixes(spec: &ServerSpec, program: Option<&Path>) -> impl Iterator<Item = PathBuf> {
+fn prefixes(spec: &ServerSpec) -> impl Iterator<Item = PathBuf> {
     let named = [
         "VIRTUAL_ENV",
         "CONDA_PREFIX",
@@ -143,31 +227,72 @@ fn prefixes(spec: &ServerSpec, program: Option<&Path>) -> impl Iterator<Item = P
     ]
     .into_iter()
     .filter_map(|name| Some(spec.cwd.join(variable(spec, name)?)));
-    let programs = program.map(Path::to_owned).into_iter();
-    let real = program.and_then(|it| dunce::canonicalize(it).ok());
-    let around = programs
-        .chain(real)
-        .filter_map(|it| Some(it.parent()?.parent()?.to_owned()));
-    let user = env::home_dir().map(|home| home.join(".local"));
+    let mut around = Vec::new();
+    let home = env::home_dir();
+    for name in programs(spec) {
+        let stores = ENVIRONMENT_STORES
+            .iter()
+            .filter(|(it, _)| name.ends_with(it));
+        let stores = stores.flat_map(|(_, stores)| *stores);
+        for store in home
+            .iter()
+            .flat_map(|home| stores.clone().map(move |it| home.join(it)))
+        {
+            around.extend(entries(&store, ""));
+        }
+        let program = find(spec, &name);
+        let real = program.as_ref().and_then(|it| dunce::canonicalize(it).ok());
+        for directory in program.iter().chain(&real).filter_map(|it| it.parent()) {
+            let Some(root) = directory.parent() else {
+                continue;
+            };
+            if directory.ends_with("shims") {
+                around.extend(VERSIONS.iter().flat_map(|it| entries(&root.join(it), "")));
+            }
+            around.extend(entries(&root.join("envs"), ""));
+            around.push(root.to_owned());
+        }
+    }
+    let user = home.map(|home| home.join(".local"));
     named
         .chain(around)
         .chain(user)
         .chain([PathBuf::from("/usr/local")])
 }
 
-/// Returns the directories that may contain packages: the server's, those of the files in its command, and all
-/// ancestors.
+/// Returns the commands that the server's command runs: itself, the command behind wrappers, and those of a shell line.
+fn commands(spec: &ServerSpec) -> Vec<CommandLine> {
+    let whole = CommandLine::new(&spec.cwd, &spec.program, &spec.args);
+    let inner = whole.clone().innermost();
+    let lines = inner.shell_commands().unwrap_or_default();
+    let lines = lines.into_iter().map(CommandLine::innermost);
+    [whole, inner].into_iter().chain(lines).collect()
+}
+
+/// Returns the programs that the server's command runs: names, and paths relative to the directory in which they run.
+fn programs(spec: &ServerSpec) -> BTreeSet<PathBuf> {
+    let program = |command: CommandLine| {
+        let written = PathBuf::from(command.words.first()?);
+        let is_name = written.components().count() == 1;
+        Some(if is_name {
+            written
+        } else {
+            command.base.join(written)
+        })
+    };
+    commands(spec).into_iter().filter_map(program).collect()
+}
+
+/// Returns the directories that may contain packages: the server's, those that its command changes to, those of the
+/// files in its command, and all ancestors.
 fn around(spec: &ServerSpec) -> BTreeSet<PathBuf> {
-    let words = [&spec.program].into_iter().chain(&spec.args);
-    let files = words
-        .map(|word| spec.cwd.join(word))
-        .filter(|path| path.exists());
-    let real: Vec<PathBuf> = files
-        .filter_map(|path| dunce::canonicalize(path).ok())
-        .collect();
     let mut folders = BTreeSet::new();
-    for place in real.iter().chain([&spec.cwd]) {
-        folders.extend(place.ancestors().map(Path::to_owned));
+    for command in commands(spec) {
+        let files = command.words.iter().map(|word| command.base.join(word));
+        let real = files.filter_map(|path| dunce::canonicalize(path).ok());
+        for place in real.chain([command.base.clone()]) {
+            folders.extend(place.ancestors().map(Path::to_owned));
+        }
     }
     folders
 }
@@ -200,6 +325,57 @@ mod tests {
 
     use super::*;
 
+    #[cfg(unix)]
+    #[test]
+    fn packages_are_expected_where_the_command_and_the_error_lead() {
+        use std::os::unix::fs::PermissionsExt as _;
+
+        let folder = tempfile::tempdir().unwrap();
+        let root = dunce::canonicalize(folder.path()).unwrap();
+        let packages = root.join("server/.venv/lib/python3.1/site-packages");
+        let version = root.join("versions/3.2/lib/python3.2/site-packages");
+        let module = root.join("elsewhere/node_modules/z");
+        for directory in [
+            &packages,
+            &version,
+            &module,
+            &root.join("linked"),
+            &root.join("shims"),
+        ] {
+            fs::create_dir_all(directory).unwrap();
+        }
+        let linked = format!("# a comment\n{}\nimport x\n", root.join("linked").display());
+        fs::write(packages.join("editable.pth"), linked).unwrap();
+        fs::write(module.join("index.js"), "").unwrap();
+        let shim = root.join("shims/python");
+        fs::write(&shim, "").unwrap();
+        fs::set_permissions(&shim, fs::Permissions::from_mode(0o755)).unwrap();
+
+        let line = format!("cd server && exec {} -m server", shim.display());
+        let words = vec!["-c".into(), line.into()];
+        let spec = ServerSpec::new("s".into(), "sh".into(), words, root.clone());
+        let stderr = [
+            format!("Cannot find './build/x'\n- {}/index.js", module.display()),
+            format!(
+                "Error: Cannot find module '{}/dist/index.js'",
+                root.display()
+            ),
+        ];
+        let places = Places::new(&spec, BTreeSet::new(), &stderr);
+        for place in [root.join("linked"), module, root.join("dist/index.js")] {
+            assert!(places.known.contains(&place), "{place:?} {places:?}");
+        }
+        let found = python_packages(&spec, &places.around);
+        for place in [packages, version] {
+            assert!(found.contains(&place), "{place:?} {found:?}");
+        }
+        let nodes = of_node(&spec, &places.around);
+        assert!(
+            nodes.contains(&root.join("server/node_modules")),
+            "{nodes:?}"
+        );
+    }
+
     /// A server that runs in `folder` and installs packages at each start must not be restarted forever.
     #[tokio::test]
     async fn installations_during_starts_count_a_limited_number_of_times() {
@@ -210,7 +386,7 @@ mod tests {
         let words = vec!["server.js".into()];
         let spec = ServerSpec::new("s".into(), "node".into(), words, folder.path().to_owned());
         let spec = Arc::new(spec);
-        let wait = |tries| installed(spec.clone(), BTreeSet::new(), since, tries);
+        let wait = |tries| installed(spec.clone(), BTreeSet::new(), Vec::new(), since, tries);
 
         let installed = wait(0).await;
         assert_eq!(installed.paths, std::slice::from_ref(&modules));

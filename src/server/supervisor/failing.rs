@@ -66,8 +66,14 @@ impl Supervisor {
             self.package_watch.search = Some(end.clone().drop_guard());
             let PackageWatch { since, tries, .. } = self.package_watch;
             let directories = locked(&self.shared.loaded_files).package_dirs.clone();
-            let installed =
-                package_watch::installed(self.context.spec.clone(), directories, since, tries);
+            let stderr = self.failure.as_ref().map(|failure| failure.stderr.clone());
+            let installed = package_watch::installed(
+                self.context.spec.clone(),
+                directories,
+                stderr.unwrap_or_default(),
+                since,
+                tries,
+            );
             let reports = self.context.reports.clone();
             self.tasks.spawn(end.run_until_cancelled_owned(async move {
                 reports.send(Report::Installed(installed.await));
