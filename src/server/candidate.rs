@@ -382,10 +382,18 @@ fn ignored_probe(waited: Duration) -> String {
 /// Stops a rejected candidate, and returns how it ended.
 pub(crate) async fn stop(running: RunningGeneration) -> GenerationExit {
     let stderr = running.backend.stderr();
+    let is_deaf = running.connection.is_closed();
     // A process that exits on its own is described by its own status, not by the proxy's signals.
     let (how, status) = timeout(Duration::from_millis(50), running.backend.ended())
         .await
-        .unwrap_or_else(|_| ("was stopped".to_owned(), None));
+        .unwrap_or_else(|_| {
+            let how = if is_deaf {
+                "closed its stdin or stdout"
+            } else {
+                "was stopped"
+            };
+            (how.to_owned(), None)
+        });
     if let Some(stderr) = stderr
         .as_ref()
         .filter(|_| status.is_some_and(|it| it.is_server_error()))
@@ -401,7 +409,9 @@ pub(crate) async fn stop(running: RunningGeneration) -> GenerationExit {
         how,
         status,
         runs_on: false,
-        stderr: stderr.map(|it| it.last(SHOWN_STDERR)).unwrap_or_default(),
+        stderr: stderr
+            .map(|it| it.excerpt(SHOWN_STDERR))
+            .unwrap_or_default(),
         calls,
     }
 }

@@ -112,7 +112,7 @@ pub(crate) fn explain(server: &str, failure: &Failure) -> String {
 
 fn append_stderr(message: &mut String, stderr: &[String]) {
     if !stderr.is_empty() {
-        message.push_str("\nlast lines of stderr:");
+        message.push_str("\nlast lines of its output:");
     }
     for line in stderr {
         let _ = write!(message, "\n  | {line}");

@@ -56,7 +56,7 @@ impl ProcessExit {
         let status = timeout(EXIT_TIMEOUT, exited.wait()).await.ok()?;
         Some((
             format!("exited with {status}"),
-            self.stderr.last(SHOWN_STDERR),
+            self.stderr.excerpt(SHOWN_STDERR),
         ))
     }
 }
@@ -80,7 +80,7 @@ impl LinkReader {
             context: context.clone(),
             connection: connection.clone(),
             process,
-            stray: StrayReporter::new(context, connection.generation),
+            stray: StrayReporter::new(context, connection.generation, None),
         }
     }
 

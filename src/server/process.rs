@@ -63,7 +63,7 @@ pub(super) fn start(
     let reader = ProcessReader {
         connection: connection.clone(),
         outbox: outbox.clone(),
-        stray: StrayReporter::new(context, number),
+        stray: StrayReporter::new(context, number, Some(child.stderr())),
         max_message: context.resources.max_message,
         is_busy: Arc::default(),
     };
@@ -143,7 +143,7 @@ fn wait_for_exit(
             how,
             status: None,
             runs_on: false,
-            stderr: stderr.last(SHOWN_STDERR),
+            stderr: stderr.excerpt(SHOWN_STDERR),
             calls: connection.close(),
         };
         let number = connection.generation;

@@ -2,6 +2,10 @@
 
 use super::report::ServerContext;
 use crate::event::{Event, StrayKind};
+use crate::transport::lines::OutputTail;
+
+/// Number of characters of a line that an error report may show.
+const KEPT_CHARS: usize = 500;
 
 /// Counts and reports output that is no message.
 pub(super) struct StrayReporter {
@@ -9,15 +13,18 @@ pub(super) struct StrayReporter {
     generation: u64,
     count: u64,
     context: ServerContext,
+    /// Last lines of a process. They get its text on stdout too, which may name the reason for its end.
+    tail: Option<OutputTail>,
 }
 
 impl StrayReporter {
-    pub(super) fn new(context: &ServerContext, generation: u64) -> Self {
+    pub(super) fn new(context: &ServerContext, generation: u64, tail: Option<OutputTail>) -> Self {
         Self {
             server: context.spec.name.clone(),
             generation,
             count: 0,
             context: context.clone(),
+            tail,
         }
     }
 
@@ -29,6 +36,10 @@ impl StrayReporter {
             Some(remote) => remote.hide(&line),
             None => line,
         };
+        if let Some(tail) = self.tail.as_ref().filter(|_| kind == StrayKind::Line) {
+            let text = line.chars().filter(|letter| !letter.is_control());
+            tail.push(text.take(KEPT_CHARS).collect());
+        }
         self.context.resources.events.send(Event::Stray {
             server,
             generation,

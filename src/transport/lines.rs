@@ -19,6 +19,8 @@ const LINE_CAP: usize = 8 * 1024;
 const TAIL_LINES: usize = 500;
 /// Maximum number of bytes in the tail.
 const TAIL_BYTES: usize = 256 * 1024;
+/// Number of lines that an excerpt shows before and after the head of a stack trace.
+const HEAD_LINES: usize = 2;
 /// Time without a line after which a report counts as complete.
 const QUIET: Duration = Duration::from_millis(100);
 /// Time for a report to begin, and to be completed.
@@ -135,6 +137,26 @@ impl OutputTail {
         lines.map(|(_, line)| line.clone()).collect()
     }
 
+    /// Returns at most `count` of the last lines for an error report. If they begin within a stack trace, some of them
+    /// give way to the lines around its head, which name the error.
+    pub(crate) fn excerpt(&self, count: usize) -> Vec<String> {
+        let lines = self.last(TAIL_LINES);
+        let start = lines.len().saturating_sub(count);
+        if start == 0 || !is_frame(&lines[start]) {
+            return self.last(count);
+        }
+        let is_head = |line: &String| !line.starts_with(char::is_whitespace) && !is_frame(line);
+        let Some(head) = lines[..start].iter().rposition(is_head) else {
+            return self.last(count);
+        };
+        let around = &lines[head.saturating_sub(HEAD_LINES)..start.min(head + 1 + HEAD_LINES)];
+        let rest = count.saturating_sub(around.len() + 1);
+        let mut shown = around.to_vec();
+        shown.push("…".to_owned());
+        shown.extend_from_slice(&lines[lines.len() - rest..]);
+        shown
+    }
+
     /// Returns the sign in the newest line that was read after `time`, is still kept, and contains one of `signs`.
     pub(crate) fn newest_sign<'a>(&self, time: Instant, signs: &[&'a str]) -> Option<&'a str> {
         let tail = self.buffer();
@@ -159,7 +181,8 @@ impl OutputTail {
         }
     }
 
-    fn push(&self, line: String) {
+    /// Appends a line.
+    pub(crate) fn push(&self, line: String) {
         let mut tail = self.buffer();
         tail.count += 1;
         tail.bytes += line.len();
@@ -173,6 +196,15 @@ impl OutputTail {
     fn buffer(&self) -> MutexGuard<'_, TailBuffer> {
         locked(&self.0)
     }
+}
+
+/// Returns true for a line that names a call in a stack trace of Java, .NET, Node.js or Rust.
+fn is_frame(line: &str) -> bool {
+    let text = line.trim_start();
+    let number = text.trim_start_matches(|it: char| it.is_ascii_digit());
+    text.starts_with("at ")
+        || text.starts_with("--- End of")
+        || (number.len() < text.len() && number.starts_with(": "))
 }
 
 impl fmt::Debug for OutputTail {
@@ -243,6 +275,40 @@ mod tests {
             assert_eq!(newest(start), Some(sign), "{line}");
         }
         assert_eq!(newest(Instant::now()), None);
+    }
+
+    #[test]
+    fn an_excerpt_names_the_error_of_a_long_stack_trace() {
+        let excerpt = |heads: &[&str], frame: &str| {
+            let tail = OutputTail::default();
+            let frames = (0..60).map(|number| frame.replace('N', &number.to_string()));
+            let heads = heads.iter().map(|&line| line.to_owned());
+            heads.chain(frames).for_each(|line| tail.push(line));
+            tail.excerpt(10)
+        };
+        for (heads, frame) in [
+            (
+                &["Unhandled exception. X: address in use", " ---> Y"][..],
+                "   at FrameN()",
+            ),
+            (&["Exception in thread \"main\" X"], "\tat a.b(C.java:N)"),
+            (
+                &[
+                    "thread 'main' panicked at a.rs:1:2:",
+                    "X",
+                    "stack backtrace:",
+                ],
+                "  N: a::b",
+            ),
+        ] {
+            let shown = excerpt(heads, frame);
+            assert_eq!(shown[..heads.len()], *heads, "{shown:?}");
+            assert_eq!((shown.len(), &*shown[9]), (10, &*frame.replace('N', "59")));
+        }
+        let shown = excerpt(&["Traceback (most recent call last):"], "  File \"N.py\"");
+        assert_eq!(shown[0], "  File \"50.py\"");
+        let shown = excerpt(&["started"], "line N");
+        assert_eq!(shown[0], "line 50");
     }
 
     #[test]

@@ -7,7 +7,6 @@ use std::time::Instant;
 
 use tokio_util::sync::CancellationToken;
 
-use super::super::backend::SHOWN_STDERR;
 use super::super::generation::{ProofResults, ProvenGeneration, RunningGeneration};
 use super::super::lists::{Lists, ListsChange, lists_diff};
 use super::super::state::StartCause;
@@ -189,7 +188,7 @@ impl Supervisor {
             return;
         }
         let stderr = running.backend.stderr();
-        let stderr = stderr.map(|it| it.last(SHOWN_STDERR)).unwrap_or_default();
+        let stderr = stderr.map(|it| it.last(usize::MAX)).unwrap_or_default();
         if let Some(line) = advice::missed_port(&stderr) {
             self.context.resources.events.send(Event::PortMissed {
                 server: self.name(),
