@@ -10,6 +10,7 @@
 mod arguments;
 pub(crate) mod inner_watcher;
 mod launch;
+pub(crate) mod misread;
 mod package_script;
 mod programs;
 

@@ -6,6 +6,7 @@ use std::path::Path;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
 use super::CliError;
+use crate::command_line::misread;
 use crate::config::ServerSpec;
 use crate::transport::resolve::find;
 
@@ -40,6 +41,9 @@ pub(super) fn forgotten_dashes(error: &clap::Error, words: &[OsString]) -> Optio
         return None;
     };
     let mut at = words.iter().position(|word| word == refused)?;
+    if let Some(error) = misspelt(refused, &words[1..]) {
+        return Some(error);
+    }
     // `tools` takes a first word as the name of a server.
     at -= usize::from(words[at - 1] != "tools" && words[1..at].contains(&"tools"));
     let (own, command) = words.split_at(at);
@@ -66,6 +70,32 @@ pub(super) fn forgotten_dashes(error: &clap::Error, words: &[OsString]) -> Optio
     )))
 }
 
+/// Returns an error with the correct form if the argument `refused` is several words, or if a text editor made its dashes
+/// typographic.
+fn misspelt(refused: &str, words: &[&str]) -> Option<CliError> {
+    let first = refused.split_whitespace().next().unwrap_or_default();
+    let (fault, right) = if refused.starts_with(['–', '—']) {
+        let name = refused.trim_start_matches(['–', '—', '-']);
+        ("has typographic dashes", vec![format!("--{name}")])
+    } else if has_several_words(refused)
+        && (refused.starts_with('-') || TAKE_A_COMMAND.contains(&first))
+    {
+        ("is several words in one argument", shlex::split(refused)?)
+    } else {
+        return None;
+    };
+    let all = words.iter().flat_map(|word| {
+        let is_refused = *word == refused;
+        let kept = Some(*word).filter(|_| !is_refused);
+        let replaced = right.iter().filter(move |_| is_refused);
+        kept.into_iter().chain(replaced.map(String::as_str))
+    });
+    Some(CliError::Usage(format!(
+        "`{refused}` {fault}; write: mcp-proxy {}",
+        join(all)
+    )))
+}
+
 /// Returns an error if the program of a server is a whole command line in one word.
 pub(super) fn one_word(spec: &ServerSpec) -> Option<CliError> {
     let word = spec.program.to_str()?;
@@ -74,9 +104,14 @@ pub(super) fn one_word(spec: &ServerSpec) -> Option<CliError> {
     }
     let args: Option<Vec<&str>> = spec.args.iter().map(|arg| arg.to_str()).collect();
     let command = [vec![word], args?].concat();
+    let remedy = if misread::needs_shell(word) {
+        let line = command.join(" ");
+        format!("Let a shell read it: -- {}", misread::shell_call(&line))
+    } else {
+        format!("Remove the quotes around it: -- {}", apart(&command))
+    };
     Some(CliError::Usage(format!(
-        "program not found: `{word}` is a whole command in one argument. Remove the quotes around it: -- {}",
-        apart(&command)
+        "program not found: `{word}` is a whole command in one argument. {remedy}"
     )))
 }
 
@@ -94,7 +129,12 @@ fn is_program(word: &str) -> bool {
 fn apart(command: &[&str]) -> String {
     let (first, rest) = command.split_first().unwrap_or((&"", &[]));
     let rest = join(rest.iter().copied());
-    let first = match shlex::split(first) {
+    // Copied text may contain spaces that a shell does not split at.
+    let spaced: String = first
+        .chars()
+        .map(|it| if it.is_whitespace() { ' ' } else { it })
+        .collect();
+    let first = match shlex::split(&spaced) {
         Some(words) if has_several_words(first) && !Path::new(first).exists() => {
             join(words.iter().map(String::as_str))
         }
@@ -146,12 +186,49 @@ mod tests {
             ("mcp-proxy sh -c ls", "dev -- sh -c ls"),
             ("mcp-proxy -- sh -c ls", "dev -- sh -c ls"),
             ("mcp-proxy -q -- sh", "-q dev -- sh"),
+            ("mcp-proxy 'dev -- node a.js'", "dev -- node a.js"),
+            ("mcp-proxy dev '-- node a.js'", "dev -- node a.js"),
+            (
+                "mcp-proxy dev '--cwd /a' -- node a.js",
+                "dev --cwd /a -- node a.js",
+            ),
+            ("mcp-proxy dev — node a.js", "dev -- node a.js"),
+            (
+                "mcp-proxy dev —-watch a -- node a.js",
+                "dev --watch a -- node a.js",
+            ),
         ] {
             let text = told(line).unwrap_or_default();
             assert!(
                 text.ends_with(&format!(": mcp-proxy {right}")),
                 "{line}: {text}"
             );
+        }
+    }
+
+    #[test]
+    fn options_that_a_server_may_get_by_mistake_are_those_of_the_proxy() {
+        use clap::CommandFactory as _;
+        let cli = Cli::command();
+        let dev = cli.find_subcommand("dev").unwrap();
+        let known: Vec<_> = dev.get_arguments().filter_map(|it| it.get_long()).collect();
+        for option in misread::PROXY_OPTIONS {
+            assert!(known.contains(&&option[2..]), "{option}");
+        }
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_whole_command_in_one_word_is_taken_apart() {
+        for (word, right) in [
+            ("no-such a.js", "-- no-such a.js"),
+            ("no-such\u{a0}a.js", "-- no-such a.js"),
+            ("no-such a.js && true", "-- sh -c 'no-such a.js && true'"),
+            ("$(which no-such) a.js", "-- sh -c '$(which no-such) a.js'"),
+        ] {
+            let spec = ServerSpec::new("s".into(), word.into(), Vec::new(), "/".into());
+            let text = one_word(&spec).unwrap().to_string();
+            assert!(text.ends_with(right), "{text}");
         }
     }
 

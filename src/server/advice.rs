@@ -1,6 +1,9 @@
 //! Advice for servers that find a port or a lock taken that only one process can have, most often because the proxy
 //! starts a server beside its predecessor. Recognizes error messages of servers, databases and browsers.
 
+mod outside;
+
+pub(super) use self::outside::of_exit;
 use crate::config::{ReloadMode, ServerSpec};
 use crate::mcp::Era;
 
@@ -33,47 +36,70 @@ const STOP_FIRST: &str = "two generations cannot run at once: use `--reload stop
 #[rustfmt::skip] // A table.
 const TAKEN_PORTS: &[&[&str]] = &[
     &["eaddrinuse"], &["address already in use"], &["address is already in use"], &["address in use"],
-    &["address is in use"], &[" port ", "in use"], &["port is already allocated"], &["already running on port"],
-    &["already listening on port"], &["cannot find empty port"], &["only one usage of each socket address"],
+    &["address is in use"], &["address ", "already in use"], &[" port ", "in use"], &["port is already allocated"],
+    &[" port ", " is already taken"], &[" port ", " is taken"], &[" port ", " is occupied"], &[" port ", " being used"],
+    &[" port ", " is not available"], &["already running on port"], &["already listening on"],
+    &["cannot find empty port"], &["only one usage of each socket address"], &["connection in use: ("],
+    &["failed to bind to address"], &["not bind to port"], &["failed to bind to port"], &["unable to bind to port"],
+    &["conflicts with an existing registration on the machine"],
 ];
 
 /// Messages of programs that switch to another port.
 #[rustfmt::skip] // A table.
-const PORT_FALLBACKS: &[&str] = &["trying ", "using another", "using available", "using port", "falling back"];
+const PORT_FALLBACKS: &[&str] = &[
+    "trying ", "using another", "using available", "using port", "using alternative", ", using ", "falling back",
+    "switching to", "next available", "alternative port",
+];
 
 /// Messages about a taken lock or locked resource, in the form of [`TAKEN_PORTS`].
 #[rustfmt::skip] // A table.
 const TAKEN_LOCKS: &[&[&str]] = &[
-    // SQLite, DuckDB, Kuzu, RocksDB, LevelDB, Badger, bbolt, redb, HDF5.
+    // SQLite, DuckDB, Kuzu, RocksDB, LevelDB, Badger, bbolt, redb, HDF5, gdbm, Tantivy, Whoosh.
     &["database", "is locked"], &["sqlite_busy"], &["could not set lock on file"], &["conflicting lock"],
     &["lock", "resource temporarily unavailable"], &["resource temporarily unavailable", "flock"],
-    &["lock", "already held"], &["lock", "already being held"], &["lock", "is held"], &["lock held by"],
-    &["lock hold by"], &["level_locked"], &["open", ".db: timeout"], &["already open", "lock"],
-    // Qdrant, Milvus, Derby, H2, Firefox, Chrome, Puppeteer, Playwright.
+    &["lock", "already held"], &["lock", "already being held"], &["lock is held by"], &["lock held by"],
+    &["lock hold by"], &["level_locked"], &["open", ".db: timeout"], &["open db: timeout"], &["bolt", ": timeout"],
+    &["already open", "lock"], &["databasealreadyopen"], &["gdbm", "resource temporarily unavailable"],
+    &["lockbusy"], &["index.lockerror"], &["writing.lockerror"], &["index is locked"],
+    // Qdrant, Milvus, Derby, H2, Firefox, Chrome, Puppeteer, Playwright, Eclipse, Docker, Telegram.
     &["already accessed by another"], &["opened by another"], &["database", "already in use"],
-    &["profile", "in use by another"], &["processsingleton"], &["browser is already in use"],
-    &["browser is already running"], &["firefox is already running"],
+    &["database", "in use by"], &["database", "being used by"], &["file is locked"], &["profile", "in use by another"], &["processsingleton"],
+    &["lock: file exists"], &["browser is already in use"], &["browser is already running"],
+    &["opening in existing browser session"], &["firefox is already running"], &["directory is already in use"],
+    &["workspace", "already in use"], &["workspace in use"], &["container name", "already in use"],
+    &["terminated by other getupdates"],
     // The libraries of many languages.
-    &["lock", "could not be acquired"], &["could not acquire", "lock"], &["couldn't acquire", "lock"],
-    &["cannot acquire", "lock"], &["can't acquire", "lock"], &["unable to acquire", "lock"], &["failed to acquire", "lock"],
-    &["could not get lock"], &["could not obtain", "lock"], &["failed to obtain", "lock"], &["failed to get lock"],
-    &["failed to lock"], &["cannot lock"], &["could not lock"], &["couldn't lock"], &["unable to lock"],
-    &["lockobtainfailed"], &["overlappingfilelock"], &["elocked"], &["alreadylocked"], &["already locked"],
-    &["locked by another"], &["lock acquisition failed"], &["lock file", "already exists"],
+    &["lock", "could not be acquired"], &["could not acquire", " lock"], &["couldn't acquire", " lock"],
+    &["cannot acquire", " lock"], &["can't acquire", " lock"], &["unable to acquire", " lock"],
+    &["failed to acquire", " lock"], &["lock", "already acquired"], &["could not get lock"],
+    &["unable to get", " lock"], &["failed to get lock"], &["could not obtain", " lock"], &["unable to obtain", " lock"],
+    &["failed to obtain", " lock"], &["could not take", " lock"], &["failed to take", " lock"], &["failed to lock"],
+    &["cannot lock"], &["could not lock"], &["couldn't lock"], &["unable to lock"], &["lockobtainfailed"],
+    &["overlappingfilelock"], &["elocked"], &["alreadylocked"], &["already locked"], &["locked by another"],
+    &["locked by process"], &["process has locked"], &["lock acquisition failed"], &["try_lock failed"],
+    &["kind: would_"], &["value: \"would_\""],
+    // Lock files.
+    &["lock file", "already exists"], &["lockfile", "already exists"], &["lock file exists"], &["lockfile exists"],
+    &["eexist", ".lock'"], &["eexist", ".pid'"], &["file exists: ", ".lock'"], &["file exists: ", ".pid'"],
+    &["pid file", "already exists"], &["pidfile", "already exists"], &["pid file exists"], &["pidfile exists"],
     // Single-instance programs, files and devices.
     &["another instance", "running"], &["another instance", "already"], &["another instance", "using"],
     &["another copy", "running"], &["another process", "using"], &["used by another process"],
     &["in use by another process"], &["instance is already running"], &["instance already running"],
-    &["one instance", "running"], &["one instance", "allowed"], &["process is already running"],
-    &["process already running"], &["server is already running"], &["server already running"],
-    &["daemon is already running"], &["already running", "pid"], &["device or resource busy"],
-    &["resource busy or locked"],
+    &["already an instance"], &["one instance", "running"], &["one instance", "allowed"], &["only one instance"],
+    &["single instance", "allowed"], &["singleinstanceexception"], &["process", " is already running"],
+    &["process already running"], &["program already running"], &["application is already running"],
+    &["app is already running"], &["server is already running"], &["server already running"],
+    &["another server running"], &["daemon is already running"], &["already running", "pid"], &["resource busy"],
+    &["libusb_error_busy"], &["could not open port", "access is denied"], &["opening com", "access denied"],
 ];
 
-/// Messages about resources that a server does not own for as long as it runs.
+/// Messages about resources that a server does not own for as long as it runs, and about other faults.
 #[rustfmt::skip] // A table.
 const UNRELATED: &[&str] = &[
     "deadlock", "email", "event loop", "another git process", "index.lock", "lock ref", "lock config file", "dpkg",
+    "package cache", "state lock", "on row", "on relation", "locknotavailable", "not in use", "permission denied",
+    "cannot assign requested", "import name", "module named",
 ];
 
 /// Calls that take a lock. The last line of a traceback names only the error; a line above it names the failed call.
@@ -89,8 +115,8 @@ const LOCK_REFUSALS: &[&str] = &[
 /// Returns the process that was in the way of a server, which wrote `stderr` and exited; `None` if the server failed for
 /// another reason. `predecessor` is true if an old process was running.
 pub(super) fn holder(stderr: &[String], predecessor: bool, spec: &ServerSpec) -> Option<Holder> {
-    let is_taken = |line: &String| reports_taken_port(line) || matches_any(line, TAKEN_LOCKS);
-    let is_conflict = stderr.iter().any(is_taken)
+    let is_taken = |line: &str| reports_taken_port(line) || matches_any(line, TAKEN_LOCKS);
+    let is_conflict = said(stderr).any(is_taken)
         || is_locked_out(stderr)
         // `flock -n` prints nothing when it gives up.
         || (stderr.is_empty() && runs_flock(spec));
@@ -125,8 +151,24 @@ pub(super) fn forced_era(era: Era) -> String {
 
 /// Returns the line of `stderr` in which a running server reports a taken port, most likely its debugger's.
 pub(super) fn missed_port(stderr: &[String]) -> Option<&str> {
-    let line = stderr.iter().find(|line| reports_taken_port(line))?;
-    Some(line.trim())
+    said(stderr)
+        .find(|line| reports_taken_port(line))
+        .map(str::trim)
+}
+
+/// Returns the lines without the code that tracebacks of Python and error reports of Node.js quote.
+fn said(lines: &[String]) -> impl Iterator<Item = &str> {
+    let is_place = |line: &String| line.contains("File \"") && line.contains("\", line ");
+    let is_pointer =
+        |line: &String| line.contains('^') && line.chars().all(|it| " ^~\t".contains(it));
+    let is_quoted = move |at: usize| {
+        let before = at.checked_sub(1).map(|before| &lines[before]);
+        before.is_some_and(is_place) || lines.get(at + 1).is_some_and(is_pointer)
+    };
+    let lines = lines.iter().enumerate();
+    lines
+        .filter(move |(at, _)| !is_quoted(*at))
+        .map(|(_, line)| line.as_str())
 }
 
 fn reports_taken_port(line: &str) -> bool {
@@ -216,6 +258,25 @@ mod tests {
             "my-server is already running (pid 4242)",
             "Error: EAGAIN: resource temporarily unavailable, flock",
             "Traceback (most recent call last):\n    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)\nBlockingIOError: [Errno 11] Resource temporarily unavailable",
+            "[ERROR] Connection in use: ('127.0.0.1', 8000)",
+            "RuntimeError: Failed to bind to address [::]:50051; set GRPC_VERBOSITY=debug environment variable to see detailed error message.",
+            "Failed to listen on prefix 'http://localhost:8080/' because it conflicts with an existing registration on the machine.",
+            "Port 8501 is not available",
+            "Error: Port 3000 is already taken",
+            "pydevd: Could not bind to port: 5678",
+            "docker: Error response from daemon: Conflict. The container name \"/qdrant\" is already in use by container \"a\".",
+            "ValueError: Failed to acquire Lockfile: LockBusy.",
+            "[ERROR:process_singleton_posix.cc(353)] Failed to create /p/SingletonLock: File exists (17)",
+            "SessionNotCreatedException: Message: session not created: probably user data directory is already in use, please specify a unique value",
+            "FileExistsError: [Errno 17] File exists: '/p/server.lock'",
+            "Error: EEXIST: file already exists, open '/p/server.pid'",
+            "telegram.error.Conflict: Conflict: terminated by other getUpdates request; make sure that only one bot instance is running",
+            "_gdbm.error: [Errno 11] Resource temporarily unavailable: 'x.db'",
+            "called `Result::unwrap()` on an `Err` value: Os { code: 11, kind: WouldBlock, message: \"Resource temporarily unavailable\" }",
+            "could not open port 'COM3': PermissionError(13, 'Access is denied.', None, 5)",
+            "The process cannot access the file because another process has locked a portion of the file. (os error 33)",
+            "usb.core.USBError: [Errno 16] Resource busy",
+            "Only one instance of this app can run at a time",
             "serial.serialutil.SerialException: [Errno 16] could not open port /dev/ttyUSB0: [Errno 16] Device or resource busy",
         ] {
             assert_eq!(holder_of(text), Some(Holder::Predecessor), "{text}");
@@ -241,6 +302,12 @@ mod tests {
             "deadlock detected; failed to acquire the lock",
             "The port 8888 is already in use, trying another port.\nKeyError: 'TOKEN'",
             "ImportError: cannot import name 'port' from 'in use'",
+            "ImportError: cannot import name 'AlreadyLocked' from 'portalocker'",
+            "LockNotAvailable: could not obtain lock on row in relation \"x\"",
+            "bind() to 0.0.0.0:80 failed: Failed to bind to address 0.0.0.0:80: Permission denied",
+            "Error: Port 3000 is not in use",
+            "  File \"/p/a.py\", line 3, in <module>\n    log(\"Server is already running on port %d\" % prt)\nNameError: name 'prt' is not defined",
+            "/p/a.js:3\nthrow new Error(\"database is locked\"\n                ^^^^^^^\nSyntaxError: missing ) after argument list",
         ] {
             assert_eq!(holder_of(text), None, "{text}");
         }

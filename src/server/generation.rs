@@ -87,21 +87,21 @@ pub(crate) fn failure(
     }
     let stderr = exit.map(|ending| ending.stderr.clone()).unwrap_or_default();
     let holder = advice::holder(&stderr, predecessor, spec);
-    let (advice, is_taken) = match proof_failure {
+    let (advice, may_pass) = match proof_failure {
         ProofFailure::Refused(_, advice)
         | ProofFailure::Late {
             advice: Some(advice),
             ..
         } => (Some(advice.clone()), false),
-        _ => (
-            holder.map(|holder| holder.advice().to_owned()),
-            holder == Some(Holder::Other),
-        ),
+        _ => match holder {
+            Some(holder) => (Some(holder.advice().to_owned()), holder == Holder::Other),
+            None => advice::of_exit(&stderr, proof_failure, spec),
+        },
     };
     Failure {
         advice,
         stderr,
-        passing: is_taken || matches!(proof_failure, ProofFailure::Late { .. }),
+        passing: may_pass || matches!(proof_failure, ProofFailure::Late { .. }),
         ..Failure::new(number, reason)
     }
 }

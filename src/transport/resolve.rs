@@ -38,10 +38,21 @@ const DEFAULTS: [(&str, &str); 4] = [
 pub(crate) enum SpawnError {
     #[error("the directory {} of server {server} does not exist", .cwd.display())]
     CwdMissing { server: String, cwd: PathBuf },
+    #[error("the command of server {server} begins with an empty word")]
+    NoProgram { server: String },
     #[error("the program {} of server {server} is not in PATH", .program.display())]
-    NotInPath { server: String, program: PathBuf },
+    NotInPath {
+        server: String,
+        program: PathBuf,
+        remedy: String,
+    },
     #[error("the program {} of server {server} does not exist", .program.display())]
-    ProgramMissing { server: String, program: PathBuf },
+    ProgramMissing {
+        server: String,
+        program: PathBuf,
+        /// Remedy for a word that is no path.
+        remedy: Option<String>,
+    },
     #[error(
         "the program {} of server {server} is given nothing to run: it would execute the client's messages",
         .program.display()
@@ -80,23 +91,33 @@ impl SpawnError {
     pub(crate) fn advice(&self) -> Option<String> {
         Some(match self {
             Self::CwdMissing { .. } => "create it, or set `cwd` to the server's directory".into(),
-            Self::NotInPath { program, .. } => not_in_path(program),
-            Self::ProgramMissing { .. } => {
+            Self::NoProgram { .. } => "name the server's program as the first word".into(),
+            Self::NotInPath { remedy, .. } => remedy.clone(),
+            Self::ProgramMissing { remedy, .. } => remedy.clone().unwrap_or_else(|| {
                 "build it, or correct its path; it is relative to the server's directory".into()
-            }
+            }),
             Self::NothingToRun { program, .. } => format!(
                 "add what it runs, such as a package, a script or `-m` and a module: {} NAME",
                 program.display()
             ),
             Self::NotExecutable { program, .. } => {
-                format!("{} {}", system::MAKE_EXECUTABLE, program.display())
+                let advice = format!("{} {}", system::MAKE_EXECUTABLE, program.display());
+                match with_interpreter(program) {
+                    Some(command) => {
+                        format!("{advice}, or put the interpreter in front: {command}")
+                    }
+                    None => advice,
+                }
             }
             Self::ProgramIsDirectory { .. } => "name the program in it".into(),
             Self::InterpreterMissing { interpreter, .. } if interpreter.ends_with('\r') => {
                 "save the script with Unix line endings".into()
             }
             Self::InterpreterMissing { .. } => "install it, or correct the `#!` line".into(),
-            Self::FormatUnknown { .. } => system::NAME_INTERPRETER.into(),
+            Self::FormatUnknown { program, .. } => match with_interpreter(program) {
+                Some(command) => format!("{}: {command}", system::NAME_INTERPRETER),
+                None => format!("{}: node server.js", system::NAME_INTERPRETER),
+            },
             Self::UnsafeArgument { .. } => {
                 "name the program that the batch file starts, such as node with its script".into()
             }
@@ -121,19 +142,41 @@ impl SpawnError {
     }
 }
 
-/// Returns the remedy for a program that is not in `PATH`, which may be no program.
-fn not_in_path(program: &Path) -> String {
-    let shown = program.display();
-    let text = program.to_string_lossy();
-    match text.split_once('=') {
-        _ if text == "--" => "remove one of the two `--` before the command".to_owned(),
-        Some((name, _)) => format!(
+/// Returns the remedy for a command, as displayed, whose program is not in `PATH`.
+fn not_in_path(command: &CommandLine) -> String {
+    let shown = command.words.first().map_or("", String::as_str);
+    let name = shown.split_once('=').map(|(name, _)| name);
+    if let Some(name) = name.filter(|name| !name.starts_with('-') && !name.contains('/')) {
+        return format!(
             "set the variable by --env {name}=VALUE before `--`, or by `env` in the configuration"
-        ),
-        None => format!(
-            "install {shown}, or give its full path; a program in the server's directory is written ./{shown}"
-        ),
+        );
     }
+    let script = with_interpreter(Path::new(shown)).filter(|_| command.base.join(shown).is_file());
+    if let Some(script) = script {
+        return format!("put the interpreter in front: {script}");
+    }
+    command.misread_program().unwrap_or_else(|| {
+        format!(
+            "install {shown}, or give its full path; a program in the server's directory is written ./{shown}"
+        )
+    })
+}
+
+/// Returns the usual command that runs a script of this name.
+fn with_interpreter(script: &Path) -> Option<String> {
+    let interpreter = match script.extension()?.to_str()? {
+        "py" => "python3",
+        "js" | "mjs" | "cjs" => "node",
+        "ts" | "mts" | "cts" => "npx tsx",
+        "sh" => "sh",
+        "rb" => "ruby",
+        "php" => "php",
+        "jar" => "java -jar",
+        "dll" => "dotnet",
+        "go" => "go run",
+        _ => return None,
+    };
+    Some(format!("{interpreter} {}", script.display()))
 }
 
 /// Builds a command in the directory and environment of `spec`. The directory must exist.
@@ -182,6 +225,9 @@ pub(crate) fn program_of(spec: &ServerSpec) -> Result<PathBuf, SpawnError> {
     check_cwd(spec)?;
     let server = spec.name.clone();
     let program = PathBuf::from(&spec.program);
+    if spec.program.is_empty() {
+        return Err(SpawnError::NoProgram { server });
+    }
     if CommandLine::new(&spec.cwd, &spec.program, &spec.args).runs_nothing() {
         let program = shown(spec, program);
         return Err(SpawnError::NothingToRun { server, program });
@@ -189,9 +235,15 @@ pub(crate) fn program_of(spec: &ServerSpec) -> Result<PathBuf, SpawnError> {
     if let Some(program) = find(spec, &program) {
         return Ok(program);
     }
+    let command = shown_command(spec);
     if program.components().count() == 1 {
         let program = shown(spec, program);
-        return Err(SpawnError::NotInPath { server, program });
+        let remedy = not_in_path(&command);
+        return Err(SpawnError::NotInPath {
+            server,
+            program,
+            remedy,
+        });
     }
     let program = spec.cwd.join(program);
     let metadata = program.metadata();
@@ -199,8 +251,21 @@ pub(crate) fn program_of(spec: &ServerSpec) -> Result<PathBuf, SpawnError> {
     Err(match metadata {
         Ok(it) if it.is_dir() => SpawnError::ProgramIsDirectory { server, program },
         Ok(_) => SpawnError::NotExecutable { server, program },
-        Err(_) => SpawnError::ProgramMissing { server, program },
+        Err(_) => SpawnError::ProgramMissing {
+            server,
+            program,
+            remedy: command.misread_program(),
+        },
     })
+}
+
+/// Returns the command of `spec` for display: as configured, and without secrets.
+pub(crate) fn shown_command(spec: &ServerSpec) -> CommandLine {
+    let command = CommandLine::new(&spec.cwd, &spec.program, &spec.args);
+    if spec.shown.len() == command.words.len() {
+        return command.with(&spec.shown);
+    }
+    command
 }
 
 /// Returns `path`, the program of `spec`, for display: as configured if variables or secrets make a difference.
@@ -235,12 +300,16 @@ mod tests {
 
     #[test]
     fn the_remedy_for_a_missing_program_depends_on_its_name() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("server.py"), "").unwrap();
         for (program, advice) in [
             ("wether", "install wether, or"),
             ("API_KEY=1", "--env API_KEY=VALUE"),
             ("--", "remove one of the two `--`"),
+            ("server.py", "in front: python3 server.py"),
+            ("other.py", "install other.py, or"),
         ] {
-            let found = not_in_path(Path::new(program));
+            let found = not_in_path(&CommandLine::new(folder.path(), program.as_ref(), &[]));
             assert!(found.contains(advice), "{found}");
         }
     }

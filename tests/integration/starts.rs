@@ -59,6 +59,35 @@ fn a_start_that_takes_too_long_is_told_and_tried_again_by_the_next_call() {
     assert_eq!(answer["structuredContent"]["mark"], "v1");
 }
 
+/// Many programs print their errors to stdout.
+#[test]
+fn a_cause_outside_of_the_code_is_told_and_the_next_call_tries_again() {
+    for (failure, parts) in [
+        (
+            "echo 'listen EADDRINUSE: address already in use :::3000'; exit 1",
+            ["  | listen EADDRINUSE", "end that process, and call again"],
+        ),
+        (
+            "echo 'connect ECONNREFUSED 127.0.0.1:5432' >&2; exit 1",
+            ["  | connect ECONNREFUSED", "does not answer: start it"],
+        ),
+    ] {
+        let (peer, project) = started_by(&format!("[ -e there ] || {{ {failure}; }}"), &[]);
+        let text = peer.call("mark", &json!({})).tool_text();
+        for part in parts {
+            assert!(text.contains(part), "{part}: {text}");
+        }
+        assert!(!text.contains("saved code"), "{text}");
+        project.write("there", "");
+        let answer = peer.call("mark", &json!({})).result();
+        assert_eq!(answer["structuredContent"]["mark"], "v1");
+    }
+    let (peer, _project) = started_by("exec >&-; exec sleep 1000", &[]);
+    let text = peer.call("mark", &json!({})).tool_text();
+    let reason = "closed its stdin or stdout before it answered `initialize`";
+    assert!(text.contains(reason), "{text}");
+}
+
 #[test]
 fn a_program_that_is_being_written_is_started_by_a_later_call() {
     let project = Project::new();

@@ -19,8 +19,7 @@ pub(super) const MAKE_EXECUTABLE: &str = "run chmod +x";
 /// Description of a file that the system cannot run, as a sentence fragment.
 pub(super) const UNKNOWN_FORMAT: &str = "has no `#!` line and is not a native binary";
 /// Advice about such a file.
-pub(super) const NAME_INTERPRETER: &str =
-    "add a `#!` line, or put the interpreter in front: node server.js";
+pub(super) const NAME_INTERPRETER: &str = "add a `#!` line, or put the interpreter in front";
 /// `PATH` where none is set.
 pub(super) const DEFAULT_PATH: &str = "/usr/local/bin:/usr/bin:/bin";
 
@@ -55,7 +54,11 @@ pub(super) fn exec_error(spec: &ServerSpec, program: PathBuf, source: io::Error)
     let (is_there, interpreter) = (program.exists(), interpreter(&program));
     let program = shown(spec, program);
     match Errno::from_io_error(&source) {
-        Some(Errno::NOENT) if !is_there => SpawnError::ProgramMissing { server, program },
+        Some(Errno::NOENT) if !is_there => SpawnError::ProgramMissing {
+            server,
+            program,
+            remedy: None,
+        },
         Some(Errno::NOENT) => match interpreter {
             Some(interpreter) => SpawnError::InterpreterMissing {
                 program,

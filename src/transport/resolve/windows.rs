@@ -16,8 +16,7 @@ pub(super) const MAKE_EXECUTABLE: &str = "put the program that runs it in front,
 /// Description of a file that the system cannot run, as a sentence fragment.
 pub(super) const UNKNOWN_FORMAT: &str = "is not a program of Windows";
 /// Advice about such a file.
-pub(super) const NAME_INTERPRETER: &str =
-    "put the interpreter in front: python server.py, node server.js";
+pub(super) const NAME_INTERPRETER: &str = "put the interpreter in front";
 /// `PATH` where none is set.
 pub(super) const DEFAULT_PATH: &str = r"C:\Windows\System32;C:\Windows";
 
@@ -49,7 +48,11 @@ pub(super) fn exec_error(spec: &ServerSpec, program: PathBuf, source: io::Error)
         .is_some_and(|it| it.eq_ignore_ascii_case("cmd") || it.eq_ignore_ascii_case("bat"));
     let program = shown(spec, program);
     match source.kind() {
-        io::ErrorKind::NotFound => SpawnError::ProgramMissing { server, program },
+        io::ErrorKind::NotFound => SpawnError::ProgramMissing {
+            server,
+            program,
+            remedy: None,
+        },
         io::ErrorKind::InvalidInput if is_batch => SpawnError::UnsafeArgument { server, program },
         _ if source.raw_os_error() == Some(BAD_EXE_FORMAT) => {
             SpawnError::FormatUnknown { server, program }
