@@ -56,6 +56,15 @@ async fn read(reader: &PipeReader) -> String {
         .unwrap()
 }
 
+/// Returns the next `count` answers. On Windows, a thread writes them one after the other.
+async fn answers(reader: &PipeReader, count: usize) -> String {
+    let mut text = String::new();
+    while text.lines().count() < count || !text.ends_with('\n') {
+        text += &read(reader).await;
+    }
+    text
+}
+
 fn is_pending<F: Future>(future: std::pin::Pin<&mut F>) -> bool {
     future
         .poll(&mut Context::from_waker(Waker::noop()))
@@ -90,7 +99,7 @@ async fn requests_that_wait_too_long_are_answered_in_order() {
     (1..=3).for_each(|id| submit(&gate, &client, id, 0));
     until(&gate, || !gate.holds_any()).await;
     assert_eq!(client.answers.load(Ordering::Relaxed), 3);
-    let text = read(&reader).await;
+    let text = answers(&reader, 3).await;
     let ids: Vec<_> = text.lines().filter_map(Envelope::id_in).collect();
     assert_eq!(ids, ["1", "2", "3"].map(RawId::from), "{text}");
     assert_eq!(gate.lock().queue.size, 0);
@@ -103,7 +112,7 @@ async fn a_shorter_wait_also_holds_for_the_lines_that_wait() {
     gate.set_max_wait(Duration::from_millis(20));
     submit(&gate, &client, 2, 0);
     until(&gate, || !gate.holds_any()).await;
-    let text = read(&reader).await;
+    let text = answers(&reader, 2).await;
     let ids: Vec<_> = text.lines().filter_map(Envelope::id_in).collect();
     assert_eq!(ids, ["1", "2"].map(RawId::from), "{text}");
 }
