@@ -54,6 +54,7 @@
 //! | `path_text` | paths as texts, for JSON |
 //! | `private_files` | files and folders that only the user can access |
 //! | `process_lookup` | looks up processes of this machine |
+//! | `program_search` | searches for programs in `PATH`, as a shell does |
 //! | `quoting` | quotes and escapes foreign text in lines that a person decides by |
 //! | `random` | names that cannot be guessed |
 //! | `state` | files that outlive a proxy, for other proxies and commands of the same user |
@@ -72,7 +73,8 @@
 //!
 //! A layer may use every layer below it, not only the next one. Every layer may use `command_line`, `config`,
 //! `error_chain`, `event`, `file_error`, `file_identity`, `file_time`, `folder_lock`, `line_sink`, `lock`, `package_scripts`,
-//! `path_text`, `private_files`, `process_lookup`, `quoting`, `random`, `state`, `suggestions` and `user_folders`.
+//! `path_text`, `private_files`, `process_lookup`, `program_search`, `quoting`, `random`, `state`, `suggestions` and
+//! `user_folders`.
 //! `session` and `server` use `recorder`, which uses `mcp` and `jsonrpc`, and which `cli` starts. `app` starts `page`, which
 //! reads `fleet`, `server` and `contract`, calls tools and answers servers' requests through `server`, compares the
 //! answers of tools by `rehearsal`, and uses `front` for its access rules and `output` for its words.
@@ -208,6 +210,7 @@ mod page;
 mod path_text;
 mod private_files;
 mod process_lookup;
+mod program_search;
 mod quoting;
 mod random;
 mod recorder;

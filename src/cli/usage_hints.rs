@@ -8,6 +8,7 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 use super::CliError;
 use crate::command_line::misread;
 use crate::config::ServerSpec;
+use crate::program_search;
 use crate::transport::resolve::find;
 
 /// Subcommands that take a server's command after `--`.
@@ -122,7 +123,7 @@ fn has_several_words(word: &str) -> bool {
 /// Returns true if `word` begins with a program in `PATH`.
 fn is_program(word: &str) -> bool {
     let first = word.split_whitespace().next().unwrap_or_default();
-    which::which(first).is_ok()
+    program_search::find_own(first).is_some()
 }
 
 /// Quotes the command for a shell; splits the first word if it is a whole command.

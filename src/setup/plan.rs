@@ -9,6 +9,7 @@ use super::discovery::{self, FoundFile};
 use super::entries::has_dev_mode;
 use crate::config::edit::{ClientFile, EditError, EntryKind, EntryPath};
 use crate::config::{self, ConfigContext, ServerSpec};
+use crate::program_search;
 
 /// Name of this program, which its command line begins with.
 const PROGRAM: &str = "mcp-proxy";
@@ -259,7 +260,8 @@ fn program_word(is_bare: bool, around: &ConfigContext) -> Result<String, &'stati
         return Err(TEMPORARY);
     }
     let path = around.variables.get("PATH");
-    let found = path.and_then(|path| which::which_in(PROGRAM, Some(path), "/").ok());
+    let found =
+        path.and_then(|path| program_search::find(PROGRAM, Some(path.as_ref()), Path::new("/")));
     let found = found.filter(|found| real(found) == real(program));
     if is_bare && found.is_some() {
         return Ok(PROGRAM.to_owned());

@@ -21,6 +21,7 @@ use self::windows as system;
 
 use crate::command_line::CommandLine;
 use crate::config::ServerSpec;
+use crate::program_search;
 
 /// Environment variables that the proxy itself reads; removed from the environment of child processes.
 const OWN: [&str; 2] = ["MCP_PROXY_CONFIG", "MCP_PROXY_LOG"];
@@ -217,7 +218,7 @@ pub(super) fn shell_command(spec: &ServerSpec, line: &str) -> Result<Command, Sp
 
 /// Returns the full path of a program, searched as the server of `spec` would search it.
 pub(crate) fn find(spec: &ServerSpec, program: &Path) -> Option<PathBuf> {
-    which::which_in(program, Some(search_path(spec)), &spec.cwd).ok()
+    program_search::find(program, Some(&search_path(spec)), &spec.cwd)
 }
 
 /// Returns the full path of the program of `spec`.
@@ -285,11 +286,17 @@ fn check_cwd(spec: &ServerSpec) -> Result<(), SpawnError> {
     Err(SpawnError::CwdMissing { server, cwd })
 }
 
-/// Returns the `PATH` that the child will see.
-fn search_path(spec: &ServerSpec) -> OsString {
+/// Returns the `PATH` that `spec` sets.
+pub(crate) fn own_path(spec: &ServerSpec) -> Option<&OsString> {
     let is_path = |name: &OsString| system::is_same_variable(name, "PATH");
     let own = spec.env.iter().rev().find(|(name, _)| is_path(name));
-    own.map(|(_, path)| path.clone())
+    own.map(|(_, path)| path)
+}
+
+/// Returns the `PATH` that the child will see.
+fn search_path(spec: &ServerSpec) -> OsString {
+    own_path(spec)
+        .cloned()
         .or_else(|| env::var_os("PATH"))
         .unwrap_or_else(|| system::DEFAULT_PATH.into())
 }
@@ -297,6 +304,15 @@ fn search_path(spec: &ServerSpec) -> OsString {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_path_that_a_server_sets_is_found_by_the_rules_of_the_system() {
+        let mut spec = ServerSpec::new("a".into(), "b".into(), Vec::new(), "/".into());
+        for (name, is_path) in [("PATHS", false), ("Path", cfg!(windows)), ("PATH", true)] {
+            spec.env = vec![(name.into(), "x".into())];
+            assert_eq!(own_path(&spec).is_some(), is_path, "{name}");
+        }
+    }
 
     #[test]
     fn the_remedy_for_a_missing_program_depends_on_its_name() {

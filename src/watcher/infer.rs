@@ -22,6 +22,7 @@ use self::named::NamedFiles;
 use self::project::{DirectoryLimits, around_environment, is_installed};
 use crate::command_line::CommandLine;
 use crate::command_line::inner_watcher::InnerWatcher;
+use crate::program_search;
 
 /// Result of the inference.
 #[derive(Debug, Default)]
@@ -321,7 +322,7 @@ impl SourceSearch<'_> {
         let command = &self.unwrapped.command;
         let program = command.words.first()?;
         let path = std::env::var_os("PATH");
-        let file = which::which_in(program, path, &command.base).ok()?;
+        let file = program_search::find(program, path.as_deref(), &command.base)?;
         Language::of_shebang(&file)
     }
 

@@ -3,6 +3,7 @@
 use std::fs;
 use std::net::TcpListener;
 use std::path::PathBuf;
+use std::process::Command;
 
 use serde_json::{Value, json};
 
@@ -74,6 +75,11 @@ fn programs_are_found_as_a_shell_finds_them() {
         words.extend(arguments);
         Run::within(&project, &words).ended_with(0);
     }
+    // Clients with the TypeScript SDK do not pass this variable on.
+    let mut command = Command::new(Proxy::program());
+    command.args(["check", "--env", &path, "--", "serve"]);
+    command.current_dir(project.root()).env_remove("PATHEXT");
+    Run::of(command).ended_with(0);
     let run = Run::within(&project, &["check", "--env", &path, "--", "no-such-mcp"]).ended_with(4);
     assert!(run.stderr.contains("is not in PATH"), "{run:#?}");
 }

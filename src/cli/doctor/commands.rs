@@ -15,8 +15,9 @@ use tokio::time::timeout;
 
 use super::report::Finding;
 use crate::config::{ServerSpec, shown_words};
+use crate::program_search;
 use crate::setup::{ClientEntries, ClientEntry};
-use crate::transport::resolve::program_of;
+use crate::transport::resolve::{own_path, program_of};
 
 const CHECK: &str = "command";
 /// Programs that run a server's code or fetch its packages.
@@ -61,9 +62,8 @@ fn server(spec: &ServerSpec, desktop_path: &OsStr, is_used: bool) -> Finding {
     };
     let shown = spec.hidden.hide(program.display().to_string());
     let name = &spec.name;
-    let has_path = spec.env.iter().any(|(name, _)| name == "PATH");
-    let from_desktop = which::which_in(&spec.program, Some(desktop_path), &spec.cwd).ok();
-    if has_path || from_desktop.as_ref() == Some(&program) {
+    let from_desktop = program_search::find(&spec.program, Some(desktop_path), &spec.cwd);
+    if own_path(spec).is_some() || from_desktop.as_ref() == Some(&program) {
         return Finding::good(CHECK, format!("server `{name}` starts {shown}"));
     }
     let is_wrong = is_used && from_desktop.is_none();
@@ -132,9 +132,9 @@ pub(super) fn entry(
             file.client.title,
             file.path.display()
         );
-        let full = match which::which_in(word, Some(&own_path), folder) {
-            Err(_) if at == 0 => std::env::current_exe().ok(),
-            found => found.ok(),
+        let full = match program_search::find(word, Some(&own_path), folder) {
+            None if at == 0 => std::env::current_exe().ok(),
+            found => found,
         };
         let advice = match full {
             Some(full) => format!("write its full path: {}", full.display()),
@@ -150,7 +150,7 @@ fn has_variables(word: &str) -> bool {
 }
 
 fn is_found(program: &OsStr, path: &OsStr, cwd: &Path) -> bool {
-    which::which_in(program, Some(path), cwd).is_ok()
+    program_search::find(program, Some(path), cwd).is_some()
 }
 
 /// Returns the versions of the runtimes that start the servers, except of those that a server's own `PATH` finds: nobody
@@ -159,7 +159,7 @@ pub(super) fn runtimes(servers: &[ServerSpec]) -> Vec<Finding> {
     let local = servers.iter().filter(|spec| spec.remote.is_none());
     let programs: BTreeSet<(OsString, PathBuf)> = local
         .filter(|spec| is_runtime(&spec.program))
-        .filter(|spec| spec.env.iter().all(|(name, _)| name != "PATH"))
+        .filter(|spec| own_path(spec).is_none())
         .filter_map(|spec| Some((spec.program.clone(), program_of(spec).ok()?)))
         .collect();
     let findings = programs.into_iter().map(|(name, path)| {

@@ -13,6 +13,7 @@ use super::git_transport::{FetchExtent, GitTransport};
 use super::refs::Refs;
 use super::{CloneContext, CloneError};
 use crate::lock::locked;
+use crate::program_search;
 use crate::transport::resolve::without_own;
 use crate::transport::run_command;
 
@@ -32,7 +33,7 @@ pub(super) struct ProgramRepository {
 impl ProgramRepository {
     pub(super) fn new(url: &str, job: &CloneContext) -> Result<Self, CloneError> {
         Ok(Self {
-            git: which::which("git").map_err(|_| CloneError::NoProgram)?,
+            git: program_search::find_own("git").ok_or(CloneError::NoProgram)?,
             url: url.to_owned(),
             job: job.clone(),
         })

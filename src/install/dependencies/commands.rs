@@ -6,6 +6,7 @@ use super::PrepareError;
 use super::prepare_command::{CommandInputs, PrepareCommand, words};
 use super::{node, python};
 use crate::install::plan::{PackageManager, PrepareStep};
+use crate::program_search;
 
 impl CommandInputs<'_> {
     /// Builds the commands for `steps`, in order, to be shown before they run. Runs no program except a system Python,
@@ -159,7 +160,7 @@ fn node_words(
 }
 
 fn found(program: &'static str, what: &'static str) -> Result<PathBuf, PrepareError> {
-    which::which(program).map_err(|_| PrepareError::NoProgram { program, what })
+    program_search::find_own(program).ok_or(PrepareError::NoProgram { program, what })
 }
 
 #[cfg(test)]

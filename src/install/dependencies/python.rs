@@ -13,6 +13,7 @@ use super::prepare_command::{CommandInputs, PrepareCommand, words};
 use super::requirements::Installer;
 use super::{PrepareError, requirements, settings, uv};
 use crate::install::plan::{UvSources, Venv};
+use crate::program_search;
 
 /// Time limit for a Python to report its version.
 const ANSWER: Duration = Duration::from_secs(10);
@@ -23,9 +24,9 @@ pub(super) fn errands(
     site: CommandInputs<'_>,
     wanted: &Venv,
 ) -> Result<Vec<PrepareCommand>, PrepareError> {
-    let uv = which::which("uv");
+    let uv = program_search::find_own("uv");
     if !site.scripts {
-        let installer = if uv.is_ok() {
+        let installer = if uv.is_some() {
             Installer::Uv
         } else {
             Installer::Pip
@@ -36,7 +37,7 @@ pub(super) fn errands(
         }
         settings::check_environment(site.folder)?;
     }
-    let Ok(program) = uv else {
+    let Some(program) = uv else {
         return by_pip(site, wanted);
     };
     uv::check_pins(site)?;
@@ -161,13 +162,13 @@ fn system_python(wanted: Option<&str>) -> Result<PathBuf, PrepareError> {
     let missing = PrepareError::NoProgram { program, what };
     // Without a valid specifier, take any Python; pip checks the version.
     let Some(versions) = wanted.and_then(|it| it.parse::<VersionSpecifiers>().ok()) else {
-        let mut found = usual.iter().filter_map(|name| which::which(name).ok());
+        let mut found = usual.iter().filter_map(program_search::find_own);
         return found.next().ok_or(missing);
     };
     let others = MINOR.rev().map(|minor| format!("python3.{minor}"));
     let mut unfit = Vec::new();
     for name in usual.into_iter().chain(others) {
-        let Some((path, version)) = which::which(&name).ok().and_then(versioned) else {
+        let Some((path, version)) = program_search::find_own(&name).and_then(versioned) else {
             continue;
         };
         if versions.contains(&version) {
