@@ -252,19 +252,19 @@ impl CommandLine {
 }
 
 /// Returns the name of a program without directory, suffix of Windows and version of a package, in lower case:
-/// `/usr/bin/python3.12` → `python3.12`, `npx.cmd` → `npx`, `tsx@4` → `tsx`.
+/// `/usr/bin/python3.12` → `python3.12`, `uv.EXE` → `uv`, `tsx@4` → `tsx`.
 pub(crate) fn program_name(program: &str) -> String {
     let mut parts = program.rsplit(std::path::is_separator);
-    let name = parts.next().unwrap_or(program);
+    let name = parts.next().unwrap_or(program).to_lowercase();
     let name = match name.split_once('@') {
         Some((name, _)) if !name.is_empty() => name,
-        _ => name,
+        _ => &name,
     };
     ["exe", "cmd", "bat"]
         .iter()
         .find_map(|end| name.strip_suffix(end)?.strip_suffix('.'))
         .unwrap_or(name)
-        .to_lowercase()
+        .to_owned()
 }
 
 /// Whether the program of this name runs commands or scripts.
@@ -346,7 +346,7 @@ mod tests {
             ("bash --rcfile x +B -ce 'exec node a.js'", Some("a.js")),
             ("bash run.sh -c 'node dist/index.js'", Some("run.sh")),
             ("bash -x run.sh -c 'node dist/index.js'", Some("run.sh")),
-            ("uv run python -Xdev -m weather.main", Some("weather.main")),
+            ("uv.EXE run python.exe -Xdev -m weather.main", Some("weather.main")),
             ("python -m fastmcp run server.py", Some("server.py")),
             ("./target/debug/weather server.py", None),
             ("npx -y @acme/weather", None),
