@@ -27,6 +27,7 @@ mod node;
 mod own_entry;
 mod pipes;
 mod process_address;
+mod process_variables;
 mod rehearsed_call;
 mod remote;
 mod resolve;
@@ -41,11 +42,11 @@ mod written_entry;
 #[cfg(test)]
 mod tests;
 
-use std::collections::HashMap;
 use std::path::{MAIN_SEPARATOR, Path, PathBuf};
 use std::time::Duration;
 
 use expand::ENVIRONMENT;
+use process_variables::ProcessVariables;
 
 pub(crate) use client_entry::{EntryError, client_entry};
 pub(crate) use client_variables::VariableForm;
@@ -144,7 +145,7 @@ pub(crate) struct ConfigContext {
     pub(crate) cwd: PathBuf,
     pub(crate) home: Option<PathBuf>,
     /// Environment variables, for `${VAR}`.
-    pub(crate) variables: HashMap<String, String>,
+    pub(crate) variables: ProcessVariables,
     /// Path of this executable.
     pub(crate) program: Option<PathBuf>,
     /// Ids of the users whose files are accepted above `cwd`.

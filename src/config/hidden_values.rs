@@ -1,7 +1,6 @@
 //! Values that are not shown: those of variables in a server's definition, those of its `env`, secrets in its command,
 //! and inherited secrets. A value of a variable is shown as its variable. A server may repeat any of them on stderr, and that goes into logs and errors.
 
-use std::collections::HashMap;
 use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::path::Path;
@@ -10,6 +9,7 @@ use serde_json::Value;
 
 use super::expand::{ENVIRONMENT, ValuePiece, pieces};
 use super::masking::end_of_string;
+use super::process_variables::ProcessVariables;
 use super::secrets::{HIDDEN, hidden_parts, looks_secret, names_secret, words};
 
 mod address;
@@ -32,7 +32,7 @@ impl HiddenValues {
     /// `folder` or absolute, is not hidden.
     pub(super) fn of<'a>(
         texts: impl Iterator<Item = &'a str>,
-        variables: &HashMap<String, String>,
+        variables: &ProcessVariables,
         folder: &Path,
     ) -> Self {
         let mut hidden = Self::default();
@@ -131,7 +131,7 @@ impl HiddenValues {
         }
     }
 
-    fn add_text(&mut self, text: &str, variables: &HashMap<String, String>) {
+    fn add_text(&mut self, text: &str, variables: &ProcessVariables) {
         for piece in pieces(text) {
             let ValuePiece::Variable { name, default, .. } = piece else {
                 continue;

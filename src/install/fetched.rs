@@ -327,7 +327,7 @@ impl FetchedServer {
         let server = entry(&self.record, &fresh.plan, build, &fresh.home, &self.request);
         let mut notes = fresh.notes;
         let known = &self.installer.around.variables;
-        notes.extend(missing(&server, |name| known.contains_key(name)));
+        notes.extend(missing(&server, |name| known.get(name).is_some()));
         let others: Vec<PathBuf> = self
             .record
             .registered

@@ -90,7 +90,7 @@ fn the_variables_of_clients_mean_what_they_mean_there() {
     assert_eq!(a.args, expected);
     assert!(a.cwd.ends_with("my project/.cursor"));
     // `env:` looks only in the environment; an unset variable is a fault.
-    around.variables.clear();
+    around.variables = [].into();
     assert_eq!(messages(&load(&around)), ["variable `A` is not set"]);
 }
 
