@@ -8,8 +8,8 @@ mod macos;
 mod windows;
 
 #[cfg(not(any(target_os = "macos", windows)))]
-pub(super) use linux::folder;
+pub(super) use linux::{folder, of_package};
 #[cfg(target_os = "macos")]
-pub(super) use macos::folder;
+pub(super) use macos::{folder, of_package};
 #[cfg(windows)]
-pub(super) use windows::folder;
+pub(super) use windows::{folder, of_package};

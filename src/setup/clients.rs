@@ -55,12 +55,14 @@ enum Base {
     Variable(&'static str, &'static str),
     /// The system's folder for settings of graphical applications.
     Application,
+    /// Folder in which Windows keeps the files that the app of this package writes to that folder.
+    Package(&'static str),
     /// `$XDG_CONFIG_HOME`, by default `~/.config`, on every system.
     Xdg,
     Project,
 }
 
-use Base::{Application, Home, Project, Variable, Xdg};
+use Base::{Application, Home, Package, Project, Variable, Xdg};
 
 const MCP_SERVERS: &[&str] = &["mcpServers"];
 const SERVERS: &[&str] = &["servers"];
@@ -104,6 +106,7 @@ pub(crate) static CLIENTS: [Client; 17] = [
     ]),
     client("claude-desktop", "Claude Desktop", false, &[
         file(Application, "Claude/claude_desktop_config.json", MCP_SERVERS),
+        file(Package("Claude_pzs8sxrjxfjjc"), "Claude/claude_desktop_config.json", MCP_SERVERS),
     ]),
     client(VS_CODE, "VS Code", false, &[
         file(Application, "Code/User/mcp.json", SERVERS),
@@ -190,21 +193,23 @@ impl ClientLocation {
         }
     }
 
-    /// Returns the path for a user with this home directory and these variables, or for the root of a project.
+    /// Returns the path for a user with this home directory and these variables, or for the root of a project; `None` if
+    /// the system has no such folder.
     pub(super) fn path(
         &self,
         home: &Path,
         variable: &dyn Fn(&str) -> Option<PathBuf>,
         project: &Path,
-    ) -> PathBuf {
+    ) -> Option<PathBuf> {
         let absolute = |name: &str| variable(name).filter(|path| path.is_absolute());
         let folder = match self.base {
             Home => home.to_owned(),
             Variable(name, default) => absolute(name).unwrap_or_else(|| home.join(default)),
             Application => application_data::folder(home, &absolute),
+            Package(name) => application_data::of_package(name, home, &absolute)?,
             Xdg => absolute("XDG_CONFIG_HOME").unwrap_or_else(|| home.join(".config")),
             Project => project.to_owned(),
         };
-        folder.join(self.path)
+        Some(folder.join(self.path))
     }
 }

@@ -47,7 +47,7 @@ pub(super) fn files(around: &ConfigContext, clients: &[String]) -> Vec<FoundFile
         for client in CLIENTS.iter().filter(is_selected) {
             for location in client.files.iter().filter(|it| it.scope() == scope) {
                 let place = |folder: &&Path| {
-                    let path = location.path(home, &variable, folder);
+                    let path = location.path(home, &variable, folder)?;
                     path.is_file().then(|| (path, (*folder).to_owned()))
                 };
                 let keys = location.keys.iter().map(|key| (*key).to_owned()).collect();
@@ -99,4 +99,28 @@ fn add_projects_of_claude_code(found: &mut Vec<FoundFile>, folders: &[&Path]) {
         }
     });
     found.extend(projects);
+}
+
+#[cfg(all(test, windows))]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    #[test]
+    fn the_file_of_an_app_from_a_package_is_found() {
+        let home = tempfile::tempdir().unwrap();
+        let folder = r"AppData\Local\Packages\Claude_pzs8sxrjxfjjc\LocalCache\Roaming\Claude";
+        let file = home.path().join(folder).join("claude_desktop_config.json");
+        fs::create_dir_all(file.parent().unwrap()).unwrap();
+        fs::write(&file, "{}").unwrap();
+        let around = ConfigContext {
+            cwd: home.path().to_owned(),
+            home: Some(home.path().to_owned()),
+            ..ConfigContext::default()
+        };
+        let found = files(&around, &["claude-desktop".to_owned()]);
+        let paths: Vec<_> = found.iter().map(|it| &it.path).collect();
+        assert_eq!(paths, [&file]);
+    }
 }
