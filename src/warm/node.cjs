@@ -67,7 +67,9 @@ function compiled() {
     inspect((session) => {
         session.on('Debugger.scriptParsed', ({ params: { url } }) => {
             const file = url.startsWith('file://') ? fileURLToPath(url) : url;
-            if (path.isAbsolute(file) && file !== __filename) files.add(file.replace(/[?#].*/s, ''));
+            if (!path.isAbsolute(file) || file === __filename) return;
+            // Loaders of TypeScript append a query to some paths, too.
+            files.add(/[?#]/.test(file) && !fs.existsSync(file) ? file.replace(/[?#].*/s, '') : file);
         });
         session.post('Debugger.enable');
         session.post('Debugger.disable');

@@ -15,8 +15,13 @@ pub(crate) struct Project {
 
 impl Project {
     pub(crate) fn new() -> Self {
+        Self::beginning_with("mcp-proxy-test-")
+    }
+
+    /// Creates a project in a folder whose name begins with `prefix`.
+    pub(crate) fn beginning_with(prefix: &str) -> Self {
         Self {
-            directory: TempDir::with_prefix("mcp-proxy-test-").unwrap(),
+            directory: TempDir::with_prefix(prefix).unwrap(),
         }
     }
 

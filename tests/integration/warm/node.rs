@@ -11,7 +11,10 @@ use crate::harness::{Project, Proxy, peers};
 /// A project with servers for Node.js and the packages that the tests have installed.
 #[track_caller]
 pub(super) fn project() -> Project {
-    let project = Project::new();
+    filled(Project::new())
+}
+
+fn filled(project: Project) -> Project {
     for name in ["look.cjs", "server.mjs", "server.cjs", "server.mts"] {
         project.copy(&format!("fixtures/warm/{name}"), name);
     }
@@ -302,7 +305,9 @@ fn packages_that_write_or_fail_or_end_or_start_threads() {
             "start threads",
         ),
     ] {
-        let warmed = with("", package);
+        // URLs of files escape these characters.
+        let project = filled(Project::beginning_with("mcp-proxy-test C# é%20?"));
+        let warmed = with_ahead(project, "", package);
         for (count, mark) in [(1, "v1"), (2, "v2")] {
             let cold = warmed.log.until("cold", count);
             let told = cold[count - 1]["reason"].as_str().unwrap();
