@@ -188,6 +188,10 @@ fn node() -> PathBuf {
     std::path::absolute(program).unwrap()
 }
 
+/// Source of the servers on Node.js. Its folder is not their working directory: Wine tells the last change of a folder
+/// as its creation, so a save there would count as a replaced directory.
+const SERVER: &str = "src/server.mjs";
+
 /// Server on Node.js behind the proxy.
 struct OnNode {
     how: &'static str,
@@ -201,8 +205,8 @@ impl OnNode {
     fn start(how: &'static str, options: &[&str]) -> Self {
         let project = node_project(&source(how, "v0"));
         let log = Log::new();
-        let proxy = Proxy::dev([node().into_os_string(), "server.mjs".into()]);
-        let proxy = proxy.options(["--meta-tools", "none", "--watch", "*.mjs"]);
+        let proxy = Proxy::dev([node().into_os_string(), SERVER.into()]);
+        let proxy = proxy.options(["--meta-tools", "none", "--watch", "src/*.mjs"]);
         let proxy = proxy.options(options.iter().copied());
         let peer = log.written_by(proxy).within(&project).spawn();
         peer.initialize(&initialize_params()).result();
@@ -216,7 +220,7 @@ impl OnNode {
     }
 
     fn save(&self, version: &str) {
-        self.project.save("server.mjs", &source(self.how, version));
+        self.project.save(SERVER, &source(self.how, version));
     }
 
     #[track_caller]
@@ -228,8 +232,8 @@ impl OnNode {
 
 /// Creates a project with a server and the package that it imports.
 fn node_project(source: &str) -> Project {
-    let project = Project::new();
-    project.write("server.mjs", source);
+    let project = Project::beginning_with("mcp-proxy-test C# é & (1) 100%-");
+    project.write(SERVER, source);
     project.write(
         "node_modules/ahead/package.json",
         r#"{"exports": "./ahead.mjs"}"#,
@@ -264,7 +268,7 @@ fn a_node_server_is_reloaded_broken_and_repaired_without_a_lost_call() {
         server.peer.await_response(call).result();
         assert_eq!(server.peer.responses_to(call), 1);
     }
-    server.project.save("server.mjs", "const x = ;\n");
+    server.project.save(SERVER, "const x = ;\n");
     server.log.until("broken", 1);
     let answer = server.peer.call("mark", &json!({}));
     assert!(answer.line.contains("SyntaxError"), "{}", answer.line);
