@@ -195,9 +195,10 @@ const SERVER: &str = "src/server.mjs";
 /// Server on Node.js behind the proxy.
 struct OnNode {
     how: &'static str,
+    // Dropped before the project: under Wine, no watched folder can be removed.
+    peer: Peer,
     project: Project,
     log: Log,
-    peer: Peer,
 }
 
 impl OnNode {
