@@ -3,7 +3,9 @@
 use serde_json::{Value, json};
 
 use super::Paged;
-use crate::harness::{DEADLINE, Message, Project, Proxy, ServerOn, eventually};
+#[cfg(unix)]
+use crate::harness::ServerOn;
+use crate::harness::{DEADLINE, Message, Project, Proxy, eventually};
 
 /// Message of a server that must stay text.
 const HOSTILE: &str = "<img src=x onerror=alert(1)>";
@@ -304,6 +306,7 @@ fn a_modern_client_need_not_repeat_a_call_for_the_input_of_the_person() {
 }
 
 /// A server on `FastMCP` that asks the user for a city and the model for a text.
+#[cfg(unix)]
 const ASKS: &str = r#"
 from fastmcp import Context, FastMCP
 from mcp.types import SamplingMessage, TextContent
@@ -322,6 +325,7 @@ async def ask(question: str, ctx: Context) -> str:
 mcp.run("stdio", show_banner=False)
 "#;
 
+#[cfg(unix)]
 #[test]
 fn servers_on_official_sdks_get_the_input_of_the_person() {
     for (on, era) in [
