@@ -113,6 +113,8 @@ pub(crate) struct Supervisor {
     asked_rehearsals: Vec<RehearsedCall>,
     /// Calls that wait until the tools are read again.
     mismatched: Vec<Call>,
+    /// Events of the step in progress, which are sent once the state is set: their readers look at it.
+    events: Vec<Event>,
     tasks: TaskTracker,
     /// Time limit for calls in flight on a stop.
     stop_max_wait: Duration,
@@ -161,6 +163,7 @@ impl Supervisor {
             former_tools: FormerTools::default(),
             asked_rehearsals: Vec::new(),
             mismatched: Vec::new(),
+            events: Vec::new(),
             tasks: TaskTracker::new(),
             stop_max_wait: Duration::ZERO,
             stopping: Vec::new(),
@@ -334,6 +337,8 @@ impl Supervisor {
         let gate_status = *self.shared.gate.status().borrow();
         self.shared
             .describe(|status| status.state = state_in_words(self.machine.state(), gate_status));
+        let events = std::mem::take(&mut self.events);
+        self.send_events(events);
         if let Some(report) = self.early_report.take() {
             self.on_report(report);
         }
@@ -359,10 +364,8 @@ impl Supervisor {
             Effect::Commit(number, cause) => return self.commit(number, cause),
             Effect::Drain(number) => self.drain(number),
             Effect::Backoff(delay) if delay < LAST_BACKOFF => {
-                self.context.resources.events.send(Event::Restarting {
-                    server: self.name(),
-                    delay,
-                });
+                let server = self.name();
+                self.events.push(Event::Restarting { server, delay });
             }
             // A delay of maximum length is not reported again.
             Effect::Backoff(_) => {}

@@ -7,9 +7,11 @@ use std::time::Instant;
 
 use tokio_util::sync::CancellationToken;
 
+use super::super::gate::GateStatus;
 use super::super::generation::{ProofResults, ProvenGeneration, RunningGeneration};
 use super::super::lists::{Lists, ListsChange, lists_diff};
 use super::super::state::StartCause;
+use super::super::status::state_in_words;
 use super::super::{Reloaded, Snapshot, advice, loaded_files};
 use super::{ActiveGeneration, Generation, Supervisor};
 use crate::config::ReloadMode;
@@ -71,6 +73,10 @@ impl Supervisor {
         });
         let is_first = before.generation == 0 || cause == StartCause::Client;
         let rehearsal = self.take_rehearsal(rehearsal);
+        // Readers of the event look at the state. The event of the old generation's end cannot overtake it.
+        self.shared.handshake.send_replace(Some(handshake.clone()));
+        self.publish(snapshot.clone());
+        self.describe_commit(before.generation > 0, rehearsal.clone());
         self.report_commit(&snapshot, handshake.era, is_first, rehearsal.clone());
         self.send_events(judgement);
         running.connection.go_live();
@@ -80,24 +86,20 @@ impl Supervisor {
         let ended = CancellationToken::new();
         self.follow_loaded_files(saved, ended.clone());
         let connection = running.connection.clone();
-        let active = ActiveGeneration {
+        let active = Generation::Active(Box::new(ActiveGeneration {
             running,
             stream,
             sent_settings,
             _ended: ended.clone().drop_guard(),
             ended: ended.clone(),
-        };
-        let active = Generation::Active(Box::new(active));
+        }));
         self.generations.insert(number, active);
         // The client's identity may have changed since the candidate was started.
         self.send_identity();
         self.failure = None;
         self.timed_out_starts = 0;
-        self.shared.handshake.send_replace(Some(handshake));
-        self.publish(snapshot.clone());
         self.learn_answers(connection, ended);
         self.confirm_reloads(&snapshot, rehearsal.as_ref());
-        self.describe_commit(before.generation > 0, rehearsal);
         // The client's settings may have changed since the new generation got them.
         self.on_settings_changed(true);
         self.restart_list_reads();
@@ -107,7 +109,14 @@ impl Supervisor {
 
     /// Updates the status; `is_reload` is true unless the generation is the first.
     fn describe_commit(&self, is_reload: bool, rehearsal: Option<RehearsalReport>) {
+        // The gate opens at the end of the step.
+        let gate_status = if self.machine.is_suspect() {
+            GateStatus::Held
+        } else {
+            GateStatus::Open
+        };
         self.shared.describe(|status| {
+            status.state = state_in_words(self.machine.state(), gate_status);
             status.last_error = None;
             status.rehearsal = rehearsal;
             if is_reload {

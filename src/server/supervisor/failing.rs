@@ -148,7 +148,7 @@ impl Supervisor {
                         .generation_ended(&active.running.connection, &exit.how);
                 }
             }
-            self.context.resources.events.send(Event::Exited {
+            self.events.push(Event::Exited {
                 server: self.name(),
                 generation: number,
                 status: exit.how.clone(),
@@ -270,7 +270,8 @@ impl Supervisor {
         });
     }
 
-    /// Records why the saved code does not run, and reports the failure to pending reload requests.
+    /// Records why the saved code does not run, and reports the failure to pending reload requests. The step that follows
+    /// sends the event.
     pub(super) fn fail(&mut self, mut failure: Failure) {
         failure.files = self.changed_files.iter().cloned().collect();
         failure.hide(&locked(&self.context.resources.events.hidden()));
@@ -287,7 +288,7 @@ impl Supervisor {
         // A remote server is retried without limit; a known reason is not reported again.
         let known = self.failure.as_ref().map(|known| &known.reason);
         if !failure.remote || known != Some(&failure.reason) {
-            self.context.resources.events.send(Event::Broken {
+            self.events.push(Event::Broken {
                 server: self.name(),
                 failure: failure.clone(),
                 serving_last_good,
@@ -311,7 +312,7 @@ impl Supervisor {
 
     pub(super) fn give_up(&mut self) {
         let exits = u32::try_from(FLAP_EXITS).unwrap_or(u32::MAX);
-        self.context.resources.events.send(Event::Flapping {
+        self.events.push(Event::Flapping {
             server: self.name(),
             exits,
             within: FLAP_WINDOW,

@@ -1,7 +1,9 @@
 //! Reports that cross each other, in orders that are rare with real processes.
 
+mod order;
+
 use std::pin::pin;
-use std::sync::{Mutex, Weak};
+use std::sync::Mutex;
 
 use tokio::sync::mpsc;
 use tokio::time::timeout;
@@ -14,13 +16,12 @@ use crate::jsonrpc::{Envelope, RawId, Reply};
 use crate::mcp::{Era, List};
 use crate::server::client_settings::ClientSettings;
 use crate::server::connection::Connection;
-use crate::server::gate::GateStatus;
 use crate::server::generation::{GenerationExit, ProofResults, RunningGeneration};
 use crate::server::handshake::Handshake;
 use crate::server::process;
 use crate::server::report::ReportSender;
 use crate::server::test_client::call;
-use crate::server::{Call, InputRound, ListsChange, ParkedRound, ResponseSink};
+use crate::server::{Call, InputRound, ParkedRound, ResponseSink};
 use crate::server::{ProxyResources, ServerHandle};
 use crate::transport::child::spawn;
 use crate::transport::reaper::Reaper;
@@ -53,31 +54,6 @@ impl Client for RecordingClient {
     fn withdraw_requests(&self, _: &Connection) {}
 }
 
-/// Fleet that records the served generation and the gate's status whenever it publishes (true) or notifies (false).
-#[derive(Debug)]
-struct RecordingFleet {
-    shared: Weak<ServerShared>,
-    steps: Mutex<Vec<(bool, u64, GateStatus)>>,
-}
-
-impl RecordingFleet {
-    fn record(&self, is_publication: bool) {
-        let shared = self.shared.upgrade().unwrap();
-        let generation = shared.snapshot.borrow().generation;
-        let step = (is_publication, generation, *shared.gate.status().borrow());
-        self.steps.lock().unwrap().push(step);
-    }
-}
-
-impl ListsObserver for RecordingFleet {
-    fn publish_lists(&self) {
-        self.record(true);
-    }
-    fn notify_client(&self, _: &ListsChange<'_>) {
-        self.record(false);
-    }
-}
-
 /// Supervisor that receives the reports of the test; without a client of its own it starts no process.
 struct TestSupervisor {
     supervisor: Supervisor,
@@ -88,13 +64,18 @@ struct TestSupervisor {
 impl TestSupervisor {
     /// Creates a stage with a server that writes nothing and exits with its input.
     fn new() -> Self {
+        Self::with_events(EventSender::silent())
+    }
+
+    /// Creates a stage that sends its events there.
+    fn with_events(events: EventSender) -> Self {
         let args = ["-c", "while read -r line; do :; done; exit 3"];
         let args = args.map(Into::into).to_vec();
         let spec = ServerSpec::new("weather".into(), "sh".into(), args, std::env::temp_dir());
         let spec = Arc::new(spec);
         let means = ProxyResources {
             reaper: Reaper::absent(),
-            ..ProxyResources::new(EventSender::silent(), 1 << 20, None)
+            ..ProxyResources::new(events, 1 << 20, None)
         };
         let shared = Arc::new(ServerShared::new(&spec, &means));
         let (sender, messages) = mpsc::unbounded_channel();
@@ -405,25 +386,6 @@ async fn the_last_answer_ends_the_wait_for_idleness() {
     timeout(DEADLINE, waiting).await.unwrap().unwrap();
     let answers = stage.client.answers.lock().unwrap().clone();
     assert_eq!(answers.len(), 2, "{answers:?}");
-}
-
-#[tokio::test]
-async fn lists_are_served_before_the_gate_opens_and_announced_after() {
-    let mut stage = TestSupervisor::new();
-    let fleet = Arc::new(RecordingFleet {
-        shared: Arc::downgrade(&stage.supervisor.shared),
-        steps: Mutex::default(),
-    });
-    stage.supervisor.lists_observer = Some(fleet.clone());
-    stage.go_live();
-    stage.supervisor.step(Input::Reload);
-    let running = stage.start(2);
-    stage.prove(running);
-    let expected = [1, 2].map(|generation| {
-        let [held, open] = [GateStatus::Held, GateStatus::Open];
-        [(true, generation, held), (false, generation, open)]
-    });
-    assert_eq!(*fleet.steps.lock().unwrap(), expected.concat());
 }
 
 #[test]
