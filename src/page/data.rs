@@ -2,11 +2,10 @@
 
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use serde_json::Value;
 use tokio::sync::watch;
 
-use super::events::{EventLog, SessionServer};
-use super::messages::{LogLimits, MessageLog};
+use super::events::EventLog;
+use super::messages::{LogLimits, MessageLog, SessionGeneration};
 use super::opened_recording::OpenedRecording;
 use crate::lock::locked;
 use crate::recorder::{MessageReceiver, RecordedLine};
@@ -68,8 +67,20 @@ impl PageData {
         let Some(event) = locked(&self.events).add(line) else {
             return;
         };
-        if let Some(ended) = ended_generation(&event) {
-            locked(&self.messages).end_requests(Some(ended));
+        let is_end = match event["event"].as_str().unwrap_or_default() {
+            "spawned" | "connecting" => Some(false),
+            "broken" | "exited" | "stopped" => Some(true),
+            _ => None,
+        };
+        if let Some(is_end) = is_end
+            && let Some(generation) = SessionGeneration::of(&event)
+        {
+            let mut messages = locked(&self.messages);
+            if is_end {
+                messages.end_generation(generation);
+            } else {
+                messages.begin_generation(&generation);
+            }
         }
         self.wake();
     }
@@ -117,18 +128,4 @@ impl MessageReceiver for PageData {
     fn rest(&self) {
         self.messages_changed.send_replace(());
     }
-}
-
-/// Returns the generation whose process an event reports as ended.
-fn ended_generation(event: &Value) -> Option<(SessionServer<'_>, u64)> {
-    let generation = match event["event"].as_str()? {
-        "broken" => &event["failure"]["generation"],
-        "exited" | "stopped" => &event["generation"],
-        _ => return None,
-    };
-    let of = SessionServer {
-        session: event["session"].as_u64()?,
-        name: event["server"].as_str()?,
-    };
-    Some((of, generation.as_u64()?))
 }

@@ -1,16 +1,19 @@
 //! The newest messages of all sessions: the lines of the recorder, and the exchanges that they form. A request, its way to
 //! a server and its response are one exchange; any other message is one of its own.
 
+mod ended;
+
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
-use super::events::SessionServer;
 use super::page_recording::PageRecording;
 use crate::jsonrpc::unquoted;
 use crate::output::rfc3339;
 use crate::recorder::{MessageSummary, RecordedLine};
 use crate::server::PAGE_ID;
+use ended::EndedGenerations;
+pub(super) use ended::SessionGeneration;
 
 /// Limits of a log.
 #[derive(Debug, Clone, Copy)]
@@ -105,7 +108,9 @@ pub(super) struct MessageLog {
     open: HashMap<String, u64>,
     /// Number of open requests at which those without an exchange are forgotten next, unless [`MAX_OPEN`] is greater.
     open_limit: usize,
-    /// Number of lines so far.
+    /// Generations of servers that have ended lately.
+    ended: EndedGenerations,
+    /// Number of changes so far.
     changes: u64,
     /// Number of messages that the recorder has dropped.
     dropped: u64,
@@ -125,6 +130,7 @@ impl MessageLog {
             size: 0,
             open: HashMap::new(),
             open_limit: 0,
+            ended: EndedGenerations::default(),
             changes: 0,
             dropped: 0,
             processes: Vec::new(),
@@ -153,6 +159,10 @@ impl MessageLog {
         if let Some(exchange) = self.get_mut(number) {
             exchange.add(recorded, &summary, line.into());
             self.size += line.len();
+        }
+        let exchange = self.get(number).filter(|_| recorded.to == "server");
+        if exchange.is_some_and(|it| self.ended.have_got(it)) {
+            self.give_up([number]);
         }
         let recording = self.recording.as_mut();
         let is_recorded = recording.is_some_and(|it| it.count(number, line.len()));
@@ -213,23 +223,25 @@ impl MessageLog {
         number
     }
 
-    /// Ends the open requests of the proxy and the page to a generation of a session's server, or all open requests.
-    pub(super) fn end_requests(&mut self, to: Option<(SessionServer<'_>, u64)>) {
-        let open = self.open.values().copied();
-        let ended: Vec<u64> = open
-            .filter(|number| match to {
-                None => true,
-                Some((of, generation)) => self.get(*number).is_some_and(|it| {
-                    let session = it.session.split_once('-').map(|(_, number)| number);
-                    matches!(&*it.from, "proxy" | PAGE)
-                        && it.generation == generation
-                        && *it.server == *of.name
-                        && session == Some(&*of.session.to_string())
-                }),
-            })
-            .collect();
-        self.give_up(ended);
+    /// Ends all open requests.
+    pub(super) fn end_requests(&mut self) {
         self.changes += 1;
+        self.give_up(self.open.values().copied().collect::<Vec<_>>());
+    }
+
+    /// Ends the open requests of the proxy and the page to a generation, also those that come later.
+    pub(super) fn end_generation(&mut self, ended: SessionGeneration) {
+        self.changes += 1;
+        let open = self.open.values().copied();
+        let is_to = |number: &u64| self.get(*number).is_some_and(|it| ended.has_got(it));
+        let requests: Vec<u64> = open.filter(is_to).collect();
+        self.give_up(requests);
+        self.ended.add(ended);
+    }
+
+    /// Keeps the requests to a generation open from now on.
+    pub(super) fn begin_generation(&mut self, started: &SessionGeneration) {
+        self.ended.remove(started);
     }
 
     fn give_up(&mut self, numbers: impl IntoIterator<Item = u64>) {
@@ -309,7 +321,7 @@ impl MessageLog {
         Some((self.exchanges.iter().map(|it| it.at).min()?, last))
     }
 
-    /// Returns a number that differs after each change.
+    /// Returns a number that grows with each change.
     pub(super) fn changes(&self) -> u64 {
         self.changes
     }

@@ -82,7 +82,7 @@ impl OpenedRecording {
                 faults.into_iter().chain(end).next(),
             ));
         }
-        messages.end_requests(None);
+        messages.end_requests();
         if faulty > faults.len() {
             faults.push(format!(
                 "{} more lines cannot be read",

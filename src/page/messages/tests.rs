@@ -1,3 +1,5 @@
+use serde_json::json;
+
 use super::*;
 
 const LINES: &str = r#"{"time_us":1000,"from":"client","to":"proxy","session":"7-1","bytes":75,"message":{"id":"a","method":"tools/call","params":{"name":"forecast"}}}
@@ -174,16 +176,23 @@ fn requests_to_ended_processes_have_no_answer() {
         open.collect::<Vec<_>>()
     };
     assert_eq!(outcomes(&log), [false, true, true, true]);
-    let of = SessionServer {
-        session: 1,
-        name: "a",
+    let generation = |event: &str| {
+        let event = json!({ "event": event, "session": 1, "server": "a", "generation": 2 });
+        SessionGeneration::of(&event).unwrap()
     };
-    log.end_requests(Some((of, 2)));
+    log.end_generation(generation("stopped"));
     assert_eq!(outcomes(&log), [false, false, true, true]);
     // A late answer counts.
     let answer = r#"{"time_us":2,"from":"server","to":"proxy","session":"7-1","server":"a","generation":2,"bytes":1,"message":{"id":1,"result":{}}}"#;
     log.add(answer).unwrap();
     assert_eq!(log.get(1).unwrap().outcome, ExchangeOutcome::Done);
-    log.end_requests(None);
-    assert_eq!(outcomes(&log), [false; 4]);
+    // The event may overtake the last requests, but not those of the server that is loaded anew.
+    let late = start(1, 2).replace(r#""id":1"#, r#""id":2"#);
+    log.add(&late).unwrap();
+    assert_eq!(log.get(4).unwrap().outcome, ExchangeOutcome::Unanswered);
+    log.begin_generation(&generation("spawned"));
+    log.add(&late).unwrap();
+    assert_eq!(outcomes(&log), [false, false, true, true, false, true]);
+    log.end_requests();
+    assert_eq!(outcomes(&log), [false; 6]);
 }
