@@ -2,6 +2,7 @@
 //! a server and its response are one exchange; any other message is one of its own.
 
 mod ended;
+mod journal;
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -14,6 +15,7 @@ use crate::recorder::{MessageSummary, RecordedLine};
 use crate::server::PAGE_ID;
 use ended::EndedGenerations;
 pub(super) use ended::SessionGeneration;
+use journal::ChangeJournal;
 
 /// Limits of a log.
 #[derive(Debug, Clone, Copy)]
@@ -112,6 +114,8 @@ pub(super) struct MessageLog {
     ended: EndedGenerations,
     /// Number of changes so far.
     changes: u64,
+    /// Exchanges that the last changes concern.
+    journal: ChangeJournal,
     /// Number of messages that the recorder has dropped.
     dropped: u64,
     /// Ids of the processes whose messages it has had: a file may have those of several proxies.
@@ -132,6 +136,7 @@ impl MessageLog {
             open_limit: 0,
             ended: EndedGenerations::default(),
             changes: 0,
+            journal: ChangeJournal::default(),
             dropped: 0,
             processes: Vec::new(),
             recording: None,
@@ -160,6 +165,7 @@ impl MessageLog {
             exchange.add(recorded, &summary, line.into());
             self.size += line.len();
         }
+        self.journal.add(self.changes, number);
         let exchange = self.get(number).filter(|_| recorded.to == "server");
         if exchange.is_some_and(|it| self.ended.have_got(it)) {
             self.give_up([number]);
@@ -250,6 +256,7 @@ impl MessageLog {
                 && exchange.outcome == ExchangeOutcome::Open
             {
                 exchange.outcome = ExchangeOutcome::Unanswered;
+                self.journal.add(self.changes, number);
             }
         }
     }
@@ -324,6 +331,13 @@ impl MessageLog {
     /// Returns a number that grows with each change.
     pub(super) fn changes(&self) -> u64 {
         self.changes
+    }
+
+    /// Returns the exchanges that have changed after the change `since`, the oldest first; `None` if too many changes
+    /// have followed it.
+    pub(super) fn changed_since(&self, since: u64) -> Option<Vec<&Arc<Exchange>>> {
+        let changed = self.journal.since(since)?;
+        Some(changed.iter().filter_map(|it| self.get(*it)).collect())
     }
 
     /// Returns the number of messages that are no longer known.

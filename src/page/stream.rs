@@ -10,6 +10,7 @@ use axum::response::Response;
 use serde_json::json;
 use tokio::io::{AsyncWriteExt as _, DuplexStream};
 use tokio::sync::watch;
+use tokio::time::Instant;
 use tokio_util::io::ReaderStream;
 
 use super::page_recording;
@@ -17,7 +18,9 @@ use super::routes::Site;
 
 /// Minimum time between two notices, so that a busy proxy keeps neither the tab nor the thread of the page busy.
 const PAUSE: Duration = Duration::from_millis(50);
-/// Time after which a comment finds out whether the tab is still there.
+/// The same before a notice of messages alone: a person does not see a shorter time.
+const MESSAGE_PAUSE: Duration = Duration::from_millis(100);
+/// Time after which a notice is repeated: it finds out whether the tab is still there.
 const SILENCE: Duration = Duration::from_secs(15);
 
 /// Opens the stream of a tab, which shows messages or does not, in the format of server-sent events.
@@ -59,27 +62,30 @@ async fn write(mut writer: DuplexStream, site: &Site, of_messages: bool) -> std:
         });
         let notice = format!("data: {notice}\n\n");
         writer.write_all(notice.as_bytes()).await?;
+        let next = Instant::now() + MESSAGE_PAUSE;
         tokio::time::sleep(PAUSE).await;
-        loop {
-            match tokio::time::timeout(SILENCE, change(&mut changes, messages.as_mut())).await {
-                Ok(Ok(())) => break,
-                Ok(Err(_)) => return Ok(()),
-                Err(_) => writer.write_all(b":\n\n").await?,
-            }
+        let change = change(&mut changes, messages.as_mut(), next);
+        if let Ok(Err(_)) = tokio::time::timeout(SILENCE, change).await {
+            return Ok(());
         }
     }
 }
 
-/// Waits for a change; also for messages, if there is a receiver for them.
+/// Waits for a change; also for messages, not before the time `next`, if there is a receiver for them.
 async fn change(
     changes: &mut watch::Receiver<()>,
     messages: Option<&mut watch::Receiver<()>>,
+    next: Instant,
 ) -> Result<(), watch::error::RecvError> {
     let Some(messages) = messages else {
         return changes.changed().await;
     };
+    let message = async {
+        tokio::time::sleep_until(next).await;
+        messages.changed().await
+    };
     tokio::select! {
         changed = changes.changed() => changed,
-        changed = messages.changed() => changed,
+        changed = message => changed,
     }
 }

@@ -1,18 +1,19 @@
 //! Events of all servers, the newest first, and the data of the graph above them, which a script draws.
 
 use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
 
 use axum::http::header;
 use axum::response::{IntoResponse as _, Response};
 use maud::{Markup, html};
 use reqwest::Url;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::events::PageEvent;
 use super::last_reload::difference;
 use super::layout::{milliseconds, time};
 use super::message_list::json_rows;
-use super::messages::{Exchange, ExchangeOutcome, PAGE};
+use super::messages::{Exchange, ExchangeOutcome, MessageLog, PAGE};
 use super::routes::{Site, value};
 use super::traceback::traceback;
 
@@ -47,33 +48,52 @@ pub(super) fn content(site: &Site) -> Markup {
     }
 }
 
-/// Returns the events from number `since` on as JSON.
-pub(super) fn events(site: &Site, url: &Url) -> Response {
-    let since = number(url, "since").unwrap_or_default();
+/// Returns what the graph needs as JSON: the events from number `event` on, and the calls in sight, or, after the change
+/// `change`, those that have changed.
+pub(super) fn news(site: &Site, url: &Url) -> Response {
     let (next, events) = {
         let log = site.data.events();
-        (log.count(), log.since(since))
+        let first = number(url, "event").unwrap_or_default();
+        (log.count(), log.since(first))
     };
     let events: Vec<&Value> = events.iter().map(|event| &**event).collect();
-    json_response(json!({ "next": next, "events": events }).to_string())
+    let events = serde_json::to_string(&events).unwrap_or_default();
+    let microseconds = |name| Some(number(url, name)?.saturating_mul(1000));
+    let sight = (microseconds("from").unwrap_or_default(), microseconds("to"));
+    let (change, last, (is_whole, calls)) = {
+        let log = site.data.messages();
+        let last = log.iter().next_back().map_or(0, |it| it.at / 1000);
+        let calls = calls(&log, sight, number(url, "change"));
+        (log.changes(), last, calls)
+    };
+    let body = format!(
+        r#"{{"next":{next},"events":{events},"change":{change},"last":{last},"isWhole":{is_whole},"calls":{}}}"#,
+        json_rows(&calls)
+    );
+    ([(header::CONTENT_TYPE, "application/json")], body).into_response()
 }
 
-/// Returns the newest calls between the times `from` and `to`, in milliseconds since 1970, as JSON.
-pub(super) fn calls(site: &Site, url: &Url) -> Response {
-    let (from, to) = (number(url, "from"), number(url, "to"));
-    let from = from.unwrap_or_default().saturating_mul(1000);
-    let to = to.unwrap_or(u64::MAX).saturating_mul(1000);
-    let (last, mut found) = {
-        let messages = site.data.messages();
-        let last = messages.iter().next_back().map_or(0, |it| it.at / 1000);
-        let calls = messages.iter().rev();
-        let in_sight =
-            calls.filter(|it| is_in_lane(it) && it.at <= to && it.end.unwrap_or(it.at) >= from);
-        (last, in_sight.take(MAX_CALLS).cloned().collect::<Vec<_>>())
+/// Returns the newest calls that began before the second time and changed after the change `since`. If it is not known
+/// which those are, returns true and the newest calls between both times, in microseconds since 1970.
+fn calls(
+    log: &MessageLog,
+    (from, to): (u64, Option<u64>),
+    since: Option<u64>,
+) -> (bool, Vec<Arc<Exchange>>) {
+    let is_shown = |it: &&Arc<Exchange>| is_in_lane(it) && to.is_none_or(|to| it.at <= to);
+    let changed = since.and_then(|since| log.changed_since(since));
+    let is_whole = changed.is_none();
+    let mut calls: Vec<_> = if let Some(changed) = changed {
+        let calls = changed.into_iter().rev().filter(is_shown);
+        calls.take(MAX_CALLS).cloned().collect()
+    } else {
+        let calls = log.iter().rev().filter(is_shown);
+        let is_open = |it: &Exchange| it.outcome == ExchangeOutcome::Open;
+        let in_sight = calls.filter(|it| is_open(it) || it.end.unwrap_or(it.at) >= from);
+        in_sight.take(MAX_CALLS).cloned().collect()
     };
-    found.reverse();
-    let rows = json_rows(&found);
-    json_response(format!(r#"{{"calls":{rows},"last":{last}}}"#))
+    calls.reverse();
+    (is_whole, calls)
 }
 
 /// Returns true for an exchange with a server that a lane shows, and for a request of a client that no server got and
@@ -89,10 +109,6 @@ fn is_in_lane(exchange: &Exchange) -> bool {
 
 fn number(url: &Url, name: &str) -> Option<u64> {
     value(url, name)?.parse().ok()
-}
-
-fn json_response(body: String) -> Response {
-    ([(header::CONTENT_TYPE, "application/json")], body).into_response()
 }
 
 /// Returns a table of events in this order.
@@ -253,9 +269,10 @@ fn class(event: &PageEvent) -> &'static str {
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
-    use std::sync::Arc;
 
-    use super::super::messages::{LogLimits, MessageLog};
+    use serde_json::json;
+
+    use super::super::messages::LogLimits;
     use super::*;
 
     #[test]
@@ -290,6 +307,50 @@ mod tests {
         }
         let shown: Vec<_> = log.iter().map(|it| is_in_lane(it)).collect();
         assert_eq!(shown, [true, true, false, false, true]);
+    }
+
+    #[test]
+    fn a_tab_gets_only_the_calls_that_have_changed() {
+        let line = |at: u64, id: u64, from: &str, rest: &str| {
+            let to = if from == "client" { "proxy" } else { "client" };
+            format!(
+                r#"{{"time_us":{at},"from":"{from}","to":"{to}","session":"7-1","server":"a","bytes":1,"message":{{"id":{id},{rest}}}}}"#
+            )
+        };
+        let call = |at, id| line(at, id, "client", r#""method":"tools/call""#);
+        let mut log = MessageLog::new(LogLimits::PROXY);
+        let numbers = |log: &MessageLog, sight, since| {
+            let (is_whole, calls) = calls(log, sight, since);
+            (
+                is_whole,
+                calls.iter().map(|it| it.number).collect::<Vec<_>>(),
+            )
+        };
+        let all = (0, None);
+        log.add(&call(10, 1)).unwrap();
+        log.add(&call(20, 2)).unwrap();
+        assert_eq!(numbers(&log, all, None), (true, vec![0, 1]));
+        assert_eq!(numbers(&log, (15, Some(15)), None), (true, vec![0]));
+        let change = log.changes();
+        assert_eq!(numbers(&log, all, Some(change)), (false, vec![]));
+        log.add(&call(30, 3)).unwrap();
+        log.add(&line(40, 1, "proxy", r#""result":{}"#)).unwrap();
+        assert_eq!(numbers(&log, all, Some(change)), (false, vec![0, 2]));
+        assert_eq!(numbers(&log, (45, None), None), (true, vec![1, 2]));
+        // The end of a call reaches the tab also if it is not in sight any more.
+        assert_eq!(numbers(&log, (50, None), Some(change)), (false, vec![0, 2]));
+        assert_eq!(numbers(&log, (0, Some(25)), Some(change)), (false, vec![0]));
+        for id in 0..MAX_CALLS as u64 {
+            log.add(&call(50, id)).unwrap();
+        }
+        let (is_whole, newest) = numbers(&log, all, Some(change));
+        assert_eq!((is_whole, newest.len(), newest[0]), (false, MAX_CALLS, 3));
+        // Too many changes for the journal.
+        for _ in 0..5_000 {
+            log.add(&call(60, 1)).unwrap();
+        }
+        assert_eq!(numbers(&log, all, Some(change)).1.len(), MAX_CALLS);
+        assert!(numbers(&log, all, Some(change)).0);
     }
 
     #[test]

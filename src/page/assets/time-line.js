@@ -20,8 +20,15 @@ const told = document.createElement("p");
 told.className = "soft told";
 told.textContent = LEGEND;
 const events = [];
-let calls = [];
 let next = 0;
+/** Number of the newest calls that are kept, as many as the proxy sends at once. */
+const MAX_CALLS = 2000;
+/** Calls, the oldest first. */
+let calls = [];
+/** True before the first answer, and while a call is open. */
+let isBusy = true;
+/** Times between which `calls` is whole, and the number of its last change; null before the first answer. */
+let held = null;
 /**
  * Time span in sight, in milliseconds since 1970. `end` is null while it follows the present, and `most` until a person
  * zooms is the length to which it grows.
@@ -72,7 +79,6 @@ graph.hidden = false;
 
 /** Returns the end of the graph that follows the present: what happened last stays in sight. */
 function present() {
-    const isBusy = lastNews === null || calls.some((call) => call.is_open);
     return isBusy ? Date.now() : Math.min(Date.now(), lastNews + STILL);
 }
 
@@ -112,24 +118,42 @@ function jump(step) {
 /** Fetches what is new and in sight, and draws it. */
 const update = latest(async () => {
     fit();
-    const [from, to] = [Math.floor(end() - view.length), Math.ceil(end())];
-    const answers = await Promise.all([
-        fetch(`/time-line/events?since=${next}`),
-        fetch(`/time-line/calls?from=${from}&to=${to}`),
-    ]).catch(() => null);
-    if (!answers?.every((answer) => answer.ok)) return;
-    const [news, found] = await Promise.all(answers.map((answer) => answer.json()));
+    const from = Math.floor(end() - view.length);
+    const to = view.end === null ? null : Math.ceil(view.end);
+    const isHeld = held !== null && held.to === to && held.from <= from;
+    // A growing graph moves its start to earlier times.
+    const first = isHeld ? held.from : Math.max(0, Math.floor(from - view.length));
+    const parameters = new URLSearchParams({ event: next, from: first });
+    if (to !== null) parameters.set("to", to);
+    if (isHeld) parameters.set("change", held.change);
+    const answer = await fetch(`/time-line/news?${parameters}`).catch(() => null);
+    if (!answer?.ok) return;
+    const news = await answer.json();
     events.push(...news.events);
     next = news.next;
-    calls = found.calls;
+    keep(news);
+    held = { from: first, to, change: news.change };
     const last = events.length > 0 ? Date.parse(events.at(-1).time) : 0;
     const isFirst = lastNews === null;
-    lastNews = Math.max(lastNews ?? 0, last, found.last) || Date.now();
+    lastNews = Math.max(lastNews ?? 0, last, news.last) || Date.now();
     fit();
     draw();
     // The end has moved to the last news.
     if (isFirst) update();
 });
+
+/** Adds the calls of an answer to those that are known. */
+function keep(news) {
+    const known = new Map((news.isWhole ? [] : calls).map((call) => [call.n, call]));
+    for (const call of news.calls) known.set(call.n, call);
+    calls = [...known.values()].sort((a, b) => a.n - b.n).slice(-MAX_CALLS);
+    isBusy = calls.some((call) => call.is_open);
+}
+
+/** Returns the end of a call's bar. */
+function endOf(call) {
+    return call.is_open ? end() : call.at + (call.took ?? 0) / 1000;
+}
 
 function add(parent, name, attributes, text) {
     const element = document.createElementNS(SVG, name);
@@ -167,6 +191,7 @@ function draw() {
     let y = ROW + 6;
     axis(x, start, width);
     const all = lanes(events);
+    const found = calls.filter((call) => call.at <= end() && endOf(call) >= start);
     // Lanes of sessions that have long ended would hide the others.
     const hasSessions = new Set(all.map((lane) => lane.session)).size > 1;
     for (const lane of all) {
@@ -189,10 +214,10 @@ function draw() {
             describe(link, `${time(mark.at)}: ${mark.words}`);
         }
         y += 3 * ROW + 2;
-        const of = calls.filter((call) => call.server === lane.server && call.session === String(lane.session));
-        y = drawCalls(of, bar, y, hasSessions ? "calls" : `session ${lane.session}`);
+        const of = found.filter((call) => call.server === lane.server && call.session === String(lane.session));
+        y = drawCalls(of, x, bar, y, hasSessions ? "calls" : `session ${lane.session}`);
     }
-    y = drawCalls(calls.filter((call) => !call.server), bar, y, "refused");
+    y = drawCalls(found.filter((call) => !call.server), x, bar, y, "refused");
     svg.setAttribute("width", width);
     svg.setAttribute("height", y + 4);
     if (focused) svg.querySelector(`[data-key="${CSS.escape(focused)}"]`)?.focus({ preventScroll: true });
@@ -207,21 +232,32 @@ function describe(element, words) {
 }
 
 /** Draws the calls of a lane, in as many rows as they overlap. Returns the end of the rows. */
-function drawCalls(of, bar, y, label) {
+function drawCalls(of, x, bar, y, label) {
     if (of.length === 0) return y + 6;
     const ends = [0];
+    /** Right pixels of the last bars of the rows. */
+    const edges = [];
+    /** Returns true if the bar adds no pixel to its row. */
+    const isCovered = (row, from, to) => {
+        const edge = Math.floor(Math.max(x(to), x(from) + 2));
+        if (edge <= edges[row]) return true;
+        edges[row] = edge;
+        return false;
+    };
     const notices = of.filter((call) => call.state === "plain");
     const top = notices.length > 0 ? y + 11 : y;
     for (const notice of notices) {
+        if (isCovered(DEPTH, notice.at, notice.at)) continue;
         const link = add(svg, "a", { href: `/messages#${notice.n}` });
         const words = `${time(notice.at)}: ${notice.method} ${notice.name} of generation ${notice.generation}`;
         if (!bar(link, notice.at, notice.at, y, 8, "tick", words)) link.remove();
     }
     for (const call of of.filter((call) => call.state !== "plain")) {
-        const to = call.is_open ? end() : call.at + (call.took ?? 0) / 1000;
+        const to = endOf(call);
         let row = ends.findIndex((it) => it <= call.at);
         if (row < 0) row = Math.min(ends.length, DEPTH - 1);
         ends[row] = to;
+        if (isCovered(row, call.at, to) && call.state !== "bad") continue;
         const took = call.is_open ? "so far, " : call.took === null ? "" : `${length(call.took / 1000)}, `;
         const by = call.server ? `generation ${call.generation}` : `session ${call.session}, refused by the proxy`;
         const words = `${time(call.at)}: ${call.method} ${call.name}: ${call.outcome}, ${took}${by}`;

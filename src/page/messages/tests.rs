@@ -196,3 +196,27 @@ fn requests_to_ended_processes_have_no_answer() {
     log.end_requests();
     assert_eq!(outcomes(&log), [false; 6]);
 }
+
+#[test]
+fn changes_of_exchanges_are_found_by_their_numbers() {
+    let mut log = log();
+    let changed = |log: &MessageLog, since| {
+        let found = log.changed_since(since)?;
+        Some(found.iter().map(|it| it.number).collect::<Vec<_>>())
+    };
+    assert_eq!(changed(&log, 0).unwrap(), [0, 1, 2, 3]);
+    // The fourth and the fifth line end the call; the sixth is no message.
+    assert_eq!(changed(&log, 3).unwrap(), [0, 2, 3]);
+    assert_eq!(changed(&log, 5).unwrap(), [2, 3]);
+    assert!(changed(&log, log.changes()).unwrap().is_empty());
+    let before = log.changes();
+    log.end_requests();
+    assert_eq!(changed(&log, before).unwrap(), [2]);
+    let before = log.changes();
+    for id in 0..10_000 {
+        log.add(&ping(&id.to_string())).unwrap();
+    }
+    assert_eq!(changed(&log, before).map(|it| it.len()), Some(10_000));
+    log.add(&ping("1")).unwrap();
+    assert_eq!(changed(&log, before), None);
+}
