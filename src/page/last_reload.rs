@@ -4,7 +4,7 @@
 use maud::{Markup, html};
 use serde_json::Value;
 
-use super::layout::{milliseconds, time};
+use super::layout::{milliseconds, short_name, time};
 use super::side_by_side::side_by_side;
 use crate::config::HiddenValues;
 use crate::mcp::{Entry, List, ListKind};
@@ -136,7 +136,7 @@ fn entry(
     html! {
         details {
             summary {
-                (kind.entry_name()) " " bdi { code { (clean(&name)) } } " " (what)
+                (kind.entry_name()) " " bdi { code { (short_name(&name)) } } " " (what)
                 @match class.as_deref() {
                     Some("breaking") => { ", " strong.bad { "breaking" } }
                     Some(class) => { ", " span.warn { (class) } }

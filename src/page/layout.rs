@@ -1,5 +1,6 @@
 //! Frame of all pages, and parts that they share.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use axum::body::Body;
@@ -10,6 +11,9 @@ use maud::{DOCTYPE, Markup, html};
 use super::data::PageData;
 use super::page_recording;
 use crate::output::{clean, duration};
+
+/// Length to which a name is cut, in characters.
+const MAX_NAME: usize = 200;
 
 /// Page of the site.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -130,6 +134,15 @@ pub(super) fn html_response(page: Markup) -> Response {
 pub(super) fn time(rfc3339: &str) -> Markup {
     let shown = rfc3339.get(11..23).unwrap_or(rfc3339);
     html! { time datetime=(rfc3339) { (shown) } }
+}
+
+/// Returns a foreign name for a list or a title, which a long one would fill.
+pub(super) fn short_name(name: &str) -> Cow<'_, str> {
+    let name = clean(name);
+    match name.char_indices().nth(MAX_NAME) {
+        Some((end, _)) => Cow::Owned(format!("{}…", &name[..end])),
+        None => name,
+    }
 }
 
 /// Returns a duration in words.

@@ -10,7 +10,7 @@ use maud::{Markup, html};
 use super::curl;
 use super::events::{PageEvent, SessionServer};
 use super::json_tree::{escaped, json_tree};
-use super::layout::{lines, time};
+use super::layout::{lines, short_name, time};
 use super::message_list::{outcome, took};
 use super::messages::{Exchange, ExchangeOutcome, sender};
 use super::routes::Site;
@@ -31,7 +31,7 @@ pub(super) fn content(site: &Site, number: u64) -> Option<Markup> {
     let command = call_command(site, &exchange);
     Some(html! {
         article.message data-open=[(exchange.outcome == ExchangeOutcome::Open).then_some("open")] {
-            h2 { bdi { (clean(&exchange.method)) " " (clean(&exchange.name)) } }
+            h2 { bdi { (short_name(&exchange.method)) " " (short_name(&exchange.name)) } }
             p.state.(class) { bdi { (clean(&outcome)) } }
             (facts(site, &exchange))
             p.actions {
@@ -86,7 +86,7 @@ fn facts(site: &Site, exchange: &Exchange) -> Markup {
             }
             @if !exchange.server.is_empty() {
                 dt { "Server" }
-                dd { bdi { (clean(&exchange.server)) } ", generation " (exchange.generation) }
+                dd { bdi { (short_name(&exchange.server)) } ", generation " (exchange.generation) }
             } @else if exchange.end.is_some() {
                 dt { "Server" }
                 dd { "none: the proxy answered" }
@@ -195,7 +195,7 @@ fn notification(notice: &Exchange) -> Markup {
     html! {
         li {
             (time(&notice.time())) " "
-            a href=(format!("/messages/{}", notice.number)) { bdi { (clean(&notice.method)) } }
+            a href=(format!("/messages/{}", notice.number)) { bdi { (short_name(&notice.method)) } }
             @if let Some(message) = line.and_then(|it| it.message) {
                 " " bdi { code { (clean(Members::of(message.get()).get("params").unwrap_or_default())) } }
             }

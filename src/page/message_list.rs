@@ -10,19 +10,16 @@ use maud::{Markup, html};
 use reqwest::Url;
 use serde::Serialize;
 
-use super::layout::time;
+use super::layout::{short_name, time};
 use super::message_filter::MessageFilter;
 use super::message_selection::{PartPlace, select_part};
 use super::messages::{Exchange, ExchangeOutcome};
 use super::routes::{Site, value};
-use crate::output::clean;
 
 /// Number of exchanges in the table.
 const SHOWN: usize = 200;
 /// Maximum number of rows in one response.
 const MAX_ROWS: usize = 500;
-/// Length to which a name is cut in a row, in characters.
-const MAX_NAME: usize = 200;
 
 /// Returns the content of the page.
 pub(super) async fn content(site: &Site, url: &Url) -> Markup {
@@ -125,24 +122,15 @@ impl<'a> ScriptRow<'a> {
             session: &exchange.session_name,
             is_open: exchange.outcome == ExchangeOutcome::Open,
             by_page: exchange.by_page,
-            server: short(&exchange.server),
+            server: short_name(&exchange.server),
             generation: exchange.generation,
-            method: short(&exchange.method),
-            name: short(&exchange.name),
+            method: short_name(&exchange.method),
+            name: short_name(&exchange.name),
             state,
-            outcome: short(&outcome).into_owned().into(),
+            outcome: short_name(&outcome).into_owned().into(),
             took: exchange.took(),
             bytes: exchange.bytes,
         }
-    }
-}
-
-/// Returns a text that is cut to [`MAX_NAME`].
-fn short(text: &str) -> Cow<'_, str> {
-    let text = clean(text);
-    match text.char_indices().nth(MAX_NAME) {
-        Some((end, _)) => Cow::Owned(text[..end].to_owned()),
-        None => text,
     }
 }
 
@@ -213,7 +201,7 @@ fn choice(label: &str, name: &str, chosen: &str, values: &[Arc<str>]) -> Markup 
             (label) " "
             select name=(name) {
                 option value="" { "all" }
-                @for value in values { option value=(value) selected[**value == *chosen] { (clean(value)) } }
+                @for value in values { option value=(value) selected[**value == *chosen] { (short_name(value)) } }
             }
         }
     }
@@ -244,15 +232,15 @@ fn table_row(exchange: &Exchange) -> Markup {
             td { (exchange.session_name) }
             td {
                 @if exchange.server.is_empty() { "proxy" }
-                bdi { (clean(&exchange.server)) } @if exchange.generation > 0 { " (" (exchange.generation) ")" }
+                bdi { (short_name(&exchange.server)) } @if exchange.generation > 0 { " (" (exchange.generation) ")" }
             }
             td {
                 a href=(format!("/messages/{}", exchange.number)) {
-                    bdi { (clean(&exchange.method)) " " strong { (clean(&exchange.name)) } }
+                    bdi { (short_name(&exchange.method)) " " strong { (short_name(&exchange.name)) } }
                     @if !exchange.by_page.is_empty() { " · " (exchange.by_page) }
                 }
             }
-            td class=(class) { bdi { (clean(&text)) } }
+            td class=(class) { bdi { (short_name(&text)) } }
             td { @if let Some(time) = exchange.took() { (took(time)) } }
         }
     }

@@ -6,6 +6,7 @@ mod answer;
 mod calls;
 mod saved;
 
+use std::borrow::Cow;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -18,7 +19,7 @@ use serde_json::Value;
 use super::acting::redirect;
 use super::form::ArgumentsForm;
 use super::json_tree::json_tree;
-use super::layout::{html_response, lines};
+use super::layout::{html_response, lines, short_name};
 use super::messages::{Exchange, PAGE};
 use super::routes::{Site, value};
 use crate::fleet::fingerprint;
@@ -26,7 +27,7 @@ use crate::jsonrpc::Members;
 use crate::lock::locked;
 use crate::mcp::{Entry, List, ListKind};
 use crate::output::clean;
-use crate::server::ServerHandle;
+use crate::server::{ServerHandle, Snapshot};
 pub(super) use actions::{cancel_all, handle};
 use calls::{PageCall, PageCalls, TriedTool};
 use saved::{SavedCall, SavedCalls};
@@ -35,6 +36,8 @@ use saved::{SavedCall, SavedCalls};
 const LAST_CALLS: usize = 10;
 /// Length to which arguments are cut in a list, in characters.
 const MAX_ARGUMENTS: usize = 100;
+/// Length in bytes of the longest name of a tool that forms and addresses contain.
+const MAX_TOOL: usize = 1000;
 
 /// Calls of the page.
 #[derive(Debug)]
@@ -100,6 +103,27 @@ fn target(site: &Site, session: u64, server: &str) -> Result<Target, String> {
     })
 }
 
+/// Returns the tools in a server's lists.
+fn tools_of(snapshot: &Snapshot) -> Vec<Entry> {
+    let tools = snapshot.list(ListKind::Tools).into_iter();
+    tools.flat_map(List::all).cloned().collect()
+}
+
+/// Returns the text by which a form or an address names a tool: its name, or a short one for a very long name.
+fn tool_key(name: &str) -> Cow<'_, str> {
+    if name.len() <= MAX_TOOL {
+        return name.into();
+    }
+    format!("…{:016x}", fingerprint([name.as_bytes()])).into()
+}
+
+/// Returns the tool of this name, or with this key.
+fn tool_of_key<'a>(tools: &'a [Entry], key: &str) -> Option<&'a Entry> {
+    tools
+        .iter()
+        .find(|it| it.name == key || tool_key(&it.name) == key)
+}
+
 /// Returns an address with parameters.
 fn address(path: &str, parameters: &[(&str, &str)]) -> String {
     let url = Url::parse_with_params("http://page", parameters);
@@ -160,11 +184,10 @@ impl Selection {
         }
         let chosen = chosen.unwrap_or(0);
         let snapshot = targets.get(chosen)?.server.snapshot();
-        let tools = snapshot.list(ListKind::Tools);
-        let tools: Vec<Entry> = tools.into_iter().flat_map(List::all).cloned().collect();
+        let tools = tools_of(&snapshot);
         let wanted = tried.as_ref().map(|it| it.tool.clone());
         let wanted = wanted.or_else(|| value(url, "tool"));
-        let tool = tools.iter().find(|it| wanted.as_ref() == Some(&it.name));
+        let tool = wanted.and_then(|wanted| tool_of_key(&tools, &wanted));
         let tool = tool.or(tools.first().filter(|_| tried.is_none()));
         // A tool of the same name at another server is not meant.
         let tool = tool.filter(|_| fault.is_none()).cloned();
@@ -281,7 +304,7 @@ fn chooser(selection: &Selection) -> Markup {
                 select name="at" {
                     @for (index, target) in selection.targets.iter().enumerate() {
                         option value=(target.key()) selected[index == selection.chosen] {
-                            (clean(&target.name())) @if several { " (session " (target.session) ")" }
+                            (short_name(&target.name())) @if several { " (session " (target.session) ")" }
                         }
                     }
                 }
@@ -290,8 +313,8 @@ fn chooser(selection: &Selection) -> Markup {
                 "Tool "
                 select name="tool" {
                     @for tool in &selection.tools {
-                        option value=(tool.name) selected[chosen == Some(&tool.name)] {
-                            (clean(&tool.name))
+                        option value=(tool_key(&tool.name)) selected[chosen == Some(&tool.name)] {
+                            (short_name(&tool.name))
                         }
                     }
                 }
@@ -322,7 +345,7 @@ fn call_form(site: &Site, selection: &Selection, tool: &Entry) -> Markup {
         }
         form #call method="post" action="/try/call" data-tools=(mark) {
             input type="hidden" name="at" value=(selection.target().key());
-            input type="hidden" name="tool" value=(tool.name);
+            input type="hidden" name="tool" value=(tool_key(&tool.name));
             div #fields data-fields=[fields] {}
             p #misfit.warn hidden { }
             label for="arguments" { "Arguments as JSON" }
@@ -420,5 +443,8 @@ fn line(server: &str, tool: &str, arguments: &str) -> Markup {
     } else {
         ""
     };
-    html! { bdi { code { (clean(server)) " " (clean(tool)) " " (clean(&cut)) (dots) } } }
+    html! { bdi { code { (short_name(server)) " " (short_name(tool)) " " (clean(&cut)) (dots) } } }
 }
+
+#[cfg(test)]
+mod tests;

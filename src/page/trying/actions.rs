@@ -9,7 +9,7 @@ use reqwest::Url;
 
 use super::calls::{PageCall, TriedTool};
 use super::saved::SavedCall;
-use super::{Target, target, targets};
+use super::{Target, target, targets, tool_of_key, tools_of};
 use crate::config::parse_arguments;
 use crate::fleet::Fleet;
 use crate::lock::locked;
@@ -49,7 +49,7 @@ fn known_call(site: &Site, form: &Url) -> Result<Arc<PageCall>, String> {
 }
 
 /// Returns the tool and the arguments that the user has filled in.
-fn filled_in(form: &Url) -> Result<TriedTool, String> {
+pub(super) fn filled_in(site: &Site, form: &Url) -> Result<TriedTool, String> {
     let missing = || "The form names no server or no tool".to_owned();
     let at = value(form, "at").ok_or_else(missing)?;
     let (session, server) = at.split_once('/').ok_or_else(missing)?;
@@ -59,12 +59,16 @@ fn filled_in(form: &Url) -> Result<TriedTool, String> {
     } else {
         parse_arguments(arguments.trim()).map_err(|error| format!("Not sent: {error}"))?
     };
+    let session = session.parse().map_err(|_| missing())?;
+    let key = value(form, "tool").filter(|it| !it.is_empty());
+    let key = key.ok_or_else(missing)?;
+    let tools = target(site, session, server).map(|it| tools_of(&it.server.snapshot()));
+    let named = tool_of_key(tools.as_deref().unwrap_or_default(), &key);
+    let tool = named.map_or_else(|| key.clone(), |it| it.name.clone());
     Ok(TriedTool {
-        session: session.parse().map_err(|_| missing())?,
+        session,
         server: server.to_owned(),
-        tool: value(form, "tool")
-            .filter(|it| !it.is_empty())
-            .ok_or_else(missing)?,
+        tool,
         arguments,
     })
 }
@@ -85,7 +89,7 @@ fn call(site: &Site, form: &Url) -> Result<String, String> {
         before = Some(call.number);
         call.tried.clone()
     } else {
-        filled_in(form)?
+        filled_in(site, form)?
     };
     let target = target(site, tried.session, &tried.server)?;
     tried.session = target.session;
@@ -127,7 +131,7 @@ async fn save(site: &Site, form: &Url) -> Result<String, String> {
         tool,
         arguments,
         ..
-    } = filled_in(form)?;
+    } = filled_in(site, form)?;
     let name = value(form, "name").unwrap_or_default().trim().to_owned();
     let saved = SavedCall {
         name,

@@ -11,7 +11,7 @@ use crate::jsonrpc::Members;
 use crate::lock::locked;
 use crate::output::{clean, duration};
 use crate::page::json_tree::json_tree;
-use crate::page::layout::lines;
+use crate::page::layout::{lines, short_name};
 use crate::page::routes::Site;
 use crate::rehearsal::{Varying, compare};
 
@@ -32,7 +32,7 @@ pub(super) fn section(site: &Site, call: &Arc<PageCall>) -> Markup {
     let one = |call: &PageCall| one(call, names_session, &hidden);
     html! {
         div data-call=(number) data-open=[is_open.then_some("open")] {
-            h2 { "Answer to " bdi { code { (clean(&call.tried.tool)) } } }
+            h2 { "Answer to " bdi { code { (short_name(&call.tried.tool)) } } }
             @match call.before.map(|before| site.trying.calls.get(before)) {
                 None => (one(call)),
                 Some(None) => {
@@ -119,7 +119,7 @@ fn one(call: &PageCall, names_session: bool, hidden: &HiddenValues) -> Markup {
             dl {
                 dt { "Server" }
                 dd {
-                    bdi { (clean(&call.tried.server)) }
+                    bdi { (short_name(&call.tried.server)) }
                     @if names_session { ", session " (call.tried.session) }
                     @match generation {
                         Some(number) => { ", generation " (number) }
