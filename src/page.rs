@@ -13,6 +13,7 @@ mod curl;
 mod data;
 mod events;
 mod export;
+mod failed_servers;
 mod form;
 mod input;
 mod json_tree;

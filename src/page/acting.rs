@@ -70,7 +70,7 @@ pub(super) fn refuse(site: &Site, error: &str, path: &str) -> Response {
         (lines(error.lines()))
         p { a href=(path) { "Back" } }
     };
-    let mut response = html_response(page(Tab::Message, &site.data, &content));
+    let mut response = html_response(page(Tab::Message, site, &content));
     *response.status_mut() = StatusCode::CONFLICT;
     response
 }

@@ -13,6 +13,7 @@ pub(super) fn asset(name: &str) -> Option<(&'static str, &'static str)> {
         "message-list.js" => (include_str!("assets/message-list.js"), SCRIPT),
         "messages.js" => (include_str!("assets/messages.js"), SCRIPT),
         "export.js" => (include_str!("assets/export.js"), SCRIPT),
+        "failed.js" => (include_str!("assets/failed.js"), SCRIPT),
         "input.js" => (include_str!("assets/input.js"), SCRIPT),
         "json-form.js" => (include_str!("assets/json-form.js"), SCRIPT),
         "record.js" => (include_str!("assets/record.js"), SCRIPT),

@@ -8,8 +8,9 @@ use axum::http::{HeaderValue, header};
 use axum::response::Response;
 use maud::{DOCTYPE, Markup, html};
 
-use super::data::PageData;
+use super::failed_servers::FailedServers;
 use super::page_recording;
+use super::routes::Site;
 use crate::output::{clean, duration};
 
 /// Length to which a name is cut, in characters.
@@ -81,7 +82,8 @@ impl Tab {
 }
 
 /// Returns the page of a tab with this content.
-pub(super) fn page(tab: Tab, data: &PageData, content: &Markup) -> Markup {
+pub(super) fn page(tab: Tab, site: &Site, content: &Markup) -> Markup {
+    let data = &site.data;
     html! {
         (DOCTYPE)
         html lang="en" data-run=(data.run) data-messages[tab.shows_messages()] {
@@ -96,6 +98,7 @@ pub(super) fn page(tab: Tab, data: &PageData, content: &Markup) -> Markup {
                 @if data.file.is_none() {
                     script type="module" src="/assets/record.js" {}
                     script type="module" src="/assets/waiting.js" {}
+                    script type="module" src="/assets/failed.js" {}
                 }
             }
             body {
@@ -116,6 +119,7 @@ pub(super) fn page(tab: Tab, data: &PageData, content: &Markup) -> Markup {
                         }
                     }
                 }
+                @if data.file.is_none() { (FailedServers::of(site).line()) }
                 main { (content) }
             }
         }

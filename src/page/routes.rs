@@ -146,7 +146,7 @@ async fn answer(site: &Arc<Site>, head: &Parts, body: Body, url: &Url) -> Respon
         html_response(if is_part {
             content
         } else {
-            page(tab, &site.data, &content)
+            page(tab, site, &content)
         })
     };
     match url.path() {
@@ -167,7 +167,7 @@ async fn answer(site: &Arc<Site>, head: &Parts, body: Body, url: &Url) -> Respon
         // Browsers ask for it beside raw messages.
         "/favicon.ico" => StatusCode::NO_CONTENT.into_response(),
         "/watched" => match watched_files::content(site, url).await {
-            Some(content) => html_response(page(Tab::Watched, &site.data, &content)),
+            Some(content) => html_response(page(Tab::Watched, site, &content)),
             None => (
                 StatusCode::NOT_FOUND,
                 "This session has no such server now.\n",

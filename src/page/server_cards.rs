@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::events::{PageEvent, SessionServer};
 use super::last_reload::reloaded;
-use super::layout::lines;
+use super::layout::{lines, short_name};
 use super::routes::Site;
 use super::traceback::traceback;
 use super::watched_files::{question, watched_address};
@@ -41,13 +41,19 @@ pub(super) fn content(site: &Site) -> Markup {
                 @if fleets.len() > 1 { h2 { "Session " (session) } }
                 (faults(fleet, &hidden))
                 div.cards {
-                    @for spec in &fleet.config().servers {
-                        (card(site, *session, spec, fleet.loaded(&spec.name), &hidden))
+                    @for (position, spec) in fleet.config().servers.iter().enumerate() {
+                        @let id = card_id(*session, position);
+                        (card(site, *session, (&id, spec), fleet.loaded(&spec.name), &hidden))
                     }
                 }
             }
         }
     }
+}
+
+/// Returns the id of the card at a position of a session.
+pub(super) fn card_id(session: u64, position: usize) -> String {
+    format!("server-{session}-{position}")
 }
 
 fn faults(fleet: &Fleet, hidden: &HiddenValues) -> Markup {
@@ -62,14 +68,14 @@ fn faults(fleet: &Fleet, hidden: &HiddenValues) -> Markup {
 fn card(
     site: &Site,
     session: u64,
-    spec: &ServerSpec,
+    (id, spec): (&str, &ServerSpec),
     server: Option<ServerHandle>,
     hidden: &HiddenValues,
 ) -> Markup {
-    let name = clean(&spec.name);
+    let name = short_name(&spec.name);
     let Some(server) = server else {
         return html! {
-            article aria-label=(name) { h3 { bdi { (name) } } p.state { "○ not loaded" } (actions(session, &spec.name, &[("load", "Load")])) }
+            article id=(id) aria-label=(name) { h3 { bdi { (name) } } p.state { "○ not loaded" } (actions(session, &spec.name, &[("load", "Load")])) }
         };
     };
     let (reload, output) = {
@@ -88,15 +94,16 @@ fn card(
         hidden.hide_in(&mut event);
         event
     });
-    let failure = server.refusal().map(|failure| {
+    let status = server.status();
+    let refusal = status.last_error.as_ref().and_then(|_| server.refusal());
+    let failure = refusal.map(|failure| {
         let mut failure = Failure::clone(&failure);
         failure.hide(hidden);
         failure
     });
-    let status = server.status();
     let (class, mark) = mark(status.state);
     html! {
-        article aria-label=(name) {
+        article id=(id) aria-label=(name) {
             h3 { bdi { (name) } }
             p.state.(class) { (mark) " " (status.state) }
             (actions(session, &spec.name, &[("reload", "Reload"), ("unload", "Unload")]))

@@ -13,6 +13,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::io::ReaderStream;
 
+use super::failed_servers::FailedServers;
 use super::page_recording;
 use super::routes::Site;
 
@@ -20,7 +21,8 @@ use super::routes::Site;
 const PAUSE: Duration = Duration::from_millis(50);
 /// The same before a notice of messages alone: a person does not see a shorter time.
 const MESSAGE_PAUSE: Duration = Duration::from_millis(100);
-/// Time after which a notice is repeated: it finds out whether the tab is still there.
+/// Time after which a notice is repeated: it finds out whether the tab is still there, and tells a state that has changed
+/// without an event.
 const SILENCE: Duration = Duration::from_secs(15);
 
 /// Opens the stream of a tab, which shows messages or does not, in the format of server-sent events.
@@ -58,6 +60,7 @@ async fn write(mut writer: DuplexStream, site: &Site, of_messages: bool) -> std:
             "events": data.events().changes(),
             "messages": count,
             "recording": recording,
+            "failed": FailedServers::of(site).json(),
             "input": { "waiting": waiting, "changes": input_changes },
         });
         let notice = format!("data: {notice}\n\n");

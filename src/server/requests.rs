@@ -14,6 +14,7 @@ use super::report::Command;
 use crate::config::RehearsedCall;
 use crate::event::Failure;
 use crate::jsonrpc::{Envelope, RawId};
+use crate::lock::locked;
 use crate::mcp::ListKind;
 use crate::transport::stream::Cork;
 
@@ -119,6 +120,11 @@ impl ServerHandle {
     /// Returns the reason if requests are refused.
     pub(crate) fn refusal(&self) -> Option<Arc<Failure>> {
         self.shared.gate.refusal()
+    }
+
+    /// Returns true if a start has failed or the process has ended on its own, and no generation has gone live since.
+    pub(crate) fn has_failed(&self) -> bool {
+        locked(&self.shared.status).last_error.is_some()
     }
 
     /// Returns the active generation if requests pass.

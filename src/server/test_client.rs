@@ -54,6 +54,12 @@ pub(in crate::server) fn call(sink: Arc<dyn ResponseSink>, id: &str) -> Call {
 }
 
 impl ServerHandle {
+    /// Records a start that has failed.
+    pub(crate) fn record_failure(&self, reason: &str) {
+        self.shared
+            .describe(|status| status.last_error = Some(reason.to_owned()));
+    }
+
     /// Lets requests pass to `connection`.
     pub(crate) fn open_gate(&self, connection: Arc<Connection>) {
         self.shared.gate.open(connection);

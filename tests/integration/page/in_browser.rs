@@ -47,7 +47,16 @@ fn a_save_a_failure_and_its_repair_appear_by_themselves() {
     browser.wait(
         "document.querySelector('.failure mark').textContent === 'File \"server.py\", line 7'",
     );
+    browser.wait("document.querySelector('#failed:not([hidden]) a').textContent === 'weather'");
     take_pictures(&browser, "broken");
+    // The other pages tell it too, also without scripts.
+    let others = browser.run(
+        "return Promise.all(['/messages', '/time-line', '/try'].map((it) => fetch(it).then((it) => it.text())))",
+    );
+    for page in others.as_array().unwrap() {
+        let link = r#"<a href="/#server-1-0"><bdi>weather</bdi></a>"#;
+        assert!(page.as_str().unwrap().contains(link), "{page}");
+    }
     let refused = paged.peer.call("echo", &json!({}));
     assert_eq!(refused.result()["isError"], true);
     paged.project.write("weather.json", &marked("v2"));
@@ -55,6 +64,7 @@ fn a_save_a_failure_and_its_repair_appear_by_themselves() {
     paged.peer.call("echo", &held).result();
     browser.wait_text("● running");
     browser.wait_text("after a save of weather.json");
+    browser.wait("document.querySelector('#failed').hidden");
     browser.click("button[value=reload]");
     browser.wait_text("Generation\n5,");
     paged.peer.call("echo", &json!({})).result();
