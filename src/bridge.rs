@@ -23,9 +23,10 @@ use crate::mcp::{
 pub(crate) use era_advice::with_era_advice;
 pub(crate) use input::{
     InputError, InputRequest, InputRequired, MAX_ROUNDS, RETRY_MEMBERS, RequiredUrls,
-    input_capabilities, input_required, invalid_state, request_state, shows_forms, with_input_of,
+    input_capabilities, input_required, invalid_state, is_accepted, request_state, shows_forms,
+    with_input_of,
 };
-pub(crate) use stand_in::{needs_stand_in, with_stand_in};
+pub(crate) use stand_in::{lacks_input, needs_stand_in, with_stand_in, with_stand_in_declared};
 
 /// Error code of legacy servers for a resource that does not exist; the modern era forbids it.
 const RESOURCE_NOT_FOUND: &str = "-32002";

@@ -100,9 +100,10 @@
 //! requests. An error that requires the user to open URLs first becomes such a result too; the repetition of that call is
 //! sent to the server.
 //!
-//! Input from a person: if the user of the page stands in for clients, servers are told at their start that the client gives
-//! the input that it lacks. The session then asks the page for it, and the connection sends the server the answer as the
-//! client's. The request ends with the calls that may have caused it.
+//! Input from a person: if the user of the page stands in for clients, servers are told at their start, and modern ones
+//! with each call of a modern client, that the client gives the input that it lacks. The session then asks the page for
+//! it, and the connection sends the server the answer as the client's. The request ends with the calls that may have
+//! caused it. A modern client gets only those requests of a result that it can answer.
 //!
 //! A save: `watcher` sees a touched path, on its own thread or on that of a gate, and reports *suspect*: the gate holds
 //! requests → the watcher's thread compares contents and reports *changed* or *unchanged* → the server's supervisor
@@ -138,10 +139,11 @@
 //!   state machine and the settle stage do no I/O and read no clock: time is an argument.
 //! * **Architecture Invariant:** a request that may have effects is written to at most one generation.
 //!   There is no retry of `tools/call` or of an unknown method, unless a remote server is known not to have processed
-//!   it. While it serves a client, the proxy itself makes only calls for rehearsals: those that the user names; if the user
-//!   wishes (`recorded`), calls of the client whose tools declare no further effects or are named by the user; and if the
-//!   client wishes (`rehearse: true`) or the user wishes on the page, calls whose tools declare no effects or are named by
-//!   the user. Calls that the user makes on the page take the way of a client's calls.
+//!   it, or the user has opened the URLs that the server requires first. While it serves a client, the proxy itself
+//!   makes only calls for rehearsals: those that the user names; if the user wishes (`recorded`), calls of the client
+//!   whose tools declare no further effects or are named by the user; and if the client wishes (`rehearse: true`) or the
+//!   user wishes on the page, calls whose tools declare no effects or are named by the user. Calls that the user makes
+//!   on the page take the way of a client's calls.
 //! * **Architecture Invariant:** generations belong to one task, the supervisor. No other task starts or stops a
 //!   generation; other tasks send reports to the supervisor.
 //! * **Architecture Invariant:** `watcher` never touches a server, and `server` knows neither session nor fleet: it

@@ -58,7 +58,9 @@ use tokio::sync::{oneshot, watch};
 
 pub(crate) use call::{Call, CallProgress, InputGrant, ResponseSink};
 pub(crate) use client_settings::ClientSettings;
-pub(crate) use connection::{Client, Connection, InputRound, ParkedRound, SiteExchange};
+pub(crate) use connection::{
+    Client, Connection, InputOrigin, InputRound, ParkedRound, SiteExchange,
+};
 pub(crate) use error_replies::explain;
 pub(crate) use gate::SaveProbe;
 pub(crate) use handshake::{ClientHello, Handshake};

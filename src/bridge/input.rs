@@ -14,7 +14,7 @@ use crate::jsonrpc::{
     quoted, unquoted,
 };
 use crate::mcp::{Era, MISSING_CAPABILITY, Method, union};
-pub(crate) use urls::RequiredUrls;
+pub(crate) use urls::{RequiredUrls, is_accepted};
 
 /// Members of params that a repeated request adds: the client's input, and the state that came with the request for it.
 pub(crate) const RETRY_MEMBERS: [&str; 2] = ["inputResponses", "requestState"];
@@ -149,8 +149,8 @@ impl InputRequired {
         requests.try_for_each(|request| request.check(server, capabilities))
     }
 
-    /// Returns the request in `line` with the client's `results`, which are raw and in the order of the requests.
-    pub(crate) fn answered(&self, line: &str, results: &[String]) -> String {
+    /// Returns the request in `line` with the `results` that there are, which are raw and in the order of the requests.
+    pub(crate) fn answered(&self, line: &str, results: &[Option<String>]) -> String {
         let mut message = Members::of(line);
         let old = message.get("params").unwrap_or("{}").to_owned();
         let mut params = Members::of(&old);
@@ -159,7 +159,10 @@ impl InputRequired {
         }
         if !self.requests.is_empty() {
             let pairs = self.requests.iter().zip(results);
-            let pairs = pairs.map(|(request, result)| format!("{}:{result}", request.key));
+            let pairs = pairs.filter_map(|(request, result)| {
+                let result = result.as_ref()?;
+                Some(format!("{}:{result}", request.key))
+            });
             let responses = pairs.collect::<Vec<_>>().join(",");
             params.set("inputResponses", format!("{{{responses}}}"));
         }
@@ -352,7 +355,7 @@ pub(super) fn is_declared(declared: &Members<'_>, request: &InputRequest) -> boo
     }
 }
 
-fn is_object(raw: Option<&str>) -> bool {
+pub(super) fn is_object(raw: Option<&str>) -> bool {
     raw.is_some_and(|raw| raw.starts_with('{'))
 }
 
@@ -365,12 +368,12 @@ pub(crate) fn shows_forms(capabilities: &Members<'_>) -> bool {
 }
 
 impl InputError {
-    /// Returns the response to the client's request of this method.
-    pub(crate) fn response(&self, method: Method) -> TranslatedResponse {
+    /// Returns the response to the client's request of this method and era.
+    pub(crate) fn response(&self, method: Method, era: Era) -> TranslatedResponse {
         let message = self.to_string();
         if method == Method::CallTool {
             // A model reads only results.
-            return TranslatedResponse::Result(tool_error(&message, Era::Legacy));
+            return TranslatedResponse::Result(tool_error(&message, era));
         }
         match self {
             Self::Refused(.., error) => TranslatedResponse::Error(error.clone()),

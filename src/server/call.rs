@@ -40,6 +40,8 @@ pub(crate) struct Call {
     pub(crate) input_rounds: u8,
     /// Input that the server may request from the modern client of this request; None if the server may not.
     pub(crate) input: Option<Box<InputGrant>>,
+    /// Capabilities that the client itself declares, if a person gives the input that it lacks.
+    pub(crate) helped_capabilities: Option<Box<str>>,
     /// Check of the result, if there is one.
     pub(crate) result_check: Option<Arc<ResultCheck>>,
     /// Sender of the request.
@@ -69,6 +71,7 @@ impl Call {
             resends: 0,
             input_rounds: 0,
             input: None,
+            helped_capabilities: None,
             result_check: None,
             sink,
         }

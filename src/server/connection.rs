@@ -36,7 +36,7 @@ use crate::jsonrpc::{
 use crate::lock::locked;
 use crate::mcp::{Era, ListKind};
 use crate::recorder::ConnectionRecorder;
-pub(crate) use input::InputRound;
+pub(crate) use input::{InputOrigin, InputRound};
 pub(crate) use parked::ParkedRound;
 pub(in crate::server) use questions::OpenQuestion;
 pub(crate) use site_exchange::SiteExchange;

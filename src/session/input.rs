@@ -1,4 +1,4 @@
-//! Asks a legacy client for the input that a modern server requests by the result of a call.
+//! Gathers the input that responses to calls request: from legacy clients, and from the person on the page.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,54 +7,88 @@ use tokio::task::JoinSet;
 
 use super::outbound::NO_STREAM;
 use super::{Session, Undelivered};
-use crate::bridge::{InputError, InputRequest, MAX_ROUNDS};
-use crate::jsonrpc::{Envelope, Members, RequestId};
-use crate::server::{AwaitedAnswer, Connection, InputRound};
+use crate::bridge::{self, InputError, InputRequest, MAX_ROUNDS};
+use crate::jsonrpc::{Envelope, Members, Reply, RequestId};
+use crate::mcp::Era;
+use crate::server::{AwaitedAnswer, Connection, InputOrigin, InputRound};
 
 /// Time limit for a person to respond.
 const INPUT_TIMEOUT: Duration = Duration::from_secs(10 * 60);
 /// Time before a request is sent again for which the server needs only time, not input.
 const PAUSE: Duration = Duration::from_millis(250);
 
+/// Raw results in the order of the requests; `None` for those that a modern client answers.
+type Results = Vec<Option<String>>;
+
 impl Session {
-    /// Asks the client for input and sends the server's call again with it, or answers the call with the reason why
-    /// there is none. Ends without either when the call does not wait any more.
+    /// Gathers input and sends the server's call again with it, or answers the call: with the requests for a modern
+    /// client, or with the reason why there is no input. Ends without either when the call does not wait any more.
     pub(super) fn ask_for_input(&self, from: Arc<Connection>, round: InputRound) {
         let session = self.strong_self();
         self.tasks.spawn(async move {
             let results = session.gather_input(&from.server, &round);
-            match round.ended.run_until_cancelled(results).await {
-                Some(Ok(results)) => {
-                    from.provide_input(round.number, |line| round.input.answered(line, &results));
-                }
-                Some(Err(error)) => from.refuse_input(round.number, &error),
-                None => {}
+            if let Some(results) = round.ended.run_until_cancelled(results).await {
+                session.end_round(&from, round, results);
             }
         });
     }
 
-    /// Returns the client's results, in the order of the requests. Sends no request unless the client can answer all.
+    fn end_round(
+        &self,
+        from: &Connection,
+        round: InputRound,
+        results: Result<Results, InputError>,
+    ) {
+        let number = round.number;
+        match (round.origin, results) {
+            (InputOrigin::Urls(error), results) => {
+                let is_accepted =
+                    |it: &Option<String>| it.as_deref().is_some_and(bridge::is_accepted);
+                if results.is_ok_and(|results| results.iter().all(is_accepted)) {
+                    from.provide_input(number, ToOwned::to_owned);
+                } else {
+                    from.end_waiting(number, |call| call.reply(Reply::Error(&error)));
+                }
+            }
+            (InputOrigin::Result(_), Err(error)) => from.refuse_input(number, &error),
+            (InputOrigin::Result(_), Ok(results)) if results.iter().all(Option::is_some) => {
+                from.provide_input(number, |line| round.input.answered(line, &results));
+            }
+            (InputOrigin::Result(result), Ok(given)) => {
+                from.end_waiting(number, |call| {
+                    self.ask_for_rest(from, call, &result, round.input, given);
+                });
+            }
+        }
+    }
+
+    /// Returns the results of the requests, except those that a modern client answers. Sends no request unless all can
+    /// be answered.
     async fn gather_input(
         self: &Arc<Self>,
         server: &str,
         round: &InputRound,
-    ) -> Result<Vec<String>, InputError> {
+    ) -> Result<Results, InputError> {
         if round.count > MAX_ROUNDS {
             return Err(InputError::TooManyRounds(server.to_owned()));
         }
-        let is_of_page = round.is_of_page;
-        let capabilities = self.answerable_capabilities(is_of_page);
-        round.input.check(server, &capabilities)?;
+        if round.is_of_page || round.era == Era::Legacy {
+            let capabilities = self.answerable_capabilities(round.is_of_page);
+            round.input.check(server, &capabilities)?;
+        }
         let requests = &round.input.requests;
         if requests.is_empty() {
             tokio::time::sleep(PAUSE).await;
         }
         let mut asking = JoinSet::new();
         for (at, request) in requests.iter().enumerate() {
+            let asked = self.stand_in_for(server, request, round);
+            if asked.is_none() && round.era == Era::Modern {
+                continue;
+            }
             let (session, server) = (self.clone(), server.to_owned());
             let (request, id) = (request.clone(), round.id.clone());
             asking.spawn(async move {
-                let asked = session.stand_in_for(&server, &request, is_of_page);
                 let result = match asked {
                     Some(asked) => awaited(asked, &server, &request).await,
                     None => session.ask_for(&server, &request, &id).await,
@@ -62,10 +96,10 @@ impl Session {
                 (at, result)
             });
         }
-        let mut results = vec![String::new(); requests.len()];
+        let mut results = vec![None; requests.len()];
         // The first error ends the loop, and dropping the set withdraws the other requests.
         while let Some(Ok((at, result))) = asking.join_next().await {
-            results[at] = result?;
+            results[at] = Some(result?);
         }
         Ok(results)
     }

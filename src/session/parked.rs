@@ -6,6 +6,7 @@ mod abandoned;
 mod again;
 mod early_roots;
 mod kept_response;
+mod rest;
 
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, VecDeque};
@@ -18,6 +19,7 @@ use tokio_util::sync::DropGuard;
 
 pub(super) use self::early_roots::EarlyRoots;
 use self::kept_response::KeptResponse;
+use self::rest::InputInParts;
 use super::route::Request;
 use super::{RelatedRequest, Session};
 use crate::bridge::{self, InputError, RETRY_MEMBERS, RequiredUrls};
@@ -75,6 +77,8 @@ enum NextStep {
     AfterUrls(UrlsOfCall),
     /// Servers get the roots, and then this line of the client is sent for the first time.
     AfterRoots(Box<str>),
+    /// The request is sent again with the input of the person and of the client.
+    WithRest(InputInParts),
 }
 
 /// Call that is open at its server.
@@ -337,6 +341,7 @@ impl Session {
         match next {
             NextStep::GoOn(call) => self.go_on(call, request, &responses),
             NextStep::AfterUrls(urls) => self.send_after_urls(urls, request, &responses),
+            NextStep::WithRest(parts) => self.send_with_rest(&parts, request, &responses),
             NextStep::AfterRoots(line) => self.send_after_roots(&line, request, &responses),
         }
         true

@@ -171,6 +171,7 @@ impl Session {
             no_cache: self.fleet.watches() && era == Era::Modern && method == Method::ReadResource,
             fetched_task: fetched_task(envelope),
             tag_tasks: !self.fleet.is_transparent(),
+            helped_capabilities: self.helped_capabilities(request),
             ..Call::new(sink, request.id.into(), era, method)
         }
     }

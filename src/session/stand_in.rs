@@ -4,11 +4,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::Session;
+use super::route::Request;
 use crate::bridge::{self, InputError, InputRequest};
 use crate::event::Event;
 use crate::jsonrpc::{Envelope, Members, RawId, RequestId};
 use crate::mcp::Era;
-use crate::server::{AwaitedAnswer, Client as _, Connection, StandIn};
+use crate::server::{AwaitedAnswer, Client as _, Connection, InputRound, StandIn};
 
 /// Stand-in for the client of one session.
 #[derive(Debug)]
@@ -111,17 +112,39 @@ impl Session {
         Ok(asked)
     }
 
-    /// Asks the person to answer a request in the result of a modern server; `None` if the client must be asked. The
-    /// client is never asked during a call of the page.
+    /// Returns the capabilities that the client declares for `request`, if the stand-in is on and adds some to them
+    /// that the server may use.
+    pub(super) fn helped_capabilities(&self, request: Request<'_>) -> Option<Box<str>> {
+        if !self.has_stand_in() || !request.method.may_request_input() {
+            return None;
+        }
+        let declared = match request.era {
+            Era::Legacy => self.declared_capabilities(),
+            Era::Modern => {
+                let declared = request.envelope.params.meta.client_capabilities;
+                declared.unwrap_or("{}").to_owned()
+            }
+        };
+        bridge::lacks_input(&declared).then(|| declared.into())
+    }
+
+    /// Asks the person to answer a request in the response of a server; `None` if the client must be asked. The client
+    /// is never asked during a call of the page.
     pub(super) fn stand_in_for(
         &self,
         server: &str,
         request: &InputRequest,
-        is_of_page: bool,
+        round: &InputRound,
     ) -> Option<Result<AwaitedAnswer, InputError>> {
         let stand_in = self.stand_in.as_ref()?;
-        let is_needed = is_of_page
-            || stand_in.is_on() && bridge::needs_stand_in(request, &self.declared_capabilities());
+        let is_needed = round.is_of_page
+            || match &round.helped_capabilities {
+                Some(declared) => bridge::needs_stand_in(request, declared),
+                None => {
+                    stand_in.is_on()
+                        && bridge::needs_stand_in(request, &self.declared_capabilities())
+                }
+            };
         is_needed.then(|| self.await_person(stand_in, server, request.clone()))
     }
 

@@ -10,6 +10,8 @@ mod receiving;
 // On Windows, a thread writes the messages to a server, and these tests read them at once.
 #[cfg(unix)]
 mod routing;
+#[cfg(unix)]
+mod stand_in;
 
 use std::path::PathBuf;
 
@@ -18,7 +20,7 @@ use tempfile::TempDir;
 use super::*;
 use crate::fleet::test_fleet::taken;
 use crate::meta_tools::Set;
-use crate::server::Connection;
+use crate::server::{Connection, StandIn};
 use crate::transport::stream::Outbox;
 
 /// Client that stores its messages.
@@ -64,15 +66,27 @@ pub(super) struct Stage {
 impl Stage {
     /// Creates a session with these servers, whose gates are open. No task of theirs runs before the test waits.
     pub(super) fn new(servers: &[&str], is_transparent: bool, set: Set) -> Self {
-        Self::of(servers, is_transparent, set, false)
+        Self::of(servers, is_transparent, set, false, None)
     }
 
     /// Creates a session that several modern clients share.
     pub(super) fn shared(servers: &[&str]) -> Self {
-        Self::of(servers, true, Set::None, true)
+        Self::of(servers, true, Set::None, true, None)
     }
 
-    fn of(servers: &[&str], is_transparent: bool, set: Set, is_shared: bool) -> Self {
+    /// Creates a session with the server `a`, for the client or clients of which a person stands in.
+    pub(super) fn helped(stand_in: &Arc<StandIn>, is_shared: bool) -> Self {
+        let stand_in = ClientStandIn::new(stand_in.clone(), 1);
+        Self::of(&["a"], true, Set::None, is_shared, Some(stand_in))
+    }
+
+    fn of(
+        servers: &[&str],
+        is_transparent: bool,
+        set: Set,
+        is_shared: bool,
+        stand_in: Option<ClientStandIn>,
+    ) -> Self {
         let fleet = Fleet::loaded_with(servers, is_transparent);
         let client = Arc::<StoringClient>::default();
         let offer = OfferedMetaTools::new(set, !is_transparent, None, false);
@@ -83,7 +97,7 @@ impl Stage {
             offer,
             EventSender::silent(),
             None,
-            None,
+            stand_in,
         );
         let dir = tempfile::tempdir().unwrap();
         let stage = Self {

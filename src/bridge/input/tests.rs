@@ -56,7 +56,8 @@ fn results_of_the_client_go_back_under_the_servers_names() {
     let input = requested(
         r#""inputRequests":{"a\/\ud83d":{"method":"roots/list"},"b\"":{"method":"elicitation/create"}},"requestState":"\u00e9\ud83d""#,
     );
-    let results = [r#"{"roots":[ ]}"#, r#"{"action":"accept","n":1.0}"#].map(ToOwned::to_owned);
+    let results =
+        [r#"{"roots":[ ]}"#, r#"{"action":"accept","n":1.0}"#].map(|it| Some(it.to_owned()));
     let retry = input.answered(&format!("{CALL}}}}}"), &results);
     let responses = r#"{"a\/\ud83d":{"roots":[ ]},"b\"":{"action":"accept","n":1.0}}"#;
     let added = format!(r#","inputResponses":{responses},"requestState":"\u00e9\ud83d"}}}}"#);
@@ -188,14 +189,16 @@ fn a_failure_is_told_to_the_model_or_to_the_client() {
             "not \"supported\"",
         ),
     ] {
-        let TranslatedResponse::Result(result) = error.response(Method::CallTool) else {
+        let TranslatedResponse::Result(result) = error.response(Method::CallTool, Era::Legacy)
+        else {
             panic!("{error}");
         };
         let result: Value = serde_json::from_str(&result).unwrap();
         assert_eq!(result["isError"], true);
         let text = result["content"][0]["text"].as_str().unwrap();
         assert!(text.contains(word) && text.contains("`weather`"), "{text}");
-        let TranslatedResponse::Error(object) = error.response(Method::GetPrompt) else {
+        let TranslatedResponse::Error(object) = error.response(Method::GetPrompt, Era::Legacy)
+        else {
             panic!("{error}");
         };
         assert!(is_error_object(&object), "{object}");
@@ -203,7 +206,8 @@ fn a_failure_is_told_to_the_model_or_to_the_client() {
             assert_eq!(object, refused);
         }
     }
-    let TranslatedResponse::Error(object) = undeclared.response(Method::ReadResource) else {
+    let TranslatedResponse::Error(object) = undeclared.response(Method::ReadResource, Era::Legacy)
+    else {
         panic!("{undeclared}");
     };
     let object: Value = serde_json::from_str(&object).unwrap();

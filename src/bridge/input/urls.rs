@@ -1,6 +1,6 @@
 //! URLs that a server's error requires the client's user to open before the call is made again.
 
-use super::InputRequest;
+use super::{InputRequest, InputRequired};
 use crate::jsonrpc::{Members, elements};
 use crate::mcp::URL_ELICITATION_REQUIRED;
 
@@ -38,9 +38,21 @@ impl RequiredUrls {
 
     /// Returns true if the user has accepted all of them, according to the client's `responses`.
     pub(crate) fn are_accepted(&self, responses: &Members<'_>) -> bool {
-        self.requests.iter().all(|request| {
-            let response = request.response(responses).map(Members::of);
-            response.is_some_and(|it| it.text("action").as_deref() == Some("accept"))
-        })
+        let mut requests = self.requests.iter();
+        requests.all(|request| request.response(responses).is_some_and(is_accepted))
     }
+}
+
+impl From<RequiredUrls> for InputRequired {
+    fn from(urls: RequiredUrls) -> Self {
+        Self {
+            requests: urls.requests,
+            state: None,
+        }
+    }
+}
+
+/// Returns true if the user has accepted a request, according to the `result` for it.
+pub(crate) fn is_accepted(result: &str) -> bool {
+    Members::of(result).text("action").as_deref() == Some("accept")
 }

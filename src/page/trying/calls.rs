@@ -88,13 +88,8 @@ impl PageCall {
             let error = format!(r#"{{"code":-32602,"message":{}}}"#, quoted(&message));
             return self.answer(id.as_raw(), Reply::Error(&error));
         }
-        let era = if gives_input {
-            // The session gathers the input only for a call of the legacy era.
-            Era::Legacy
-        } else {
-            // The answer is shown as the server words it.
-            server.connection().map_or(Era::Legacy, |it| it.era())
-        };
+        // The answer is shown as the server words it.
+        let era = server.connection().map_or(Era::Legacy, |it| it.era());
         let mut params = format!(r#"{{"name":{},"arguments":{arguments}}}"#, quoted(tool));
         if era == Era::Modern {
             let identity = Identity {
@@ -106,7 +101,8 @@ impl PageCall {
         let line = request(id.as_raw(), "tools/call", Some(&params));
         match Envelope::parse(&line) {
             Ok(envelope) => {
-                let call = Call::new(self.clone(), id.clone(), era, Method::CallTool);
+                let mut call = Call::new(self.clone(), id.clone(), era, Method::CallTool);
+                call.helped_capabilities = gives_input.then(|| "{}".into());
                 server.submit(call, &line, &envelope);
             }
             Err(error) => {

@@ -1,66 +1,126 @@
-//! Calls of legacy clients whose modern server requests input. They wait here until the client has given it, so that the
-//! generation does not stop meanwhile.
+//! Calls whose server requests input that the proxy gathers: from a legacy client, which knows no such results, or from
+//! the person on the page. They wait here until it is given, so that the generation does not stop meanwhile.
 
 use tokio_util::sync::CancellationToken;
 
 use super::super::call::Call;
 use super::super::pending_requests::PendingRequests;
 use super::Connection;
-use super::sending::Rewrites;
-use crate::bridge::{InputError, InputRequired};
+use crate::bridge::{self, InputError, InputRequired, RequiredUrls};
 use crate::jsonrpc::{Envelope, ErrorObject, INTERNAL_ERROR, Reply, RequestId};
 use crate::lock::locked;
 use crate::mcp::Era;
 
-/// Request of a modern server for input from a legacy client.
+/// Request of a server for input that the proxy gathers.
 #[derive(Debug)]
 pub(crate) struct InputRound {
     /// Number of the call that waits for the input.
     pub(crate) number: u64,
     /// Client's id of the call.
     pub(crate) id: RequestId,
+    /// Era of the call.
+    pub(crate) era: Era,
     /// Number of requests for input to this call, including this one.
     pub(crate) count: u8,
     /// True if the page has made the call, so that only its user can give input.
     pub(crate) is_of_page: bool,
+    /// Capabilities that the client itself declares, if the server was told that a person gives the rest.
+    pub(crate) helped_capabilities: Option<Box<str>>,
     /// Input that the server requests.
     pub(crate) input: InputRequired,
+    /// Form of the request.
+    pub(crate) origin: InputOrigin,
     /// Cancelled when the call does not wait any more.
     pub(crate) ended: CancellationToken,
 }
 
+/// Response of a server that requests input.
+#[derive(Debug)]
+pub(crate) enum InputOrigin {
+    /// Raw result of a modern server, which gets the input.
+    Result(Box<str>),
+    /// Raw error, for a client whose user does not open the URLs in it. Otherwise, the server gets the same call again.
+    Urls(Box<str>),
+}
+
 impl Connection {
-    /// Returns true if the server may answer the call with a request for input that the client does not understand.
+    /// Returns true if the server may answer the call with a request for input that the proxy gathers.
     pub(super) fn may_request_input(&self, call: &Call) -> bool {
-        call.era == Era::Legacy && self.era() == Era::Modern && call.method.may_request_input()
+        let is_translated = call.era == Era::Legacy && self.era() == Era::Modern;
+        (is_translated || call.helped_capabilities.is_some()) && call.method.may_request_input()
     }
 
-    /// Makes the call `number` wait if the response in `envelope` requests input from its client; returns the request.
+    /// Makes the call `number` wait if the response in `envelope` requests input that the proxy gathers; returns the
+    /// request.
     pub(super) fn input_round(
         &self,
         pending: &mut PendingRequests,
         number: u64,
         envelope: &Envelope<'_>,
     ) -> Option<InputRound> {
-        if self.era() == Era::Legacy {
+        if self.era() == Era::Legacy && envelope.error.is_none() {
             return None;
         }
         let call = pending.call(number)?;
         if !self.may_request_input(call) {
             return None;
         }
-        let input = InputRequired::of(envelope.result?)?;
-        let (id, count) = (call.id.clone(), call.input_rounds.saturating_add(1));
+        let (input, origin) = self.requested_input(call, envelope)?;
+        let (id, era) = (call.id.clone(), call.era);
+        let count = call.input_rounds.saturating_add(1);
         let is_of_page = call.sink.is_page();
+        let helped_capabilities = call.helped_capabilities.clone();
         let ended = pending.await_input(number)?;
         Some(InputRound {
             number,
             id,
+            era,
             count,
             is_of_page,
+            helped_capabilities,
             input,
+            origin,
             ended,
         })
+    }
+
+    /// Returns the input that the response to `call` requests, unless a modern client can give all of it.
+    fn requested_input(
+        &self,
+        call: &Call,
+        envelope: &Envelope<'_>,
+    ) -> Option<(InputRequired, InputOrigin)> {
+        let needs_person = |input: &InputRequired| {
+            let declared = call.helped_capabilities.as_deref();
+            let needs = |declared| {
+                let mut requests = input.requests.iter();
+                requests.any(|it| bridge::needs_stand_in(it, declared))
+            };
+            declared.is_some_and(needs)
+        };
+        match envelope.outcome()? {
+            Err(error) => {
+                let input = InputRequired::from(RequiredUrls::of(error)?);
+                let origin = || InputOrigin::Urls(self.error_for(call, envelope).into());
+                needs_person(&input).then(|| (input, origin()))
+            }
+            Ok(_) if self.era() == Era::Legacy => None,
+            Ok(result) => {
+                let input = InputRequired::of(result)?;
+                let is_gathered = call.era == Era::Legacy || needs_person(&input);
+                is_gathered.then(|| (input, InputOrigin::Result(result.into())))
+            }
+        }
+    }
+
+    /// Returns the raw error in `envelope` for the client of `call`, whose user does not open the required URLs.
+    pub(super) fn error_for(&self, call: &Call, envelope: &Envelope<'_>) -> String {
+        match self.era() {
+            Era::Legacy => bridge::response(call.method, envelope, call.era, None)
+                .raw()
+                .to_owned(),
+            Era::Modern => envelope.error.unwrap_or("{}").to_owned(),
+        }
     }
 
     /// Sends the call `number`, which waits for input, again: its line is changed by `with_input`. Does nothing if the
@@ -78,19 +138,27 @@ impl Connection {
             let error = ErrorObject::new(INTERNAL_ERROR, message);
             return call.reply(Reply::Error(&error.to_string()));
         };
-        let rewrites = Rewrites::of(&call, &envelope);
+        let rewrites = self.rewrites(&call);
         call.line = Some(line.as_str().into());
         let number = pending.insert_call(call);
         drop(pending);
-        self.write_call(number, &line, &envelope, false, rewrites);
+        self.write_call(number, &line, &envelope, rewrites);
     }
 
     /// Answers the call `number`, which waits for input, with the reason why the server does not get it. Does nothing if
     /// the call does not wait any more.
     pub(crate) fn refuse_input(&self, number: u64, error: &InputError) {
+        self.end_waiting(number, |call| {
+            call.reply(error.response(call.method, call.era).reply());
+        });
+    }
+
+    /// Ends the call `number`, which waits for input: `answer` answers it. Does nothing if the call does not wait any
+    /// more.
+    pub(crate) fn end_waiting(&self, number: u64, answer: impl FnOnce(&Call)) {
         let taken = locked(&self.pending).take_awaiting(number);
         if let Some((call, end)) = taken {
-            call.reply(error.response(call.method).reply());
+            answer(&call);
             self.settled(end);
         }
     }

@@ -140,6 +140,7 @@ impl Connection {
                 client: input.client,
                 phase: InputPhase::Parked,
             })),
+            helped_capabilities: None,
             sink,
         };
         Some(ParkedRound {
@@ -165,11 +166,7 @@ impl Connection {
 
     /// Lets the user of a modern client open the URLs that `call` requires; `envelope` is the response that says so.
     pub(super) fn ask_for_urls(&self, call: Call, urls: RequiredUrls, envelope: &Envelope<'_>) {
-        let translated = bridge::response(call.method, envelope, call.era, None);
-        let error = match self.era() {
-            Era::Legacy => translated.raw(),
-            Era::Modern => envelope.error.unwrap_or("{}"),
-        };
+        let error = &self.error_for(&call, envelope);
         let round = ParkedRound {
             call,
             requests: urls.requests.clone(),

@@ -14,23 +14,17 @@ use crate::jsonrpc::{
 use crate::lock::locked;
 use crate::mcp::{Era, Method, log_level_error, severity};
 
-/// Parts of a request that the server knows in another form, besides the id.
-pub(super) struct Rewrites<'a> {
-    /// Server's own name of the tool or prompt, and the name in the request.
-    rename: Option<(OwnedJson, RawJson<'a>)>,
-    /// Client's progress token.
-    token: Option<RawJson<'a>>,
-}
-
-impl<'a> Rewrites<'a> {
-    /// Returns the parts of the request in `envelope`.
-    pub(super) fn of(call: &Call, envelope: &Envelope<'a>) -> Self {
-        let token = envelope.params.meta.progress_token;
-        Self {
-            rename: call.rename.clone().zip(envelope.params.name),
-            token: token.filter(|_| call.progress.is_some()),
-        }
-    }
+/// Changes of a request for the server, besides the id.
+#[derive(Debug)]
+pub(super) struct Rewrites {
+    /// False if the request must be translated.
+    is_same_era: bool,
+    /// True if the person's capabilities are added to those of the client.
+    adds_capabilities: bool,
+    /// Server's own name of the tool or prompt.
+    rename: Option<OwnedJson>,
+    /// True if the server gets another progress token.
+    replaces_token: bool,
 }
 
 impl Connection {
@@ -67,10 +61,14 @@ impl Connection {
             call.reply(Reply::Error(&error.to_string()));
             return Ok(());
         }
-        if !same_era && call.progress.is_none() {
+        if call.helped_capabilities.is_some() && !self.client.has_stand_in() {
+            call.helped_capabilities = None;
+        }
+        let may_begin_anew = !same_era || call.helped_capabilities.is_some();
+        if may_begin_anew && call.progress.is_none() {
             call.progress = CallProgress::of(envelope);
         }
-        let rewrites = Rewrites::of(&call, envelope);
+        let rewrites = self.rewrites(&call);
         let number = {
             let mut pending = locked(&self.pending);
             if pending.closed {
@@ -104,20 +102,47 @@ impl Connection {
         if let (false, Some(level)) = (same_era, envelope.params.meta.log_level) {
             self.set_level(level);
         }
-        self.write_call(number, line, envelope, same_era, rewrites);
+        self.write_call(number, line, envelope, rewrites);
         Ok(())
     }
 
-    /// Writes a client's request under the id `number`; `same_era` is true if it needs no translation.
+    /// Returns the changes of a client's request for the server.
+    pub(super) fn rewrites(&self, call: &Call) -> Rewrites {
+        let is_same_era = call.era == self.era();
+        Rewrites {
+            is_same_era,
+            // A server of the other era gets the capabilities of its handshake.
+            adds_capabilities: is_same_era
+                && call.era == Era::Modern
+                && call.helped_capabilities.is_some(),
+            rename: call.rename.clone(),
+            replaces_token: call.progress.is_some(),
+        }
+    }
+
+    /// Writes a client's request under the id `number`.
     pub(super) fn write_call(
         &self,
         number: u64,
         line: &str,
         envelope: &Envelope<'_>,
-        same_era: bool,
-        rewrites: Rewrites<'_>,
+        rewrites: Rewrites,
     ) {
-        let Rewrites { rename, token } = rewrites;
+        if rewrites.adds_capabilities {
+            let line = bridge::with_stand_in_declared(line);
+            if let Ok(envelope) = Envelope::parse(&line) {
+                let adds_capabilities = false;
+                let rewrites = Rewrites {
+                    adds_capabilities,
+                    ..rewrites
+                };
+                return self.write_call(number, &line, &envelope, rewrites);
+            }
+        }
+        let same_era = rewrites.is_same_era;
+        let rename = rewrites.rename.zip(envelope.params.name);
+        let token = envelope.params.meta.progress_token;
+        let token = token.filter(|_| rewrites.replaces_token);
         let mut digits = [0; 20];
         let id = RawId::of_number(number, &mut digits);
         match (same_era, envelope.id, rename) {

@@ -241,7 +241,7 @@ async fn a_question_that_nobody_waits_for_is_cancelled() {
 }
 
 /// Returns the lines that `take` gives once it gives any.
-async fn eventually(take: impl Fn() -> Vec<String>) -> Vec<String> {
+pub(super) async fn eventually(take: impl Fn() -> Vec<String>) -> Vec<String> {
     loop {
         let lines = take();
         if !lines.is_empty() {

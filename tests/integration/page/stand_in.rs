@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::Paged;
 #[cfg(unix)]
 use crate::harness::ServerOn;
-use crate::harness::{DEADLINE, Message, Project, Proxy, eventually};
+use crate::harness::{DEADLINE, Message, Project, Proxy, eventually, modern_meta};
 
 /// Message of a server that must stay text.
 const HOSTILE: &str = "<img src=x onerror=alert(1)>";
@@ -45,11 +45,14 @@ impl Person {
     /// Opens the page of a proxy in front of a fake server that knows these eras.
     #[track_caller]
     fn start(eras: &[&str]) -> Self {
+        Self::start_with(&json!({"mark": "v0", "eras": eras}))
+    }
+
+    /// The same with a fake server on this script.
+    #[track_caller]
+    fn start_with(script: &Value) -> Self {
         let project = Project::new();
-        project.write(
-            "weather.json",
-            &json!({"mark": "v0", "eras": eras}).to_string(),
-        );
+        project.write("weather.json", &script.to_string());
         Self::at(Paged::start_in(project))
     }
 
@@ -140,6 +143,14 @@ impl Person {
             let answer = self.paged.get("/try/answer?call=1", &self.headers());
             answer.body.contains("decline")
         });
+    }
+
+    /// Makes a modern call, for which the client declares these capabilities; returns the id of the call.
+    #[track_caller]
+    fn modern_call(&self, capabilities: &Value, mut params: Value) -> u64 {
+        params["_meta"] = modern_meta();
+        params["_meta"]["io.modelcontextprotocol/clientCapabilities"] = capabilities.clone();
+        self.paged.peer.request("tools/call", &params)
     }
 
     /// Returns the answer that the server got during a call.
@@ -287,9 +298,8 @@ fn a_modern_client_need_not_repeat_a_call_for_the_input_of_the_person() {
     person.switch("wanted=on");
     let call = |params: &Value| {
         let arguments = asking("elicitation/create", params);
-        let meta = crate::harness::modern_meta();
-        let params = json!({"name": "ask", "arguments": arguments, "_meta": meta});
-        peer.request("tools/call", &params)
+        let params = json!({"name": "ask", "arguments": arguments});
+        person.modern_call(&json!({"sampling": {}, "elicitation": {}}), params)
     };
     let to_person = call(&json!({"mode": "url", "url": "https://example.com", "message": "m"}));
     person.asked(1);
@@ -302,6 +312,93 @@ fn a_modern_client_need_not_repeat_a_call_for_the_input_of_the_person() {
     let to_client = call(&form());
     let result = peer.await_response(to_client).result();
     assert_eq!(result["resultType"], "input_required", "{result}");
+    assert!(!person.page().contains("data-question"));
+}
+
+/// Result that requests a form and a text.
+fn form_and_text() -> Value {
+    json!({
+        "resultType": "input_required",
+        "inputRequests": {
+            "f": {"method": "elicitation/create", "params": form()},
+            "s": {"method": "sampling/createMessage", "params": {}},
+        },
+        "requestState": "of server",
+    })
+}
+
+/// Error that requires the visit of an address.
+fn url_required() -> Value {
+    let url = "https://example.com";
+    let url = json!({"mode": "url", "url": url, "message": "m", "elicitationId": "e"});
+    json!({"code": -32042, "message": "m", "data": {"elicitations": [url]}})
+}
+
+#[test]
+fn a_modern_client_of_a_modern_server_gets_what_it_can_answer() {
+    let (asked, error) = (form_and_text(), url_required());
+    let schema = json!({"type": "object"});
+    let person = Person::start_with(&json!({
+        "eras": ["modern"],
+        "tools": [
+            {"name": "t", "inputSchema": schema, "x-rounds": [asked.to_string()]},
+            {"name": "u", "inputSchema": schema, "x-error": error},
+        ],
+    }));
+    let (paged, peer) = (&person.paged, &person.paged.peer);
+    peer.modern("server/discover", json!({})).result();
+    paged.log.until("ready", 1);
+    person.switch("wanted=on");
+    let call = |name: &str, capabilities: &Value| {
+        person.modern_call(capabilities, json!({"name": name, "arguments": {}}))
+    };
+    let (declined, text) = (
+        json!({"action": "decline"}),
+        "question=2&do=accept&text=yes",
+    );
+    let alone = call("t", &json!({}));
+    person.asked(1);
+    let page = person.asked(2);
+    assert!(page.contains("&lt;img"), "{page}");
+    person.answer(text);
+    person.answer("question=1&do=decline");
+    let result = peer.await_response(alone).result();
+    let got = &result["structuredContent"];
+    assert_eq!(
+        (&got["responses"]["f"], &got["state"]),
+        (&declined, &json!("of server"))
+    );
+    assert_eq!(got["responses"]["s"]["content"]["text"], "yes");
+    assert_eq!(result["resultType"], "complete");
+
+    let declared = json!({"elicitation": {}});
+    let first = call("t", &declared);
+    person.asked(3);
+    person.answer(&text.replace('2', "3"));
+    let rest = peer.await_response(first).result();
+    assert_eq!(
+        rest["inputRequests"],
+        json!({"f": asked["inputRequests"]["f"]})
+    );
+    let again = json!({
+        "name": "t",
+        "arguments": {},
+        "inputResponses": {"f": declined},
+        "requestState": rest["requestState"],
+    });
+    let again = person.modern_call(&declared, again);
+    assert_eq!(
+        peer.await_response(again).result()["structuredContent"],
+        *got
+    );
+
+    let to_person = call("u", &declared);
+    person.asked(4);
+    person.answer("question=4&do=accept");
+    person.asked(5);
+    person.answer("question=5&do=cancel");
+    let failed = peer.await_response(to_person);
+    assert_eq!(failed.value()["error"], error);
     assert!(!person.page().contains("data-question"));
 }
 
@@ -366,6 +463,15 @@ fn servers_on_official_sdks_get_the_input_of_the_person() {
             "accept: Oslo"
         };
         assert_eq!(text, expected);
+        if on == ServerOn::TypeScriptV2 {
+            let call = json!({"name": "ask", "arguments": {"question": "Which?"}});
+            let call = person.modern_call(&json!({}), call);
+            person.asked(2);
+            person.answer(&format!("question=2&do=accept&content={content}"));
+            let answer = peer.await_response(call);
+            assert_eq!(answer.tool_text(), expected);
+            assert_eq!(answer.result()["resultType"], "complete");
+        }
         assert_eq!(person.paged.log.events("ready").len(), 1);
     }
 }
