@@ -62,14 +62,20 @@ impl Session {
         let Ok(request) = InputRequest::of_legacy(1, method, params) else {
             return false;
         };
+        // A modern server requests input by the result of a call.
+        if from.era() == Era::Modern {
+            return false;
+        }
         let callers = from.callers(related_number);
-        let capabilities = if callers.are_of_page && stand_in.is_on() {
+        let is_outside = callers.are_none() && stand_in.is_on();
+        let capabilities = if is_outside && !self.is_legacy() {
+            // A modern client gives input only during a call.
             "{}".to_owned()
         } else {
-            self.state().hello.identity.capabilities.clone()
+            let declared = callers.capabilities.clone();
+            declared.unwrap_or_else(|| self.state().hello.identity.capabilities.clone())
         };
-        // A modern server requests input by the result of a call.
-        if from.era() == Era::Modern || !bridge::needs_stand_in(&request, &capabilities) {
+        if !bridge::needs_stand_in(&request, &capabilities) {
             return false;
         }
         let id = RequestId::from(envelope.id.unwrap_or(RawId::NULL));

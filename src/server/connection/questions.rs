@@ -2,18 +2,27 @@
 
 use tokio_util::sync::{CancellationToken, DropGuard};
 
+use super::super::call::{Call, InputPhase};
 use super::super::pending_requests::{PendingRequest, PendingRequests};
 use super::Connection;
 use crate::bridge::InputError;
 use crate::jsonrpc::{RawId, Reply, RequestId};
 use crate::lock::locked;
+use crate::mcp::union;
 
 /// Calls in flight to which a request of the server may belong.
 #[derive(Debug)]
 pub(crate) struct Callers {
     numbers: Vec<u64>,
-    /// True if the page has made all of them.
-    pub(crate) are_of_page: bool,
+    /// Capabilities that clients declare with these calls, together; `None` if a call has no such declaration.
+    pub(crate) capabilities: Option<String>,
+}
+
+impl Callers {
+    /// Returns true if there is no call.
+    pub(crate) fn are_none(&self) -> bool {
+        self.numbers.is_empty()
+    }
 }
 
 /// Request that the person has not answered.
@@ -34,15 +43,27 @@ impl Connection {
         let calls = pending.requests.iter();
         let calls = calls.filter_map(|(number, request)| match request {
             PendingRequest::Client(call) if related_number.is_none_or(|it| it == *number) => {
-                Some((*number, call.sink.is_page()))
+                Some((*number, self.declared_with(call)))
             }
             _ => None,
         });
-        let (numbers, of_page): (Vec<_>, Vec<_>) = calls.unzip();
+        let (numbers, declared): (Vec<_>, Vec<_>) = calls.unzip();
+        let declared: Option<Vec<_>> = declared.into_iter().collect();
         Callers {
-            are_of_page: !of_page.is_empty() && of_page.into_iter().all(|it| it),
+            capabilities: declared.filter(|it| !it.is_empty()).map(|it| union(&it)),
             numbers,
         }
+    }
+
+    /// Returns the capabilities that the client declares with `call`; `None` for a legacy client, and for one that was
+    /// asked for input already.
+    fn declared_with<'a>(&self, call: &'a Call) -> Option<&'a str> {
+        if call.sink.is_page() && self.client.has_stand_in() {
+            // The client is never asked during a call of the page.
+            return Some("{}");
+        }
+        let input = call.input.as_ref()?;
+        (input.phase != InputPhase::Parked).then(|| input.capabilities())
     }
 
     /// Adds the request `id`, which a person is asked. The returned token is cancelled when it needs no answer any
@@ -129,7 +150,6 @@ mod tests {
         let connection = Connection::to(client.outbox.clone(), "weather", client.clone());
         let ask = |id: &str, related| {
             let callers = connection.callers(related);
-            assert!(!callers.are_of_page);
             connection.begin_question(id.into(), callers)
         };
         let outside = ask("1", None);

@@ -185,3 +185,27 @@ async fn a_call_is_sent_again_once_the_person_has_opened_its_url() {
         assert_eq!((connection.in_flight(), person.state().0), (0, 0));
     }
 }
+
+#[tokio::test]
+async fn the_declaration_of_one_client_does_not_count_for_another() {
+    let person = person();
+    let stage = Stage::helped(&person, true);
+    let connection = stage.connect("a");
+    stage.receive(&call_of("x", "7", r#"{"elicitation":{}}"#, ""));
+    let number = member(&sent(&stage).await, "id");
+    stage.receive(&call_of("y", "8", "{}", ""));
+    sent(&stage).await;
+    let ask = |id: u64| {
+        let line = format!(r#"{{"id":{id},"method":"elicitation/create"}}"#);
+        connection.receive(&line, None).unwrap();
+    };
+    // It may belong to the client that declares it.
+    ask(1);
+    let error = sent(&stage).await;
+    assert!(error.contains("several clients"), "{error}");
+    let line = format!(r#"{{"id":{number},"result":{{"content":[]}}}}"#);
+    connection.receive(&line, None).unwrap();
+    ask(2);
+    answer(&person, 1, ACCEPTED).await;
+    assert_eq!(member(&sent(&stage).await, "result"), ACCEPTED);
+}
