@@ -62,9 +62,13 @@ impl Wish {
     }
 }
 
-/// Returns the content of the page.
-pub(super) fn content(site: &Site) -> Markup {
+/// Returns the content of the page. A tab has rendered the requests up to the number `after` of the `url` already, and
+/// gets only the numbers of those that still wait.
+pub(super) fn content(site: &Site, url: &Url) -> Markup {
     let is_on = site.stand_in.is_on();
+    let questions = site.stand_in.questions();
+    let rendered = value(url, "after").and_then(|it| it.parse().ok());
+    let is_rendered = |it: &Question| rendered.is_some_and(|rendered: u64| it.number <= rendered);
     html! {
         h1 { "Input" }
         p {
@@ -78,14 +82,13 @@ pub(super) fn content(site: &Site) -> Markup {
             }
             " " span.soft { "Reloads the servers: they learn at their start which input they can ask for." }
         }
-        p.soft {
-            "Calls of a client of revision 2026-07-28 at a server of that revision pass as they are: the client answers \
-             their requests for input itself."
-        }
         div #questions data-on=(is_on) {
-            @for question in site.stand_in.questions() { (article(site, &question)) }
+            @for question in &questions {
+                @if is_rendered(question) { article data-question=(question.number) {} }
+                @else { (article(site, question)) }
+            }
         }
-        p #none.soft { @if is_on && site.stand_in.questions().is_empty() { "No server waits for input." } }
+        p #none.soft { @if is_on && questions.is_empty() { "No server waits for input." } }
     }
 }
 

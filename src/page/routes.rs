@@ -163,7 +163,7 @@ async fn answer(site: &Arc<Site>, head: &Parts, body: Body, url: &Url) -> Respon
         "/time-line/news" => time_line::news(site, url),
         "/record.ndjson" => page_recording::download(site).await.unwrap_or_else(missing),
         "/try" => whole_or_part(Tab::Try, trying::content(site, url)),
-        "/input" => whole_or_part(Tab::Input, input::content(site)),
+        "/input" => whole_or_part(Tab::Input, input::content(site, url)),
         // Browsers ask for it beside raw messages.
         "/favicon.ico" => StatusCode::NO_CONTENT.into_response(),
         "/watched" => match watched_files::content(site, url).await {

@@ -43,22 +43,26 @@ function end(article) {
     for (const button of article.querySelectorAll("form button")) button.disabled = true;
 }
 
+const number = (article) => Number(article.dataset.question);
+const newest = () => Math.max(0, ...[...questions.children].map(number));
+/** Number of the newest request that this tab has shown. */
+let shown = newest();
+
 const refresh = latest(async () => {
-    const answer = await fetch("/input?part=1").catch(() => null);
+    const answer = await fetch(`/input?part=1&after=${shown}`).catch(() => null);
     if (!answer?.ok) return;
     const fresh = document.createElement("main");
     // The proxy has escaped all foreign text, and its policy forbids scripts in the markup.
     fresh.innerHTML = await answer.text();
     const list = fresh.querySelector("#questions");
     if (list.dataset.on !== questions.dataset.on) return isSwitching || location.reload();
-    const number = (article) => article.dataset.question;
     const open = new Set([...list.children].map(number));
-    const shown = new Set([...questions.children].map(number));
     for (const article of [...questions.children]) if (!open.has(number(article))) end(article);
-    for (const article of [...list.children].filter((it) => !shown.has(number(it)))) {
+    for (const article of [...list.children].filter((it) => number(it) > shown)) {
         questions.append(article);
         connect(article);
     }
+    shown = Math.max(shown, newest());
     document.getElementById("none").textContent = fresh.querySelector("#none").textContent;
 });
 

@@ -360,6 +360,13 @@ fn a_modern_client_of_a_modern_server_gets_what_it_can_answer() {
     person.asked(1);
     let page = person.asked(2);
     assert!(page.contains("&lt;img"), "{page}");
+    // A tab that has rendered the requests gets only their numbers.
+    let path = "/input?part=1&after=2";
+    let page = paged.get(path, &person.headers()).body;
+    assert!(
+        page.contains("data-question=\"2\"")
+            && !page.contains("<form method=\"post\" action=\"/input/answer")
+    );
     person.answer(text);
     person.answer("question=1&do=decline");
     let result = peer.await_response(alone).result();
