@@ -56,7 +56,7 @@ use std::time::Duration;
 use tokio::sync::mpsc::{self, UnboundedSender};
 use tokio::sync::{oneshot, watch};
 
-pub(crate) use call::{Call, CallProgress, InputGrant, ResponseSink};
+pub(crate) use call::{Call, CallProgress, InputGrant, InputSource, ResponseSink};
 pub(crate) use client_settings::ClientSettings;
 pub(crate) use connection::{
     Client, Connection, InputOrigin, InputRound, ParkedRound, SiteExchange,

@@ -40,8 +40,8 @@ pub(crate) struct Call {
     pub(crate) input_rounds: u8,
     /// Input that the server may request from the modern client of this request; None if the server may not.
     pub(crate) input: Option<Box<InputGrant>>,
-    /// Capabilities that the client itself declares, if a person gives the input that it lacks.
-    pub(crate) helped_capabilities: Option<Box<str>>,
+    /// Source of the input that the server may request.
+    pub(crate) input_source: InputSource,
     /// Check of the result, if there is one.
     pub(crate) result_check: Option<Arc<ResultCheck>>,
     /// Sender of the request.
@@ -71,10 +71,15 @@ impl Call {
             resends: 0,
             input_rounds: 0,
             input: None,
-            helped_capabilities: None,
+            input_source: InputSource::Client,
             result_check: None,
             sink,
         }
+    }
+
+    /// Returns true if a person gives the input that the client lacks.
+    pub(crate) fn has_stand_in(&self) -> bool {
+        self.input_source == InputSource::ClientAndPerson
     }
 
     /// Answers the request.
@@ -93,6 +98,26 @@ impl Call {
             && let Some(uri) = envelope.params.uri.and_then(RawJson::text)
         {
             self.sink.subscription_refused(&uri);
+        }
+    }
+}
+
+/// Source of the input that a server may request during a call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum InputSource {
+    /// The client.
+    Client,
+    /// The client, and a person for the input that it lacks.
+    ClientAndPerson,
+}
+
+impl InputSource {
+    /// Returns the source for a call; `has_stand_in` if a person gives the input that the client lacks.
+    pub(crate) fn of(has_stand_in: bool) -> Self {
+        if has_stand_in {
+            Self::ClientAndPerson
+        } else {
+            Self::Client
         }
     }
 }

@@ -11,7 +11,7 @@ use crate::jsonrpc::{
     ambiguity, is_plain_name,
 };
 use crate::mcp::{Era, Method, log_level_error, severity, tasks};
-use crate::server::{Call, CallProgress, ResponseSink, ServerHandle};
+use crate::server::{Call, CallProgress, InputSource, ResponseSink, ServerHandle};
 use crate::transport::stream::MAX_UNREAD;
 
 impl Session {
@@ -171,7 +171,7 @@ impl Session {
             no_cache: self.fleet.watches() && era == Era::Modern && method == Method::ReadResource,
             fetched_task: fetched_task(envelope),
             tag_tasks: !self.fleet.is_transparent(),
-            helped_capabilities: self.helped_capabilities(request),
+            input_source: InputSource::of(self.is_helped(request)),
             ..Call::new(sink, request.id.into(), era, method)
         }
     }

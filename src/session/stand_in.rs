@@ -118,20 +118,17 @@ impl Session {
         Ok(asked)
     }
 
-    /// Returns the capabilities that the client declares for `request`, if the stand-in is on and adds some to them
-    /// that the server may use.
-    pub(super) fn helped_capabilities(&self, request: Request<'_>) -> Option<Box<str>> {
-        if !self.has_stand_in() || !request.method.may_request_input() {
-            return None;
-        }
-        let declared = match request.era {
-            Era::Legacy => self.declared_capabilities(),
-            Era::Modern => {
-                let declared = request.envelope.params.meta.client_capabilities;
-                declared.unwrap_or("{}").to_owned()
+    /// Returns true if the stand-in is on and gives input that the client of `request` lacks.
+    pub(super) fn is_helped(&self, request: Request<'_>) -> bool {
+        self.has_stand_in()
+            && request.method.may_request_input()
+            && match request.era {
+                Era::Legacy => bridge::lacks_input(&self.declared_capabilities()),
+                Era::Modern => {
+                    let declared = request.envelope.params.meta.client_capabilities;
+                    bridge::lacks_input(declared.unwrap_or("{}"))
+                }
             }
-        };
-        bridge::lacks_input(&declared).then(|| declared.into())
     }
 
     /// Asks the person to answer a request in the response of a server; `None` if the client must be asked. The client
@@ -144,7 +141,7 @@ impl Session {
     ) -> Option<Result<AwaitedAnswer, InputError>> {
         let stand_in = self.stand_in.as_ref()?;
         let is_needed = round.is_of_page
-            || match &round.helped_capabilities {
+            || match &round.declared {
                 Some(declared) => bridge::needs_stand_in(request, declared),
                 None => {
                     stand_in.is_on()

@@ -13,7 +13,7 @@ use crate::lock::locked;
 use crate::mcp::{Era, Method};
 use crate::page::data::PageData;
 use crate::rehearsal::Answer;
-use crate::server::{Call, PAGE_ID, ResponseSink, ServerHandle};
+use crate::server::{Call, InputSource, PAGE_ID, ResponseSink, ServerHandle};
 use crate::transport::stream::Outbox;
 
 /// Maximum number of calls that are kept.
@@ -102,7 +102,7 @@ impl PageCall {
         match Envelope::parse(&line) {
             Ok(envelope) => {
                 let mut call = Call::new(self.clone(), id.clone(), era, Method::CallTool);
-                call.helped_capabilities = gives_input.then(|| "{}".into());
+                call.input_source = InputSource::of(gives_input);
                 server.submit(call, &line, &envelope);
             }
             Err(error) => {

@@ -24,8 +24,8 @@ pub(crate) struct InputRound {
     pub(crate) count: u8,
     /// True if the page has made the call, so that only its user can give input.
     pub(crate) is_of_page: bool,
-    /// Capabilities that the client itself declares, if the server was told that a person gives the rest.
-    pub(crate) helped_capabilities: Option<Box<str>>,
+    /// Capabilities that a modern client declares with the call; none for the page.
+    pub(crate) declared: Option<Box<str>>,
     /// Input that the server requests.
     pub(crate) input: InputRequired,
     /// Form of the request.
@@ -47,7 +47,7 @@ impl Connection {
     /// Returns true if the server may answer the call with a request for input that the proxy gathers.
     pub(super) fn may_request_input(&self, call: &Call) -> bool {
         let is_translated = call.era == Era::Legacy && self.era() == Era::Modern;
-        (is_translated || call.helped_capabilities.is_some()) && call.method.may_request_input()
+        (is_translated || call.has_stand_in()) && call.method.may_request_input()
     }
 
     /// Makes the call `number` wait if the response in `envelope` requests input that the proxy gathers; returns the
@@ -69,7 +69,7 @@ impl Connection {
         let (id, era) = (call.id.clone(), call.era);
         let count = call.input_rounds.saturating_add(1);
         let is_of_page = call.sink.is_page();
-        let helped_capabilities = call.helped_capabilities.clone();
+        let declared = declared_with(call).map(Into::into);
         let ended = pending.await_input(number)?;
         Some(InputRound {
             number,
@@ -77,37 +77,34 @@ impl Connection {
             era,
             count,
             is_of_page,
-            helped_capabilities,
+            declared,
             input,
             origin,
             ended,
         })
     }
 
-    /// Returns the input that the response to `call` requests, unless a modern client can give all of it.
+    /// Returns the input that the response to `call` requests, unless its modern client can give all of it.
     fn requested_input(
         &self,
         call: &Call,
         envelope: &Envelope<'_>,
     ) -> Option<(InputRequired, InputOrigin)> {
-        let needs_person = |input: &InputRequired| {
-            let declared = call.helped_capabilities.as_deref();
-            let needs = |declared| {
-                let mut requests = input.requests.iter();
-                requests.any(|it| bridge::needs_stand_in(it, declared))
-            };
-            declared.is_some_and(needs)
+        let may_need_person = |input: &InputRequired| {
+            let declared = declared_with(call);
+            let needs = |it| declared.is_none_or(|declared| bridge::needs_stand_in(it, declared));
+            call.has_stand_in() && input.requests.iter().any(needs)
         };
         match envelope.outcome()? {
             Err(error) => {
                 let input = InputRequired::from(RequiredUrls::of(error)?);
                 let origin = || InputOrigin::Urls(self.error_for(call, envelope).into());
-                needs_person(&input).then(|| (input, origin()))
+                may_need_person(&input).then(|| (input, origin()))
             }
             Ok(_) if self.era() == Era::Legacy => None,
             Ok(result) => {
                 let input = InputRequired::of(result)?;
-                let is_gathered = call.era == Era::Legacy || needs_person(&input);
+                let is_gathered = call.era == Era::Legacy || may_need_person(&input);
                 is_gathered.then(|| (input, InputOrigin::Result(result.into())))
             }
         }
@@ -162,4 +159,13 @@ impl Connection {
             self.settled(end);
         }
     }
+}
+
+/// Returns the capabilities that a modern client declares with `call`: none for the page. `None` for a legacy client.
+fn declared_with(call: &Call) -> Option<&str> {
+    if call.sink.is_page() {
+        return Some("{}");
+    }
+    let input = call.input.as_ref();
+    (call.era == Era::Modern).then(|| input.map_or("{}", |it| it.capabilities()))
 }

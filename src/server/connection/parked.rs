@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use super::super::call::{Call, InputGrant, InputPhase, ResponseSink};
+use super::super::call::{Call, InputGrant, InputPhase, InputSource, ResponseSink};
 use super::super::pending_requests::{PendingRequest, PendingRequests};
 use super::Connection;
 use crate::bridge::{self, InputError, InputRequest, RequiredUrls};
@@ -140,7 +140,7 @@ impl Connection {
                 client: input.client,
                 phase: InputPhase::Parked,
             })),
-            helped_capabilities: None,
+            input_source: InputSource::Client,
             sink,
         };
         Some(ParkedRound {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tokio::sync::oneshot;
 
-use super::super::call::{Call, CallProgress};
+use super::super::call::{Call, CallProgress, InputSource};
 use super::super::recent_calls::CallRecorder;
 use super::Connection;
 use crate::bridge;
@@ -61,10 +61,10 @@ impl Connection {
             call.reply(Reply::Error(&error.to_string()));
             return Ok(());
         }
-        if call.helped_capabilities.is_some() && !self.client.has_stand_in() {
-            call.helped_capabilities = None;
+        if call.has_stand_in() && !self.client.has_stand_in() {
+            call.input_source = InputSource::Client;
         }
-        let may_begin_anew = !same_era || call.helped_capabilities.is_some();
+        let may_begin_anew = !same_era || call.has_stand_in();
         if may_begin_anew && call.progress.is_none() {
             call.progress = CallProgress::of(envelope);
         }
@@ -112,9 +112,7 @@ impl Connection {
         Rewrites {
             is_same_era,
             // A server of the other era gets the capabilities of its handshake.
-            adds_capabilities: is_same_era
-                && call.era == Era::Modern
-                && call.helped_capabilities.is_some(),
+            adds_capabilities: is_same_era && call.era == Era::Modern && call.has_stand_in(),
             rename: call.rename.clone(),
             replaces_token: call.progress.is_some(),
         }
