@@ -24,6 +24,7 @@ use crate::jsonrpc::RequestId;
 use crate::mcp::Era;
 pub(crate) use file::{MessageReceiver, Recording, RecordingFile};
 pub(crate) use foreign::own_line;
+pub(crate) use format::FORMAT;
 use format::LineFormat;
 pub(crate) use line::RecordedLine;
 use memory::MessageMemory;

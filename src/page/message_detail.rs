@@ -72,16 +72,19 @@ pub(super) fn parsed(exchange: &Exchange) -> impl Iterator<Item = RecordedLine<'
 fn facts(site: &Site, exchange: &Exchange) -> Markup {
     let parts = exchange
         .parts()
-        .filter(|_| &*exchange.from == "client")
+        // A client of another recorder has no proxy in between.
+        .filter(|_| &*exchange.from == "client" && exchange.lines.len() > 2)
         .map(|parts| (parts, was_held(site, exchange)));
+    let name = &exchange.session_name;
+    let is_renamed = exchange.session != *name && !exchange.session.ends_with(&format!("-{name}"));
     html! {
         dl {
             dt { "Time" }
             dd { (time(&exchange.time())) }
             dt { "Session" }
             dd {
-                (exchange.session_name)
-                @if exchange.session_name.contains('-') { " (process and number " (exchange.session) ")" }
+                bdi { (clean(name)) }
+                @if is_renamed { " (process and number " (exchange.session) ")" }
                 ", from the " (exchange.from)
             }
             @if !exchange.server.is_empty() {

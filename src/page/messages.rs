@@ -144,6 +144,7 @@ impl MessageLog {
     }
 
     /// Adds a line of the recorder. Returns an error if it is none.
+    #[cfg(test)]
     pub(super) fn add(&mut self, line: &str) -> Result<(), serde_json::Error> {
         let recorded = serde_json::from_str::<RecordedLine<'_>>(line)?;
         self.add_recorded(&recorded, line);
@@ -263,7 +264,7 @@ impl MessageLog {
 
     /// Returns the name of a session for people.
     fn session_name(&mut self, session: &str) -> Arc<str> {
-        let (process, number) = session.split_once('-').unwrap_or_default();
+        let (process, number) = session.split_once('-').unwrap_or(("", session));
         let known = self.processes.iter().position(|it| it == process);
         let index = known.unwrap_or_else(|| {
             self.processes.push(process.to_owned());

@@ -13,9 +13,14 @@ use super::events::EventLog;
 use super::messages::{Exchange, HANDSHAKE, LogLimits, MessageLog};
 use crate::file_error::FileError;
 use crate::output::{clean, rfc3339};
+use crate::recorder::{FORMAT, RecordedLine, own_line};
 
+/// Fault of a last line that ends early.
+const CUT: &str = "is the last one and is cut off";
 /// Maximum number of faulty lines that are named.
 const MAX_FAULTS: usize = 20;
+/// Beginning of a file that gzip has compressed.
+const GZIP: [u8; 2] = [0x1f, 0x8b];
 /// Maximum length of a line in bytes. Lines of recorders are shorter, since they cut messages.
 const MAX_LINE: usize = 16 * 1024 * 1024;
 
@@ -24,8 +29,10 @@ const MAX_LINE: usize = 16 * 1024 * 1024;
 pub(crate) enum OpenError {
     #[error(transparent)]
     File(#[from] FileError),
-    #[error("{} has no recorded message: name a file of `--record`, or one that the page has saved{}",
-            .0.display(), .1.as_ref().map(|it| format!(". {it}")).unwrap_or_default())]
+    #[error("{file} is compressed: unpack it, as by `gunzip -c {file} > session.ndjson`", file = .0.display())]
+    Compressed(PathBuf),
+    #[error("{} has no recorded message: name a file of `--record` or of `mcporter record`, or one that the page has \
+             saved{}", .0.display(), .1.as_ref().map(|it| format!(". {it}")).unwrap_or_default())]
     Foreign(PathBuf, Option<String>),
 }
 
@@ -46,6 +53,10 @@ impl OpenedRecording {
     pub(crate) fn read(path: &Path) -> Result<Self, OpenError> {
         let file = File::open(path).map_err(FileError::at("read", path))?;
         let mut file = BufReader::new(file);
+        let beginning = file.fill_buf().map_err(FileError::at("read", path))?;
+        if beginning.starts_with(&GZIP) {
+            return Err(OpenError::Compressed(path.to_owned()));
+        }
         let mut messages = MessageLog::new(LogLimits::FILE);
         let mut faults = Vec::new();
         let (mut line, mut number, mut faulty) = (Vec::new(), 0_u64, 0);
@@ -111,16 +122,31 @@ impl OpenedRecording {
 
 /// Adds a line to the messages; returns the reason in words if it cannot be read.
 fn fault(messages: &mut MessageLog, line: &[u8]) -> Option<String> {
-    let Ok(text) = std::str::from_utf8(line) else {
-        return Some("is no text".to_owned());
+    // The line of a proxy that was killed ends early, maybe within a character.
+    let is_cut = !line.ends_with(b"\n");
+    let text = match std::str::from_utf8(line) {
+        Ok(text) => text,
+        Err(error) if is_cut && error.error_len().is_none() => return Some(CUT.to_owned()),
+        Err(_) => return Some("is no text".to_owned()),
     };
-    let error = messages.add(text.trim_end()).err()?;
-    // The line of a proxy that was killed ends early.
-    Some(if error.is_eof() && !line.ends_with(b"\n") {
-        "is the last one and is cut off".to_owned()
-    } else {
-        format!("is no recorded message: {}", clean(&error.to_string()))
-    })
+    // Some editors of Windows begin a file with a byte order mark.
+    let text = own_line(text.trim_start_matches('\u{feff}').trim_end());
+    let recorded = match serde_json::from_str::<RecordedLine<'_>>(&text) {
+        Ok(recorded) => recorded,
+        Err(error) if is_cut && error.is_eof() => return Some(CUT.to_owned()),
+        Err(error) => {
+            return Some(format!(
+                "is no recorded message: {}",
+                clean(&error.to_string())
+            ));
+        }
+    };
+    // Other programs may have written the members with spaces or in another order.
+    messages.add_recorded(&recorded, &recorded.to_json());
+    let format = recorded.format.filter(|it| *it > FORMAT)?;
+    Some(format!(
+        "begins messages of format {format}, and this mcp-proxy reads format {FORMAT}: update it if any are missing"
+    ))
 }
 
 /// Times of one generation of a server, in microseconds since 1970.
@@ -223,6 +249,11 @@ no JSON
             "{no_json}"
         );
         assert_eq!(cut, "line 6 is the last one and is cut off");
+        let within_character = [LINES.as_bytes(), &"é".as_bytes()[..1]].concat();
+        assert_eq!(
+            read(&within_character).unwrap().faults(),
+            recording.faults()
+        );
         let whole = recording.events.since(0);
         let names: Vec<_> = whole
             .iter()
@@ -230,6 +261,56 @@ no JSON
             .collect();
         assert_eq!(names, ["spawned", "ready", "stopped", "ready", "stopped"]);
         assert_eq!(whole[1]["time"], "1970-01-01T00:00:00.003Z");
+    }
+
+    #[test]
+    fn recordings_of_other_programs_and_systems_are_read() {
+        let mcporter = r#"{"jsonrpc":"2.0","method":"$transport/start","_meta":{"dir":"lifecycle","server":"my-weather","ts":"2026-07-28T12:00:00.000Z"}}
+{"method":"tools/call","params":{"name":"forecast"},"jsonrpc":"2.0","id":1,"_meta":{"dir":"send","server":"my-weather","ts":"2026-07-28T12:00:00.123Z"}}
+{"result":{"n":1E400},"jsonrpc":"2.0","id":1,"_meta":{"dir":"recv","server":"my-weather","ts":"2026-07-28T12:00:00.323Z"}}"#;
+        let recording = read(mcporter.as_bytes()).unwrap();
+        assert_eq!(recording.faults(), [] as [&str; 0]);
+        let [call] = &recording.messages.iter().collect::<Vec<_>>()[..] else {
+            panic!("{recording:?}");
+        };
+        assert_eq!(
+            (&*call.session_name, &*call.server, call.took()),
+            ("my-weather", "my-weather", Some(200_000))
+        );
+        assert!(
+            call.lines[1].ends_with(r#""message":{"result":{"n":1E400},"jsonrpc":"2.0","id":1}}"#)
+        );
+
+        // From a system with other line ends and a byte order mark.
+        let windows = format!("\u{feff}{}", LINES.replace('\n', "\r\n"));
+        let recording = read(windows.as_bytes()).unwrap();
+        let faults = recording.faults();
+        assert!(
+            faults.len() == 2 && faults[0].starts_with("line 3 "),
+            "{faults:?}"
+        );
+        // Sorted and with spaces.
+        let sorted = r#"{"bytes": 25, "era": "legacy", "from": "client", "message": {"id": 1, "method": "ping"}, "session": "7-1", "time_us": 5, "to": "proxy"}"#;
+        let recording = read(sorted.as_bytes()).unwrap();
+        let lines = &recording.messages.get(0).unwrap().lines;
+        assert_eq!(
+            *lines[0],
+            *r#"{"time_us":5,"from":"client","to":"proxy","session":"7-1","era":"legacy","bytes":25,"message":{"id": 1, "method": "ping"}}"#
+        );
+    }
+
+    #[test]
+    fn newer_and_compressed_recordings_are_told() {
+        let newer = LINES.replace(r#"recording":1"#, r#"recording":2"#);
+        let recording = read(newer.as_bytes()).unwrap();
+        let fault = &recording.faults()[0];
+        assert!(
+            fault.starts_with("line 1 begins messages of format 2"),
+            "{fault}"
+        );
+        assert_eq!(recording.messages.iter().count(), 2);
+        let error = read(&[GZIP[0], GZIP[1], 8, 0]).unwrap_err().to_string();
+        assert!(error.contains("gunzip -c "), "{error}");
     }
 
     #[test]

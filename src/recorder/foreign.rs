@@ -9,24 +9,25 @@ use crate::jsonrpc::{Members, quoted};
 /// Beginning of a message of the proxy's own recordings.
 const OWN: &str = r#"{"time_us":"#;
 
-/// Returns the line of the proxy's own format for a message that another program recorded, and any other line as it is.
+/// Returns the line of the proxy's own format for a line that another program recorded, and any other line as it is.
 pub(crate) fn own_line(line: &str) -> Cow<'_, str> {
     let translated = (!line.starts_with(OWN)).then(|| of_mcporter(line));
     translated.flatten().map_or(Cow::Borrowed(line), Cow::Owned)
 }
 
-/// Translates a line of mcporter. Starts and ends of a connection are no messages.
+/// Translates a line of mcporter. Starts and ends of a connection become lines without a message.
 fn of_mcporter(line: &str) -> Option<String> {
     let mut message = Members::of(line);
     let meta = message.get("_meta")?.to_owned();
     let meta = Members::of(&meta);
+    let time = microseconds(&meta.text("ts")?)?;
     let (from, to) = match &*meta.text("dir")? {
         "send" => ("client", "server"),
         "recv" => ("server", "client"),
+        "lifecycle" => return Some(format!("{OWN}{time}}}")),
         _ => return None,
     };
     let server = meta.text("server")?;
-    let time = microseconds(&meta.text("ts")?)?;
     message.remove("_meta");
     let message = message.to_string();
     let (session, bytes) = (quoted(&format!("mcporter-{server}")), message.len());
@@ -71,12 +72,14 @@ mod tests {
         assert_eq!(own_line(sent), expected);
         let received = sent.replace(r#""send""#, r#""recv""#);
         assert!(own_line(&received).contains(r#""from":"server","to":"client""#));
+        let start = r#"{"jsonrpc":"2.0","method":"$transport/start","_meta":{"dir":"lifecycle","server":"weather","ts":"2026-07-28T12:00:00.123Z"}}"#;
+        assert_eq!(own_line(start), r#"{"time_us":1785240000123000}"#);
     }
 
     #[test]
     fn other_lines_stay_as_they_are() {
         for line in [
-            r#"{"jsonrpc":"2.0","method":"$transport/start","_meta":{"dir":"lifecycle","server":"weather","ts":"2026-07-28T12:00:00.123Z"}}"#,
+            r#"{"_meta":{"dir":"other","server":"weather","ts":"2026-07-28T12:00:00.123Z"}}"#,
             r#"{"time_us":1,"_meta":{"dir":"send","server":"weather","ts":"2026-07-28T12:00:00.123Z"}}"#,
             r#"{"_meta":{"dir":"send","server":"weather","ts":"soon"}}"#,
             r#"{"_meta":{"dir":"send","ser"#,

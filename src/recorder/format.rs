@@ -12,7 +12,9 @@ use crate::config::HiddenValues;
 use crate::jsonrpc::{quoted, text};
 use crate::mcp::Era;
 
-/// Beginning of the first line of each run, with the version of the format.
+/// Version of the format.
+pub(crate) const FORMAT: u64 = 1;
+/// Beginning of the first line of each run, with [`FORMAT`].
 pub(super) const HEAD: &str = r#"{"mcp_proxy_recording":1,"#;
 
 /// Writer of the lines of one proxy.
@@ -74,7 +76,7 @@ impl LineFormat {
             session: format!("{}-{}", self.pid, message.session).into(),
             server: server.into(),
             generation,
-            era: message.era.map(Era::name),
+            era: message.era.map(Era::name).map(Cow::from),
             client_id: shown.client_id.as_deref(),
             bytes: message.length as u64,
             message: shown.message.as_deref().ok(),

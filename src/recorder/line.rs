@@ -13,6 +13,12 @@ pub(super) const LAST_TIME: u64 = 253_402_300_799_999_999;
 /// numbers 0.
 #[derive(Debug, Default, Deserialize, Serialize)]
 pub(crate) struct RecordedLine<'a> {
+    /// Version of the format, in the first line of a run.
+    #[serde(
+        rename = "mcp_proxy_recording",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub(crate) format: Option<u64>,
     #[serde(deserialize_with = "time_us")]
     pub(crate) time_us: u64,
     #[serde(default, borrow, skip_serializing_if = "str::is_empty")]
@@ -25,8 +31,8 @@ pub(crate) struct RecordedLine<'a> {
     pub(crate) server: Cow<'a, str>,
     #[serde(default, skip_serializing_if = "is_zero")]
     pub(crate) generation: u64,
-    #[serde(skip_deserializing, skip_serializing_if = "Option::is_none")]
-    pub(super) era: Option<&'static str>,
+    #[serde(borrow, skip_serializing_if = "Option::is_none")]
+    pub(super) era: Option<Cow<'a, str>>,
     /// Client's id of the request that this request to a server passes on.
     #[serde(default, borrow, skip_serializing_if = "Option::is_none")]
     pub(crate) client_id: Option<&'a RawValue>,
@@ -59,7 +65,7 @@ fn time_us<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> 
 
 impl RecordedLine<'_> {
     /// Returns the line without its line end.
-    pub(super) fn to_json(&self) -> String {
+    pub(crate) fn to_json(&self) -> String {
         serde_json::to_string(self).unwrap_or_default()
     }
 
