@@ -7,6 +7,7 @@ mod choices;
 
 use std::borrow::Cow;
 
+use percent_encoding::percent_decode_str;
 use serde_json::{Value, json};
 
 use crate::jsonrpc::{Members, elements, unquoted};
@@ -199,11 +200,11 @@ impl<'a> FormBuilder<'a> {
                 }
             }
             Kind::Choice => match options(members) {
-                Some(options) => {
+                Some(options) if !options.is_empty() => {
                     field["options"] = options.into();
                     field["titles"] = titles(members).into();
                 }
-                None => kind = Kind::Json,
+                _ => kind = Kind::Json,
             },
             _ => {}
         }
@@ -267,18 +268,26 @@ impl<'a> FormBuilder<'a> {
         Some((inner, types.len() > 1))
     }
 
-    /// Returns the value at a pointer such as `#/$defs/City`; `None` if the way there is too long.
+    /// Returns the value at a pointer such as `#/$defs/City` or `#/anyOf/0`; `None` if the way there is too long, and for
+    /// the name of an `$anchor`.
     fn pointed(&mut self, reference: &str) -> Option<&'a str> {
-        let path = reference.strip_prefix('#')?;
-        if path.split('/').skip(1).count() > MAX_POINTER {
+        let path = percent_decode_str(reference.strip_prefix('#')?);
+        let path = path.decode_utf8().ok()?;
+        let is_pointer = path.is_empty() || path.starts_with('/');
+        if !is_pointer || path.split('/').skip(1).count() > MAX_POINTER {
             return None;
         }
         let mut value = self.root;
         for name in path.split('/').skip(1) {
             // Each step reads the rest of the schema.
             self.follow(value)?;
-            let name = name.replace("~1", "/").replace("~0", "~");
-            value = Members::of(value).original(&name)?;
+            value = match elements(value) {
+                Some(elements) => elements.get(name.parse::<usize>().ok()?).copied()?,
+                None => {
+                    let name = name.replace("~1", "/").replace("~0", "~");
+                    Members::of(value).original(&name)?
+                }
+            };
         }
         self.follow(value)?;
         Some(value)
@@ -297,140 +306,4 @@ fn is_null(schema: &str) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn fields(schema: &Value) -> Value {
-        ArgumentsForm::of(&schema.to_string()).fields.unwrap()
-    }
-
-    /// Returns the field of the only property, with this schema.
-    fn field(schema: &Value) -> Value {
-        fields(&json!({ "type": "object", "properties": { "a": schema } }))[0].take()
-    }
-
-    #[test]
-    fn each_schema_has_its_control() {
-        for (schema, kind, is_nullable) in [
-            (json!({ "type": "string" }), "text", false),
-            (json!({ "type": "number" }), "number", false),
-            (json!({ "type": ["integer", "null"] }), "integer", true),
-            (
-                json!({ "anyOf": [{ "type": "boolean" }, { "type": "null" }] }),
-                "boolean",
-                true,
-            ),
-            (
-                json!({ "allOf": [{ "enum": [1, "a", null] }] }),
-                "choice",
-                false,
-            ),
-            (json!({ "const": 1 }), "choice", false),
-            (
-                json!({ "oneOf": [{ "type": "string" }, { "type": "number" }] }),
-                "json",
-                false,
-            ),
-            (
-                json!({ "type": "array", "items": { "type": "string" } }),
-                "list",
-                false,
-            ),
-            (json!({ "type": "array" }), "json", false),
-            (json!({ "type": "object" }), "json", false),
-            (json!({ "properties": { "b": {} } }), "object", false),
-            (json!({ "$ref": "#/nowhere" }), "json", false),
-            (json!({ "$ref": "https://example.com/x" }), "json", false),
-            (json!(true), "json", false),
-            (json!({ "type": 7 }), "json", false),
-        ] {
-            let field = field(&schema);
-            assert_eq!(field["kind"], kind, "{schema}");
-            assert_eq!(field["is_nullable"], is_nullable, "{schema}");
-        }
-    }
-
-    #[test]
-    fn names_defaults_and_references_are_kept() {
-        let schema = r##"{"type":"object","required":["z"],"$defs":{"a/b":{"enum":["x",1.0]}},"properties":{
-            "z":{"type":"string","description":"first","default":"\u0041"},
-            "a":{"anyOf":[{"$ref":"#/$defs/a~1b"},{"type":"null"}],"default":null}}}"##;
-        let fields = ArgumentsForm::of(schema).fields.unwrap();
-        assert_eq!(
-            (&fields[0]["name"], &fields[0]["is_required"]),
-            (&json!("z"), &json!(true))
-        );
-        assert_eq!(
-            (&fields[0]["about"], &fields[0]["default"]),
-            (&json!("first"), &json!(r#""\u0041""#))
-        );
-        assert_eq!(
-            (&fields[1]["options"], &fields[1]["default"]),
-            (&json!(["\"x\"", "1.0"]), &json!("null"))
-        );
-        assert_eq!(fields[1]["is_nullable"], true);
-    }
-
-    #[test]
-    fn choices_have_the_names_of_their_values() {
-        for schema in [
-            json!({ "oneOf": [{ "const": "r", "title": "Red" }, { "const": "g", "title": "Green" }] }),
-            json!({ "enum": ["r", "g"], "enumNames": ["Red", "Green"] }),
-        ] {
-            let field = field(&schema);
-            assert_eq!(field["options"], json!(["\"r\"", "\"g\""]), "{schema}");
-            assert_eq!(field["titles"], json!(["Red", "Green"]), "{schema}");
-        }
-    }
-
-    #[test]
-    fn hostile_schemas_have_an_end() {
-        let cycle = json!({ "type": "object", "properties": {
-            "a": { "$ref": "#" }, "b": { "type": "array", "items": { "$ref": "#" } }, "c": { "$ref": "#/properties/c" },
-        } });
-        let form = ArgumentsForm::of(&cycle.to_string());
-        assert!(form.fields.unwrap().to_string().len() < 100_000);
-        let many: serde_json::Map<_, _> = (0..10_000)
-            .map(|it| (format!("p{it}"), json!({ "type": "string" })))
-            .collect();
-        let form = ArgumentsForm::of(&json!({ "type": "object", "properties": many }).to_string());
-        assert_eq!(form.fields.unwrap().as_array().unwrap().len(), MAX_FIELDS);
-        assert!(form.note.is_some());
-        let deep = format!(
-            "{}1{}",
-            r#"{"properties":{"a":"#.repeat(3000),
-            "}}".repeat(3000)
-        );
-        assert!(ArgumentsForm::of(&deep).fields.unwrap().to_string().len() < 2000);
-        // A pointer as deep as its schema, and many pointers into a long schema.
-        let nested = r#"{"a":"#.repeat(49) + r#"{"type":"string"}"# + &"}".repeat(49);
-        let pointer = "#".to_owned() + &"/a".repeat(50);
-        let schema = format!(r#"{{"properties":{{"x":{{"$ref":"{pointer}"}}}},"a":{nested}}}"#);
-        let form = ArgumentsForm::of(&schema).fields.unwrap();
-        assert_eq!(form[0]["kind"], "json");
-        let many: serde_json::Map<_, _> = (0..50)
-            .map(|it| (format!("p{it}"), json!({ "$ref": "#/$defs/a" })))
-            .collect();
-        let long = json!({
-            "$comment": "x".repeat(MAX_SCHEMA * 9 / 10),
-            "$defs": { "a": { "type": "string" } },
-            "properties": many,
-        });
-        let form = fields(&long);
-        assert_eq!(
-            (&form[0]["kind"], &form[49]["kind"]),
-            (&json!("text"), &json!("json"))
-        );
-        for schema in [
-            "",
-            "[]",
-            "true",
-            r#"{"type":"array"}"#,
-            &" ".repeat(MAX_SCHEMA + 1),
-        ] {
-            let form = ArgumentsForm::of(schema);
-            assert!(form.fields.is_none() && form.note.is_some());
-        }
-        assert_eq!(fields(&json!({ "type": "object" })), json!([]));
-    }
-}
+mod tests;
