@@ -13,8 +13,8 @@ use super::layout::html_response;
 use crate::front::http::AccessControl;
 
 /// Answer to a request without the cookie.
-const EXPIRED: &str = "This link has expired, or the page was opened without it. Open the link that mcp-proxy has \
-    printed at its start; `mcp-proxy status` prints those of running proxies.\n";
+const EXPIRED: &str = "This link has expired, the page was opened without it, or the browser keeps no cookies of it. \
+    Open the link that mcp-proxy has printed at its start; `mcp-proxy status` prints those of running proxies.\n";
 
 /// Answer to a request for another host or from elsewhere.
 const FOREIGN: &str = "The request names another host, or comes from another site or port. Open the link that \
@@ -56,7 +56,8 @@ impl PageAccess {
         let token = token.filter(|_| request.uri.path() == "/");
         let has_token = token.is_some_and(|it| is_equal(it, &self.token));
         // The link may stand anywhere; cookies come with requests from pages at other ports as well.
-        if !self.control.admits(headers) || !(has_token || is_from_here(headers)) {
+        let is_local = self.control.admits(headers) || is_forwarded(headers);
+        if !is_local || !(has_token || is_from_here(headers)) {
             return Some(refused(StatusCode::FORBIDDEN, FOREIGN));
         }
         if request.method != Method::GET && !is_own_action(headers) {
@@ -104,6 +105,29 @@ impl PageAccess {
             name == self.cookie_name && is_equal(value, &self.key)
         })
     }
+}
+
+/// Returns true for a request of the page's own through a tunnel, as of ssh or of a development container, which may
+/// listen on another port of a local host.
+fn is_forwarded(headers: &HeaderMap) -> bool {
+    let texts = |name| {
+        let values = headers.get_all(name).iter();
+        values.map(|it| it.to_str().unwrap_or_default())
+    };
+    let Some((host, port)) = texts(header::HOST)
+        .next()
+        .and_then(|it| it.rsplit_once(':'))
+    else {
+        return false;
+    };
+    let is_own = |origin: &str| {
+        let origin = origin.split_once("://");
+        origin.is_some_and(|(_, place)| place.rsplit_once(':') == Some((host, port)))
+    };
+    texts(header::HOST).count() == 1
+        && ["localhost", "127.0.0.1", "[::1]"].contains(&host)
+        && port.parse::<u16>().is_ok()
+        && texts(header::ORIGIN).all(is_own)
 }
 
 /// Returns false if the browser says that a page of another site or port has caused the request.
@@ -175,5 +199,37 @@ mod tests {
             status(&access, "/", &[("origin", "http://127.0.0.3:8809")]),
             403
         );
+    }
+
+    #[test]
+    fn a_tunnel_may_listen_on_another_port() {
+        let address = SocketAddr::from(([127, 0, 0, 1], 8809));
+        let access = PageAccess::new(address, "token".to_owned(), "key".to_owned());
+        for (host, origin, expected) in [
+            ("localhost:9000", None, 0),
+            ("127.0.0.1:9000", Some("http://127.0.0.1:9000"), 0),
+            ("[::1]:9000", Some("http://[::1]:9000"), 0),
+            ("localhost:9000", Some("http://localhost:9001"), 403),
+            ("localhost:9000", Some("http://127.0.0.1:9000"), 403),
+            ("localhost:9000", Some("null"), 403),
+            ("rebound.example:9000", None, 403),
+            (
+                "rebound.example:9000",
+                Some("http://rebound.example:9000"),
+                403,
+            ),
+            ("localhost.example:9000", None, 403),
+            ("localhost:x", None, 403),
+        ] {
+            let mut request = Request::get("/").header("host", host);
+            request = request.header("cookie", format!("{}=key", access.cookie_name));
+            if let Some(origin) = origin {
+                request = request.header("origin", origin);
+            }
+            let (request, ()) = request.body(()).unwrap().into_parts();
+            let refused = access.refuse(&request, None);
+            let found = refused.map_or(0, |response| response.status().as_u16());
+            assert_eq!(found, expected, "{host} {origin:?}");
+        }
     }
 }

@@ -167,6 +167,18 @@ fn only_its_own_pages_read_it_with_the_link() {
         assert_eq!(paged.get("/", &[own, foreign]).status(), 403, "{foreign:?}");
         assert_eq!(paged.get(&link, &[foreign]).status(), 403, "{foreign:?}");
     }
+    let tunnel = [
+        own,
+        ("Host", "localhost:9"),
+        ("Origin", "http://localhost:9"),
+    ];
+    assert_eq!(paged.get("/", &tunnel).status(), 200);
+    let other = [
+        own,
+        ("Host", "localhost:9"),
+        ("Origin", "http://localhost:8"),
+    ];
+    assert_eq!(paged.get("/", &other).status(), 403);
     let origin = format!("http://{}", paged.address);
     let acting = [own, ("Origin", &*origin)];
     let call = "at=1%2Fweather&tool=echo";
