@@ -36,7 +36,7 @@ const MAX_MEMORY: usize = 32 * 1024 * 1024;
 pub(crate) const MAX_LENGTH: usize = 1024 * 1024;
 /// Number of bytes that are kept beyond [`MAX_LENGTH`] until secrets are hidden, so that the cut leaves no beginning of
 /// one. Linux limits an environment variable to this length.
-const MARGIN: usize = 128 * 1024;
+pub(crate) const MARGIN: usize = 128 * 1024;
 
 /// Sender and receiver of a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

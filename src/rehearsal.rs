@@ -8,5 +8,5 @@
 mod answer;
 mod compare;
 
-pub(crate) use answer::{Answer, json};
+pub(crate) use answer::{Answer, MAX_COMPARED, json};
 pub(crate) use compare::{Comparison, Varying, compare, differs_by_itself, is_slower};

@@ -6,7 +6,7 @@ use crate::jsonrpc::Members;
 use crate::mcp::URL_ELICITATION_REQUIRED;
 
 /// Maximum length in bytes of a result that is compared place by place; of a longer one, only the length is compared.
-const MAX_COMPARED: usize = 1 << 20;
+pub(crate) const MAX_COMPARED: usize = 1 << 20;
 
 /// Answer of a server to a call of a tool.
 #[derive(Debug, Clone, PartialEq)]

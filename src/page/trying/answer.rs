@@ -5,15 +5,15 @@ use std::sync::Arc;
 
 use maud::{Markup, html};
 
-use super::calls::{PageCall, PageCallState, answer, outcome};
+use super::calls::{PageCall, PageCallState, PageOutcome};
 use crate::config::HiddenValues;
-use crate::jsonrpc::Members;
 use crate::lock::locked;
 use crate::output::{clean, duration};
 use crate::page::json_tree::json_tree;
 use crate::page::layout::{lines, short_name};
 use crate::page::routes::Site;
-use crate::rehearsal::{Varying, compare};
+use crate::recorder::MARGIN;
+use crate::rehearsal::{MAX_COMPARED, Varying, compare};
 
 /// Length in bytes from which on only the beginning of an answer is shown.
 const MAX_SHOWN: usize = 1024 * 1024;
@@ -70,7 +70,7 @@ pub(super) fn section(site: &Site, call: &Arc<PageCall>) -> Markup {
 
 /// Returns the differences between two answers.
 fn comparison(before: &PageCall, now: &PageCall, hidden: &HiddenValues) -> Markup {
-    let (PageCallState::Answered(old, _), PageCallState::Answered(new, _)) =
+    let (PageCallState::Answered(old), PageCallState::Answered(new)) =
         (before.state(), now.state())
     else {
         return html! {
@@ -79,12 +79,13 @@ fn comparison(before: &PageCall, now: &PageCall, hidden: &HiddenValues) -> Marku
     };
     let compared = compare(
         &now.tried.tool,
-        &answer(&old),
-        &answer(&new),
+        &old.compared(),
+        &new.compared(),
         &Varying::default(),
     );
     let shown = |text: &str| clean(&hidden.hide_in_json(text)).into_owned();
     let count = compared.differences.len();
+    let is_long = old.outcome().1.len() > MAX_COMPARED;
     html! {
         @match (before.generation(), now.generation()) {
             (Some(old), Some(new)) if old == new => p.warn {
@@ -95,6 +96,9 @@ fn comparison(before: &PageCall, now: &PageCall, hidden: &HiddenValues) -> Marku
         }
         @if compared.is_regression { p.bad { "An error stands where a result was." } }
         @match count {
+            0 if is_long && old.outcome() != new.outcome() => p.warn {
+                "The answers differ. They are too long to be compared place by place."
+            },
             0 => p.good { "The answers are the same." },
             1 => p { "1 place differs:" },
             _ => p { (count) " places differ:" },
@@ -133,19 +137,17 @@ fn one(call: &PageCall, names_session: bool, hidden: &HiddenValues) -> Markup {
     match call.state() {
         PageCallState::Open => html! { p.state.warn { "… waiting for the answer" } (facts(None)) },
         PageCallState::Cancelled => html! { p.state.warn { "✕ cancelled" } (facts(None)) },
-        PageCallState::Answered(line, took) => {
-            let outcome = outcome(&line);
-            let is_error = |result: &String| Members::of(result).get("isError") == Some("true");
-            let (class, words) = match &outcome {
-                Ok(result) if is_error(result) => ("bad", "✕ tool error"),
-                Ok(_) => ("good", "✓ result"),
-                Err(_) => ("bad", "✕ error"),
+        PageCallState::Answered(answer) => {
+            let (outcome, text) = answer.outcome();
+            let (class, words) = match outcome {
+                PageOutcome::Result => ("good", "✓ result"),
+                PageOutcome::ToolError => ("bad", "✕ tool error"),
+                PageOutcome::Error => ("bad", "✕ error"),
             };
-            let (Ok(text) | Err(text)) = outcome;
             html! {
                 p.state.(class) { (words) }
-                (facts(Some(duration(took))))
-                (json(&text, hidden))
+                (facts(Some(duration(answer.took))))
+                (json(text, hidden))
             }
         }
     }
@@ -156,13 +158,50 @@ fn json(text: &str, hidden: &HiddenValues) -> Markup {
     if text.len() <= MAX_SHOWN {
         return json_tree(&hidden.hide_in_json(text));
     }
-    let hidden = hidden.hide_in_json(text);
-    let end = (0..=BEGINNING.min(hidden.len())).rev();
-    let end = end
-        .into_iter()
-        .find(|at| hidden.is_char_boundary(*at))
-        .unwrap_or(0);
-    let mut shown = hidden[..end].to_owned();
-    let _ = write!(shown, "\n… (+{} bytes)", hidden.len() - end);
+    // A value to hide may cross the end of the beginning.
+    let hidden = hidden.hide_in_json(beginning(text, BEGINNING + MARGIN));
+    let mut shown = beginning(&hidden, BEGINNING).to_owned();
+    let _ = write!(shown, "\n… (+{} bytes)", text.len() - shown.len());
     html! { (lines(shown.lines())) }
+}
+
+/// Returns at most the first `length` bytes of a text.
+fn beginning(text: &str, length: usize) -> &str {
+    let end = (0..=length.min(text.len())).rev();
+    let end = end.into_iter().find(|at| text.is_char_boundary(*at));
+    &text[..end.unwrap_or(0)]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::TriedTool;
+    use super::super::calls::PageCalls;
+    use super::*;
+    use crate::jsonrpc::Reply;
+    use crate::page::data::PageData;
+    use crate::server::ResponseSink as _;
+
+    #[test]
+    fn long_answers_of_one_length_are_not_the_same() {
+        let (calls, data) = (PageCalls::default(), PageData::new("run".to_owned()));
+        let answered = |letter: &str| {
+            let tried = TriedTool {
+                session: 1,
+                server: "weather".to_owned(),
+                tool: "forecast".to_owned(),
+                arguments: "{}".to_owned(),
+            };
+            let call = calls.add(tried, None, &data);
+            let text = letter.repeat(MAX_COMPARED);
+            let result = format!(r#"{{"content":[{{"type":"text","text":"{text}"}}]}}"#);
+            call.answer(call.id().as_raw(), Reply::Result(&result));
+            call
+        };
+        let (a, b, again) = (answered("a"), answered("b"), answered("a"));
+        let told = |one: &PageCall, other: &PageCall| {
+            comparison(one, other, &HiddenValues::default()).into_string()
+        };
+        assert!(told(&a, &b).contains("The answers differ."));
+        assert!(told(&a, &again).contains("The answers are the same."));
+    }
 }

@@ -2,8 +2,9 @@
 //! newest of them with their answers.
 
 use std::collections::VecDeque;
+use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, Weak};
+use std::sync::{Arc, Mutex, OnceLock, Weak};
 use std::time::{Duration, Instant};
 
 use crate::bridge::{Identity, own_info};
@@ -53,8 +54,60 @@ pub(super) struct PageCall {
 pub(super) enum PageCallState {
     Open,
     Cancelled,
-    /// Line of the response, and the time to it.
-    Answered(Arc<str>, Duration),
+    Answered(Arc<PageAnswer>),
+}
+
+/// Response to a call.
+#[derive(Debug)]
+pub(super) struct PageAnswer {
+    line: String,
+    /// Time from the call to the response.
+    pub(super) took: Duration,
+    /// Found when the page first shows it: a long line takes a while to parse.
+    outcome: OnceLock<(PageOutcome, Range<usize>)>,
+}
+
+/// Outcome of a call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum PageOutcome {
+    Result,
+    /// Result that reports an error.
+    ToolError,
+    Error,
+}
+
+impl PageAnswer {
+    fn new(line: String, took: Duration) -> Self {
+        Self {
+            line,
+            took,
+            outcome: OnceLock::new(),
+        }
+    }
+
+    /// Returns the outcome with the raw result or the raw error.
+    pub(super) fn outcome(&self) -> (PageOutcome, &str) {
+        let (outcome, place) = self.outcome.get_or_init(|| {
+            let message = Members::of(&self.line);
+            let is_error = |result: &str| Members::of(result).get("isError") == Some("true");
+            let (outcome, raw) = match (message.original("result"), message.original("error")) {
+                (Some(result), _) if is_error(result) => (PageOutcome::ToolError, result),
+                (Some(result), _) => (PageOutcome::Result, result),
+                (None, error) => (PageOutcome::Error, error.unwrap_or(&self.line)),
+            };
+            let start = raw.as_ptr() as usize - self.line.as_ptr() as usize;
+            (outcome, start..start + raw.len())
+        });
+        (*outcome, &self.line[place.clone()])
+    }
+
+    /// Returns the answer for comparisons.
+    pub(super) fn compared(&self) -> Answer {
+        match self.outcome() {
+            (PageOutcome::Error, error) => Answer::of_error(error),
+            (_, result) => Answer::of_result(result),
+        }
+    }
 }
 
 impl PageCall {
@@ -137,7 +190,7 @@ impl PageCall {
     /// Returns the number of bytes that it takes.
     fn size(&self) -> usize {
         let answer = match &*locked(&self.state) {
-            PageCallState::Answered(line, _) => line.len(),
+            PageCallState::Answered(answer) => answer.line.len(),
             PageCallState::Open | PageCallState::Cancelled => 0,
         };
         answer + self.tried.arguments.len()
@@ -155,7 +208,8 @@ impl ResponseSink for PageCall {
         {
             let mut state = locked(&self.state);
             if matches!(*state, PageCallState::Open) {
-                *state = PageCallState::Answered(line.into(), self.began.elapsed());
+                let answer = PageAnswer::new(line, self.began.elapsed());
+                *state = PageCallState::Answered(Arc::new(answer));
             }
         }
         if let Some(known) = self.known.upgrade() {
@@ -170,23 +224,6 @@ impl ResponseSink for PageCall {
 
     fn sent_to(&self, generation: u64) {
         self.generation.store(generation, Ordering::Relaxed);
-    }
-}
-
-/// Returns the raw result or the raw error of a response.
-pub(super) fn outcome(line: &str) -> Result<String, String> {
-    let message = Members::of(line);
-    match (message.get("result"), message.get("error")) {
-        (Some(result), _) => Ok(result.to_owned()),
-        (None, error) => Err(error.unwrap_or("null").to_owned()),
-    }
-}
-
-/// Returns the answer in a response, for comparisons.
-pub(super) fn answer(line: &str) -> Answer {
-    match outcome(line) {
-        Ok(result) => Answer::of_result(&result),
-        Err(error) => Answer::of_error(&error),
     }
 }
 
@@ -300,10 +337,30 @@ mod tests {
         call.cancel(None);
         call.answer(RawId::from("1"), Reply::Result("{}"));
         assert!(matches!(call.state(), PageCallState::Cancelled));
-        assert_eq!(outcome(r#"{"id":1,"result":{}}"#), Ok("{}".to_owned()));
-        assert_eq!(
-            outcome(r#"{"id":1,"error":{"a":1}}"#),
-            Err(r#"{"a":1}"#.to_owned())
-        );
+    }
+
+    #[test]
+    fn an_outcome_is_a_part_of_the_response() {
+        for (line, outcome, raw) in [
+            (
+                r#"{"id":1,"result": {"é":1} }"#,
+                PageOutcome::Result,
+                r#"{"é":1}"#,
+            ),
+            (
+                r#"{"result":{"isError":true},"id":1}"#,
+                PageOutcome::ToolError,
+                r#"{"isError":true}"#,
+            ),
+            (
+                r#"{"id":1,"error":{"a":1}}"#,
+                PageOutcome::Error,
+                r#"{"a":1}"#,
+            ),
+            (r#"{"id":1}"#, PageOutcome::Error, r#"{"id":1}"#),
+        ] {
+            let answer = PageAnswer::new(line.to_owned(), Duration::ZERO);
+            assert_eq!(answer.outcome(), (outcome, raw));
+        }
     }
 }
