@@ -14,6 +14,7 @@ pub(super) fn asset(name: &str) -> Option<(&'static str, &'static str)> {
         "messages.js" => (include_str!("assets/messages.js"), SCRIPT),
         "export.js" => (include_str!("assets/export.js"), SCRIPT),
         "failed.js" => (include_str!("assets/failed.js"), SCRIPT),
+        "harmless.js" => (include_str!("assets/harmless.js"), SCRIPT),
         "input.js" => (include_str!("assets/input.js"), SCRIPT),
         "json-form.js" => (include_str!("assets/json-form.js"), SCRIPT),
         "record.js" => (include_str!("assets/record.js"), SCRIPT),

@@ -24,7 +24,8 @@ use super::routes::Site;
 use crate::output::{clean, count};
 
 /// Modules of the script, each after those that it imports.
-const MODULES: [&str; 5] = [
+const MODULES: [&str; 6] = [
+    "harmless.js",
     "latest.js",
     "times.js",
     "copy.js",

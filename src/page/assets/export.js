@@ -1,9 +1,12 @@
 // The messages of an exported page: list, filter and detail over the data that the file carries.
 
+import { harmless } from "./harmless.js";
 import { outcomeText, showMessages, tookText } from "./message-list.js";
 
 /** Length to which a message is cut in the detail. */
 const SHOWN = 200_000;
+/** Length to which recorders cut a message, in bytes. */
+const KEPT = 1 << 20;
 
 const exchanges = JSON.parse(document.getElementById("data").textContent);
 const byNumber = new Map(exchanges.map((exchange) => [exchange.n, exchange]));
@@ -69,12 +72,6 @@ function indented(json) {
     return text.replace(/([{[])\n\s*([}\]])/g, "$1$2");
 }
 
-/** Escapes control characters and marks that reverse the reading direction. */
-function harmless(text) {
-    const escape = (mark) => `\\u${mark.charCodeAt(0).toString(16).padStart(4, "0")}`;
-    return text.replace(/[\0-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]/g, escape);
-}
-
 function exportedDetail(number) {
     const exchange = byNumber.get(number);
     if (!exchange) return tag("div", "This message is not in the file.");
@@ -93,13 +90,15 @@ function exportedDetail(number) {
     const article = tag("article", "", tag("h2", `${exchange.method} ${exchange.name}`), state);
     const list = facts.flatMap(([name, fact]) => [tag("dt", name), tag("dd", "", fact)]);
     article.append(tag("dl", "", ...list), tag("p", "", copying));
-    for (const { line, from, to } of ofClient.length > 1 ? ofClient : lines) {
+    for (const { line, from, to, bytes } of ofClient.length > 1 ? ofClient : lines) {
         const whole = raw(line);
         const shown = harmless(indented(whole.slice(0, SHOWN)));
         const content = tag("pre", shown);
         content.tabIndex = 0;
         article.append(tag("section", "", tag("h3", `${from} → ${to}`), content));
-        if (whole.length > SHOWN) article.append(tag("p", "The rest is not shown; the copy has it."));
+        if (whole.length <= SHOWN) continue;
+        const size = `as far as it was kept: the message has ${Math.floor(bytes / KEPT)} MiB`;
+        article.append(tag("p", `The rest is not shown; the copy has it${bytes > KEPT ? `, ${size}` : ""}.`));
     }
     return tag("div", "", article);
 }

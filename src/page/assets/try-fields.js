@@ -1,6 +1,7 @@
 // Controls for the arguments of a tool. Each has an `element`; `get` returns the JSON text of its value, or undefined if
 // it was not filled in; `set` shows a parsed value, or nothing for undefined. All texts come from servers.
 
+import { harmless } from "./harmless.js";
 import { Digits, parse, print } from "./try-json.js";
 
 function create(tag, className = "", text = "") {
@@ -96,7 +97,8 @@ function choice(field) {
     input.append(new Option("— left out —", ""));
     values.forEach((value, index) => {
         const shown = parse(options[index]);
-        input.append(new Option(field.titles?.[index] || (typeof shown === "string" ? shown : value), value));
+        const title = field.titles?.[index] || (typeof shown === "string" ? shown : value);
+        input.append(new Option(harmless(title), value));
     });
     return simple(field, input, (value) => value, (value) => {
         const text = print(value);
@@ -195,9 +197,9 @@ function of(field) {
 function labelled(field) {
     const control = of({ ...field, label: field.name });
     const element = create("div", "field");
-    const name = create("bdi", "name", field.name);
+    const name = create("bdi", "name", harmless(field.name));
     const about = create("p", "about", field.about ?? "");
-    const hints = [field.is_required ? "required" : "", field.default === null ? "" : `default ${field.default}`];
+    const hints = [field.is_required ? "required" : "", field.default === null ? "" : `default ${harmless(field.default)}`];
     const hint = create("span", "soft", hints.filter(Boolean).join(", "));
     if (control.element.matches("fieldset")) {
         const legend = create("legend");
