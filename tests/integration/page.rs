@@ -7,6 +7,8 @@ mod in_browser;
 mod recordings;
 mod stand_in;
 #[cfg(target_os = "linux")]
+mod time_line;
+#[cfg(target_os = "linux")]
 mod trying;
 
 use std::net::SocketAddr;
