@@ -191,7 +191,7 @@ pub(crate) fn shell_call(line: &str) -> String {
     if cfg!(windows) {
         return format!("cmd /c {line}");
     }
-    let quoted = shlex::try_quote(line).map_or_else(|_| line.into(), |it| it.into_owned());
+    let quoted = shlex::try_quote(line).map_or_else(|_| line.into(), std::borrow::Cow::into_owned);
     format!("sh -c {quoted}")
 }
 

@@ -281,12 +281,11 @@ impl<'a> FormBuilder<'a> {
         for name in path.split('/').skip(1) {
             // Each step reads the rest of the schema.
             self.follow(value)?;
-            value = match elements(value) {
-                Some(elements) => elements.get(name.parse::<usize>().ok()?).copied()?,
-                None => {
-                    let name = name.replace("~1", "/").replace("~0", "~");
-                    Members::of(value).original(&name)?
-                }
+            value = if let Some(elements) = elements(value) {
+                elements.get(name.parse::<usize>().ok()?).copied()?
+            } else {
+                let name = name.replace("~1", "/").replace("~0", "~");
+                Members::of(value).original(&name)?
             };
         }
         self.follow(value)?;

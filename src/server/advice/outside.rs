@@ -119,7 +119,7 @@ mod tests {
     }
 
     fn advice_on(line: &str, stderr: &str) -> (Option<String>, bool) {
-        let words = shlex::split(line).unwrap();
+        let words = shlex::split(line).expect("the line is well quoted");
         let args = words[1..].iter().map(Into::into).collect();
         let spec = ServerSpec::new("s".into(), words[0].clone().into(), args, "/nowhere".into());
         let stderr: Vec<String> = stderr.lines().map(ToOwned::to_owned).collect();
