@@ -3,6 +3,8 @@
 #[cfg(unix)]
 mod curl;
 #[cfg(target_os = "linux")]
+mod hostile;
+#[cfg(target_os = "linux")]
 mod in_browser;
 mod recordings;
 mod stand_in;

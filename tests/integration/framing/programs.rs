@@ -35,7 +35,7 @@ fn a_server_that_writes_garbage_forever_is_still_served() {
     // A report of each line would be too long to read.
     let told = peer.stderr().len();
     assert!(told < 100, "{told} lines on stderr");
-    assert!(peak_kib(&peer) < 64 * 1024);
+    assert!(peer.peak_kib() < 64 * 1024);
     peer.close_stdin();
     assert!(peer.wait_exit().success());
 }
@@ -48,16 +48,7 @@ fn garbage_without_a_line_end_is_not_stored() {
         .spawn();
     peer.initialize(&initialize_params());
     peer.expect_stderr("before it answered `initialize`");
-    assert!(peak_kib(&peer) < 64 * 1024);
-}
-
-/// The most memory that the process has ever used.
-#[track_caller]
-fn peak_kib(peer: &Peer) -> u64 {
-    let status = std::fs::read_to_string(format!("/proc/{}/status", peer.pid())).unwrap();
-    let peak = status.lines().find(|line| line.starts_with("VmHWM:"));
-    let kib = peak.and_then(|line| line.split_whitespace().nth(1));
-    kib.unwrap().parse().unwrap()
+    assert!(peer.peak_kib() < 64 * 1024);
 }
 
 #[test]

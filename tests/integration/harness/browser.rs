@@ -77,11 +77,11 @@ impl Browser {
     #[track_caller]
     pub(crate) fn wait(&self, expression: &str) -> Value {
         let script = format!(
-            "const done = arguments[0], end = Date.now() + {limit};
+            "const done = arguments[0], end = performance.now() + {limit};
             const look = () => {{
                 let found = false, error = null;
                 try {{ found = ({expression}); }} catch (thrown) {{ error = String(thrown); }}
-                if (!found && Date.now() < end) return;
+                if (!found && performance.now() < end) return;
                 clearInterval(timer);
                 done(found ? {{ found }} : {{ error, page: document.body?.innerText.slice(0, 4000) }});
             }};

@@ -20,7 +20,7 @@ const IS_STILL: &str = "(() => {
     window.hours++;
     const marks = [...document.querySelectorAll('#graph rect, #graph text.mark')];
     const shown = marks.map((it) => it.outerHTML).join();
-    const isStill = shown === window.shown && document.querySelector('rect.tick');
+    const isStill = shown === window.shown && document.querySelector('rect.tick') !== null;
     window.shown = shown;
     return isStill;
 })()";

@@ -20,6 +20,15 @@ impl Peer {
         // The process may have exited already, which the test has to detect itself.
         let _ = kill_process(pid.expect("a child has a positive pid"), signal);
     }
+
+    /// Returns the most memory that the process has ever used.
+    #[track_caller]
+    pub(crate) fn peak_kib(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap();
+        let peak = status.lines().find(|line| line.starts_with("VmHWM:"));
+        let kib = peak.and_then(|line| line.split_whitespace().nth(1));
+        kib.unwrap().parse().unwrap()
+    }
 }
 
 impl Project {
