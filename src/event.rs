@@ -298,9 +298,18 @@ pub(crate) struct Failure {
     pub(crate) remote: bool,
     /// True if the code runs, but failed a rehearsed call.
     pub(crate) held: bool,
-    /// True if the cause may pass without a save, such as a timeout or a port that another process has: the next call
-    /// tries again.
-    pub(crate) passing: bool,
+    pub(crate) next_try: NextTry,
+}
+
+/// Event after which a failed start may succeed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum NextTry {
+    /// A save: the code is at fault.
+    Save,
+    /// The next call: the cause may pass by itself, such as a port that another process has.
+    Call,
+    /// The next call, with more time.
+    LongerCall,
 }
 
 impl Failure {
@@ -314,8 +323,13 @@ impl Failure {
             files: Vec::new(),
             remote: false,
             held: false,
-            passing: false,
+            next_try: NextTry::Save,
         }
+    }
+
+    /// Returns true if the next call tries again, without a save.
+    pub(crate) fn may_pass(&self) -> bool {
+        self.next_try != NextTry::Save
     }
 
     /// Hides values in all its texts.

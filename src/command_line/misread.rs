@@ -1,5 +1,7 @@
 //! Words of a failed command that were meant for a shell, for the client or for the proxy, none of which reads them.
 
+use std::borrow::Cow;
+
 use super::CommandLine;
 
 /// Options of the proxy that few servers have, in commands that take a server's command.
@@ -130,15 +132,22 @@ impl CommandLine {
 
     /// Returns the remedy if an argument connects or redirects commands.
     fn operator(&self) -> Option<String> {
-        let is_operator = |word: &&String| {
+        let is_operator = |word: &String| {
             let redirection = word.trim_start_matches(['1', '2', '&']).strip_prefix('>');
             // `>=3.11` is a version.
             let is_redirection = redirection.is_some_and(|to| !to.starts_with('='));
             let is_one = !word.contains(char::is_whitespace);
-            OPERATORS.contains(&word.as_str())
-                || (is_one && (is_redirection || (word.len() > 1 && word.ends_with(';'))))
+            // `Server=db;Name=x;` is a value.
+            let is_ended = word
+                .find([';', '='])
+                .is_some_and(|at| at > 0 && word[at..] == *";");
+            OPERATORS.contains(&word.as_str()) || (is_one && (is_redirection || is_ended))
         };
-        let word = self.words.iter().skip(1).find(is_operator)?;
+        // `--separator ;` is a value too.
+        let is_value = |at: usize| self.words[at - 1].starts_with("--");
+        let words = self.words.iter().enumerate().skip(1);
+        let mut words = words.filter(|&(at, word)| word.len() > 1 || !is_value(at));
+        let (_, word) = words.find(|(_, word)| is_operator(word))?;
         Some(self.through_shell(word.strip_suffix(';').map_or(word.as_str(), |_| ";")))
     }
 
@@ -165,9 +174,15 @@ impl CommandLine {
 
     /// Returns the command that a shell reads, as the remedy for a word that only shells interpret.
     fn through_shell(&self, word: &str) -> String {
+        let words = self.words.iter().map(|word| {
+            let is_one = !word.contains(char::is_whitespace);
+            let quoted = shlex::try_quote(word).ok().filter(|_| !is_one);
+            quoted.unwrap_or(Cow::Borrowed(word.as_str()))
+        });
+        let words: Vec<_> = words.collect();
         format!(
             "no shell reads the command, so `{word}` is an ordinary word; let one read it: -- {}",
-            shell_call(&self.words.join(" "))
+            shell_call(&words.join(" "))
         )
     }
 }
@@ -191,7 +206,7 @@ pub(crate) fn shell_call(line: &str) -> String {
     if cfg!(windows) {
         return format!("cmd /c {line}");
     }
-    let quoted = shlex::try_quote(line).map_or_else(|_| line.into(), std::borrow::Cow::into_owned);
+    let quoted = shlex::try_quote(line).map_or_else(|_| line.into(), Cow::into_owned);
     format!("sh -c {quoted}")
 }
 
@@ -265,6 +280,7 @@ mod tests {
             (&["npm", "run", "build", "&&", "node", "a.js"][..], "", "-- sh -c 'npm run build && node a.js'"),
             (&["node", "a.js;"], "Cannot find module '/p/a.js;'", "so `;` is"),
             (&["node", "a.js", "2>/dev/null"], "", "`2>/dev/null`"),
+            (&["python3", "my file.py", "--quiet", "&&", "true"], "", r#"-- sh -c "python3 'my file.py' --quiet && true""#),
             (&["python3", "~/a.py"], "can't open file '/p/~/a.py'", "-- sh -c 'python3 ~/a.py'"),
             (&["python3", "*.py"], "can't open file '/p/*.py'", "`*.py`"),
             (&["node", "${workspaceFolder}/a.js"], "Cannot find module '/p/${workspaceFolder}/a.js'", "neither the client"),
@@ -281,6 +297,8 @@ mod tests {
             (&["uvicorn", "a:app", "--reload"], "--reload: watching"),
             (&["uv", "run", "--python", ">=3.11", "a.py"], ""),
             (&["sh", "-c", "node a.js;"], ""),
+            (&["python3", "a.py", "--db", "Server=db;Database=x;"], "ECONNREFUSED"),
+            (&["python3", "a.py", "--separator", "|"], "KeyError: 1"),
             (&["python3", "a.py", "{\"a\": 1}"], "bad value {\"a\": 1}"),
         ] {
             assert_eq!(command(words).misread_arguments(&[stderr.to_owned()]), None, "{words:?}");

@@ -56,7 +56,7 @@ impl Fleet {
     /// not watched, or the cause may have passed.
     pub(crate) fn should_retry(&self, server: &ServerHandle) -> bool {
         let refusal = server.refusal();
-        refusal.is_some_and(|failure| failure.passing || !self.watches())
+        refusal.is_some_and(|failure| failure.may_pass() || !self.watches())
     }
 
     /// Loads the server with that name, unless it is loaded, and waits until it answers. Returns true if it was loaded

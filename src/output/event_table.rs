@@ -8,7 +8,7 @@ use super::human::HumanFormatter;
 use super::{Verbosity, json};
 use crate::config::HiddenValues;
 use crate::event::{
-    AnswerDifference, ContractChange, Event, Failure, RehearsalOutcome, RehearsalReport,
+    AnswerDifference, ContractChange, Event, Failure, NextTry, RehearsalOutcome, RehearsalReport,
     RehearsedAnswer, SessionEvent, StrayKind, ToolDiff,
 };
 
@@ -68,7 +68,7 @@ fn failure() -> Failure {
         files: vec!["src/a.py".into(), "src/b.py".into(), "c".into(), "d".into()],
         remote: false,
         held: false,
-        passing: false,
+        next_try: NextTry::Save,
     }
 }
 

@@ -63,7 +63,8 @@ const TAKEN_LOCKS: &[&[&str]] = &[
     &["lockbusy"], &["index.lockerror"], &["writing.lockerror"], &["index is locked"],
     // Qdrant, Milvus, Derby, H2, Firefox, Chrome, Puppeteer, Playwright, Eclipse, Docker, Telegram.
     &["already accessed by another"], &["opened by another"], &["database", "already in use"],
-    &["database", "in use by"], &["database", "being used by"], &["file is locked"], &["profile", "in use by another"], &["processsingleton"],
+    &["database", "in use by"], &["database", "being used by"], &["file is locked"],
+    &["profile", "in use by another"], &["processsingleton"],
     &["lock: file exists"], &["browser is already in use"], &["browser is already running"],
     &["opening in existing browser session"], &["firefox is already running"], &["directory is already in use"],
     &["workspace", "already in use"], &["workspace in use"], &["container name", "already in use"],
@@ -97,7 +98,7 @@ const TAKEN_LOCKS: &[&[&str]] = &[
 /// Messages about resources that a server does not own for as long as it runs, and about other faults.
 #[rustfmt::skip] // A table.
 const UNRELATED: &[&str] = &[
-    "deadlock", "email", "event loop", "another git process", "index.lock", "lock ref", "lock config file", "dpkg",
+    "deadlock", "email", "event loop", "another git process", ".git/index.lock", "lock ref", "lock config file", "dpkg",
     "package cache", "state lock", "on row", "on relation", "locknotavailable", "not in use", "permission denied",
     "cannot assign requested", "import name", "module named",
 ];
@@ -266,6 +267,7 @@ mod tests {
             "pydevd: Could not bind to port: 5678",
             "docker: Error response from daemon: Conflict. The container name \"/qdrant\" is already in use by container \"a\".",
             "ValueError: Failed to acquire Lockfile: LockBusy.",
+            "whoosh.index.LockError",
             "[ERROR:process_singleton_posix.cc(353)] Failed to create /p/SingletonLock: File exists (17)",
             "SessionNotCreatedException: Message: session not created: probably user data directory is already in use, please specify a unique value",
             "FileExistsError: [Errno 17] File exists: '/p/server.lock'",

@@ -81,7 +81,7 @@ pub(crate) fn unsent(call: &Call, server: &str) {
 
 /// Returns an explanation why the saved code of `server` does not run.
 pub(crate) fn explain(server: &str, failure: &Failure) -> String {
-    let subject = if failure.remote || failure.passing {
+    let subject = if failure.remote || failure.may_pass() {
         format!("`{server}`")
     } else if failure.held {
         format!("the saved code of `{server}` is held back: it")

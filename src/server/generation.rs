@@ -15,7 +15,7 @@ use super::lists::Lists;
 use super::rehearsing::RehearsalResult;
 use super::replay::ListenStream;
 use crate::config::ServerSpec;
-use crate::event::Failure;
+use crate::event::{Failure, NextTry};
 use crate::transport::http::LinkError;
 
 /// Generation whose process runs, or that is linked to its remote server.
@@ -98,10 +98,15 @@ pub(crate) fn failure(
             None => advice::of_exit(&stderr, proof_failure, spec),
         },
     };
+    let next_try = match proof_failure {
+        ProofFailure::Late { .. } => NextTry::LongerCall,
+        _ if may_pass => NextTry::Call,
+        _ => NextTry::Save,
+    };
     Failure {
         advice,
         stderr,
-        passing: may_pass || matches!(proof_failure, ProofFailure::Late { .. }),
+        next_try,
         ..Failure::new(number, reason)
     }
 }

@@ -32,6 +32,8 @@ const MAX_DOUBLINGS: u32 = 6;
 const PACKAGES: [&str; 3] = ["node_modules", "site-packages", "dist-packages"];
 /// Maximum number of directories that the `.pth` files of one directory of packages may name.
 const MAX_LINKED: usize = 50;
+/// Maximum length of a `.pth` file in bytes.
+const MAX_PTH_BYTES: u64 = 64 * 1024;
 /// Files beside packages that package managers write last.
 const RECORDS: [&str; 3] = [".package-lock.json", ".modules.yaml", ".yarn-state.yml"];
 /// Directory names of virtual environments.
@@ -187,11 +189,18 @@ fn python_packages(spec: &ServerSpec, around: &BTreeSet<PathBuf>) -> Vec<PathBuf
 fn linked_directories(packages: &Path) -> Vec<PathBuf> {
     let links = entries(packages, "")
         .into_iter()
-        .filter(|path| path.extension() == Some(OsStr::new("pth")));
+        .filter(|path| path.extension() == Some(OsStr::new("pth")))
+        // PyTorch's models have this ending too.
+        .filter(|path| {
+            path.metadata()
+                .is_ok_and(|it| it.is_file() && it.len() <= MAX_PTH_BYTES)
+        });
     let texts = links.filter_map(|path| fs::read_to_string(path).ok());
     let lines: Vec<PathBuf> = texts
         .flat_map(|text| {
-            let named = text.lines().map(|line| packages.join(line.trim()));
+            let lines = text.lines().map(str::trim);
+            let lines = lines.filter(|line| !line.is_empty() && !line.starts_with('#'));
+            let named = lines.map(|line| packages.join(line));
             named.collect::<Vec<_>>()
         })
         .collect();

@@ -16,7 +16,7 @@ use super::report::{Report, ReportSender, ServerContext};
 use super::stray_output::StrayReporter;
 use crate::bridge::Identity;
 use crate::error_chain::with_causes;
-use crate::event::{Event, Failure, StrayKind};
+use crate::event::{Event, Failure, NextTry, StrayKind};
 use crate::jsonrpc::{Envelope, Frame, InvalidMessage, text};
 use crate::transport::child::{Child, ExitWatch};
 use crate::transport::listening_ports::{listening_sockets, listens_on};
@@ -107,7 +107,11 @@ pub(super) async fn missed(child: &Child, missing: String) -> (String, Option<St
 pub(super) fn spawn_failure(number: u64, error: &SpawnError) -> Failure {
     Failure {
         advice: error.advice(),
-        passing: error.is_passing(),
+        next_try: if error.is_passing() {
+            NextTry::Call
+        } else {
+            NextTry::Save
+        },
         ..Failure::new(number, format!("cannot be started: {}", with_causes(error)))
     }
 }

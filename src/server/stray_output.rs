@@ -2,10 +2,10 @@
 
 use super::report::ServerContext;
 use crate::event::{Event, StrayKind};
-use crate::transport::lines::OutputTail;
+use crate::transport::lines::{OutputTail, shown_line};
 
-/// Number of characters of a line that an error report may show.
-const KEPT_CHARS: usize = 500;
+/// Maximum number of characters of a line that an error report shows.
+const MAX_CHARS: usize = 4000;
 
 /// Counts and reports output that is no message.
 pub(super) struct StrayReporter {
@@ -13,7 +13,7 @@ pub(super) struct StrayReporter {
     generation: u64,
     count: u64,
     context: ServerContext,
-    /// Last lines of a process. They get its text on stdout too, which may name the reason for its end.
+    /// Last lines of a process's stderr. Text on stdout is added to them, since it may name the reason for the end.
     tail: Option<OutputTail>,
 }
 
@@ -37,8 +37,12 @@ impl StrayReporter {
             None => line,
         };
         if let Some(tail) = self.tail.as_ref().filter(|_| kind == StrayKind::Line) {
-            let text = line.chars().filter(|letter| !letter.is_control());
-            tail.push(text.take(KEPT_CHARS).collect());
+            let mut text = shown_line(&line);
+            if let Some((end, _)) = text.char_indices().nth(MAX_CHARS) {
+                text.truncate(end);
+                text.push('…');
+            }
+            tail.push(text);
         }
         self.context.resources.events.send(Event::Stray {
             server,

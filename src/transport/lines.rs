@@ -99,11 +99,7 @@ impl LineBuffer {
 
     /// Returns the line as a terminal would show it: without escape sequences and text overwritten after a CR.
     fn take(&mut self) -> String {
-        let text = String::from_utf8_lossy(&self.line);
-        let text = text.trim_end_matches('\r');
-        let text = text.rsplit('\r').next().unwrap_or(text);
-        let mut line = anstream::adapter::strip_str(text).to_string();
-        line.retain(|letter| letter == '\t' || !letter.is_control());
+        let mut line = shown_line(&String::from_utf8_lossy(&self.line));
         if self.cut {
             // The cut may have split a character.
             line.truncate(line.trim_end_matches(char::REPLACEMENT_CHARACTER).len());
@@ -113,6 +109,15 @@ impl LineBuffer {
         self.cut = false;
         line
     }
+}
+
+/// Returns a line of output as a terminal would show it.
+pub(crate) fn shown_line(text: &str) -> String {
+    let text = text.trim_end_matches('\r');
+    let text = text.rsplit('\r').next().unwrap_or(text);
+    let mut line = anstream::adapter::strip_str(text).to_string();
+    line.retain(|letter| letter == '\t' || !letter.is_control());
+    line
 }
 
 /// Last lines of a [`Lines`]; clones share them.

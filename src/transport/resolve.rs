@@ -144,7 +144,7 @@ impl SpawnError {
 }
 
 /// Returns the remedy for a command, as displayed, whose program is not in `PATH`.
-fn not_in_path(command: &CommandLine) -> String {
+fn not_in_path(command: &CommandLine, misread: Option<String>) -> String {
     let shown = command.words.first().map_or("", String::as_str);
     let name = shown.split_once('=').map(|(name, _)| name);
     if let Some(name) = name.filter(|name| !name.starts_with('-') && !name.contains('/')) {
@@ -156,7 +156,7 @@ fn not_in_path(command: &CommandLine) -> String {
     if let Some(script) = script {
         return format!("put the interpreter in front: {script}");
     }
-    command.misread_program().unwrap_or_else(|| {
+    misread.unwrap_or_else(|| {
         format!(
             "install {shown}, or give its full path; a program in the server's directory is written ./{shown}"
         )
@@ -237,9 +237,12 @@ pub(crate) fn program_of(spec: &ServerSpec) -> Result<PathBuf, SpawnError> {
         return Ok(program);
     }
     let command = shown_command(spec);
+    // Variables in a command that is shown in another way have been replaced.
+    let is_as_written = *command.words[0] == *spec.program.to_string_lossy();
+    let misread = command.misread_program().filter(|_| is_as_written);
     if program.components().count() == 1 {
         let program = shown(spec, program);
-        let remedy = not_in_path(&command);
+        let remedy = not_in_path(&command, misread);
         return Err(SpawnError::NotInPath {
             server,
             program,
@@ -255,7 +258,7 @@ pub(crate) fn program_of(spec: &ServerSpec) -> Result<PathBuf, SpawnError> {
         Err(_) => SpawnError::ProgramMissing {
             server,
             program,
-            remedy: command.misread_program(),
+            remedy: misread,
         },
     })
 }
@@ -325,7 +328,8 @@ mod tests {
             ("server.py", "in front: python3 server.py"),
             ("other.py", "install other.py, or"),
         ] {
-            let found = not_in_path(&CommandLine::new(folder.path(), program.as_ref(), &[]));
+            let command = CommandLine::new(folder.path(), program.as_ref(), &[]);
+            let found = not_in_path(&command, command.misread_program());
             assert!(found.contains(advice), "{found}");
         }
     }

@@ -438,3 +438,18 @@ fn the_report_of_watched_files_shows_no_value_of_a_variable() {
         canaries.are_not_in(&project.read(&log), &log);
     }
 }
+
+/// The lines before the end of a process stand in the errors of its calls.
+#[test]
+fn the_last_lines_of_a_process_show_no_secret() {
+    let project = Project::new();
+    project.write("script.json", "{}");
+    let peer = Proxy::dev([example("fake_server"), "script.json".into()])
+        .options(["--env", "API_KEY=crashing as told"])
+        .within(&project)
+        .spawn();
+    peer.initialize(&initialize_params()).result();
+    let text = peer.call("crash", &json!({"code": 3})).tool_text();
+    assert!(text.contains("${API_KEY}"), "{text}");
+    assert!(!text.contains("as told"), "{text}");
+}

@@ -43,8 +43,8 @@ pub(in super::super) fn of_exit(
     proof_failure: &ProofFailure,
     spec: &ServerSpec,
 ) -> (Option<String>, bool) {
-    let reports = |signs: &[&str]| {
-        said(stderr).any(|line| {
+    let reports = |lines, signs: &[&str]| {
+        said(lines).any(|line| {
             let line = line.to_lowercase();
             signs.iter().any(|sign| line.contains(sign))
         })
@@ -69,16 +69,19 @@ pub(in super::super) fn of_exit(
     let base = base.display();
     let known = if let Some(remedy) = command.misread_arguments(stderr) {
         Some(remedy)
-    } else if reports(WINDOWS_LINES) {
+    } else if reports(stderr, WINDOWS_LINES) {
         Some("save the script with Unix line endings".to_owned())
-    } else if reports(NO_PROJECT) {
+    } else if reports(stderr, NO_PROJECT) {
         Some(format!(
             "there is no project of this kind in {base}: {set_cwd}"
         ))
     } else {
         script.map(|script| format!("{script} is not in {base}: correct its path, or {set_cwd}"))
     };
-    let may_pass = known.is_none() && reports(UNREACHABLE);
+    // A program may go on without a host, and end for another reason.
+    let is_trace = |line: &String| line.starts_with("Traceback (");
+    let end = &stderr[stderr.iter().position(is_trace).unwrap_or(0)..];
+    let may_pass = known.is_none() && reports(end, UNREACHABLE);
     (
         known.or_else(|| may_pass.then(|| START_OTHER.to_owned())),
         may_pass,
@@ -112,6 +115,7 @@ mod tests {
             ("node a.js", "TypeError: x is not a function"),
             ("python3 a.py", "  File \"/p/a.py\", line 1\n    connect('connection refused')\nNameError: connect"),
             ("python3 -c x", "NameError: x"),
+            ("python3 a.py", "redis: connection refused, using memory\nTraceback (most recent call last):\nKeyError: 'x'"),
             ("sh -c 'cd app && python3 a.py'", "  File \"/nowhere/app/a.py\", line 1\nKeyError: 1"),
         ] {
             assert_eq!(advice_on(line, stderr), (None, false), "{stderr}");

@@ -19,7 +19,7 @@ impl Candidate {
         let (spec, predecessor) = (&self.context.spec, !self.announce);
         let mut failure =
             generation::failure(self.number, proof_failure, Some(exit), predecessor, spec);
-        if failure.passing && failure.advice.is_none() {
+        if failure.may_pass() && failure.advice.is_none() {
             failure.advice = Some(advice::timeout_advice(predecessor, spec));
         }
         if let Some(era) = self.forced_era().filter(|_| !has_era)

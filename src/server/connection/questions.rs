@@ -8,7 +8,7 @@ use super::Connection;
 use crate::bridge::InputError;
 use crate::jsonrpc::{RawId, Reply, RequestId};
 use crate::lock::locked;
-use crate::mcp::union;
+use crate::mcp::{Era, union};
 
 /// Calls in flight to which a request of the server may belong.
 #[derive(Debug)]
@@ -62,7 +62,10 @@ impl Connection {
             // The client is never asked during a call of the page.
             return Some("{}");
         }
-        let input = call.input.as_ref()?;
+        let Some(input) = call.input.as_ref() else {
+            // A modern client gives no input during such a request.
+            return (call.era == Era::Modern).then_some("{}");
+        };
         (input.phase != InputPhase::Parked).then(|| input.capabilities())
     }
 

@@ -12,7 +12,7 @@ use super::super::serving_process::{ServingProcess, own_watcher};
 use super::{ProcessDemand, accepts};
 use crate::command_line::inner_watcher::InnerWatcher;
 use crate::config::ProcessAddress;
-use crate::event::{Event, Failure};
+use crate::event::{Event, Failure, NextTry};
 use crate::lock::locked;
 use crate::transport::child;
 use crate::transport::listening_ports::{listening_sockets, own_sockets};
@@ -126,7 +126,7 @@ async fn check(
         let (owner, advice) = owner(port).await;
         return Err(Failure {
             advice: Some(advice),
-            passing: true,
+            next_try: NextTry::Call,
             ..failed(format!("{owner} listens on port {port}"))
         });
     }

@@ -17,7 +17,7 @@ use super::super::serving_process::REACTION;
 use super::super::state::{FLAP_EXITS, FLAP_WINDOW, Input, State};
 use super::{Generation, Supervisor};
 use crate::config::OnBroken;
-use crate::event::{Event, Failure};
+use crate::event::{Event, Failure, NextTry};
 use crate::jsonrpc::Envelope;
 use crate::lock::locked;
 use crate::transport::http::Fate;
@@ -237,7 +237,12 @@ impl Supervisor {
                 call.may_retry = false;
                 self.submit(call, &line);
             }
-            _ => error_replies::ended(&call, &self.context.spec.name, how, stderr),
+            _ => {
+                let hidden = self.context.resources.events.hidden();
+                let hide = |line: &String| locked(&hidden).hide_in_json(line);
+                let stderr: Vec<_> = stderr.iter().map(hide).collect();
+                error_replies::ended(&call, &self.context.spec.name, how, &stderr);
+            }
         }
     }
 
@@ -275,7 +280,7 @@ impl Supervisor {
     pub(super) fn fail(&mut self, mut failure: Failure) {
         failure.files = self.changed_files.iter().cloned().collect();
         failure.hide(&locked(&self.context.resources.events.hidden()));
-        self.timed_out_starts += u32::from(failure.passing);
+        self.timed_out_starts += u32::from(failure.next_try == NextTry::LongerCall);
         if !self.context.resources.watches_files && failure.advice.is_none() {
             failure.advice = Some(UNWATCHED.to_owned());
         }
