@@ -191,9 +191,8 @@ impl HiddenValues {
             let (before, from_string) = rest.split_at(start);
             let (raw, after) = from_string.split_at(end_of_string(from_string, '"'));
             shown.push_str(before);
-            match raw.contains('\\').then(|| serde_json::from_str(raw)) {
-                Some(Ok(decoded)) => {
-                    let decoded: String = decoded;
+            match raw.contains('\\').then(|| decoded(raw)).flatten() {
+                Some(decoded) => {
                     let hidden = self.hide_in_strings(&decoded, levels - 1);
                     if hidden == decoded {
                         shown.push_str(raw);
@@ -201,7 +200,7 @@ impl HiddenValues {
                         shown.push_str(&Value::from(hidden).to_string());
                     }
                 }
-                Some(Err(_)) | None => shown.push_str(raw),
+                None => shown.push_str(raw),
             }
             rest = after;
         }
@@ -225,6 +224,19 @@ impl HiddenValues {
             Value::Null | Value::Bool(_) | Value::Number(_) => {}
         }
     }
+}
+
+/// Returns the text of a JSON string, whose end may be missing.
+fn decoded(raw: &str) -> Option<String> {
+    if let Ok(text) = serde_json::from_str(raw) {
+        return Some(text);
+    }
+    // The cut may be within an escape of a character, which has at most twelve bytes.
+    let ends = (1..=raw.len())
+        .rev()
+        .filter(|end| raw.is_char_boundary(*end));
+    ends.take(12)
+        .find_map(|end| serde_json::from_str(&format!("{}\"", &raw[..end])).ok())
 }
 
 /// Whether a text is the path of an existing file, relative to `folder` or absolute.
@@ -272,6 +284,16 @@ mod tests {
         ];
         let variables = variables.map(|(name, value)| (name.to_owned(), value.to_owned()));
         HiddenValues::of(texts.iter().copied(), &variables.into(), Path::new("/"))
+    }
+
+    #[test]
+    fn a_value_in_a_string_without_an_end_is_hidden() {
+        let hidden = hidden(&["${SECRET}"]);
+        for end in ["", "\\", "\\u", "\\ud83d\\ude0"] {
+            let text = format!(r#"{{"text":"\"hush\u002dhush\" {end}"#);
+            let shown = hidden.hide_in_json(&text);
+            assert!(shown.contains("${SECRET}"), "{shown}");
+        }
     }
 
     #[test]

@@ -99,7 +99,7 @@ pub(super) fn json_rows(exchanges: &[Arc<Exchange>]) -> String {
 pub(super) struct ScriptRow<'a> {
     n: u64,
     at: u64,
-    session: &'a str,
+    session: Cow<'a, str>,
     is_open: bool,
     by_page: &'static str,
     server: Cow<'a, str>,
@@ -119,7 +119,7 @@ impl<'a> ScriptRow<'a> {
         Self {
             n: exchange.number,
             at: exchange.at / 1000,
-            session: &exchange.session_name,
+            session: short_name(&exchange.session_name),
             is_open: exchange.outcome == ExchangeOutcome::Open,
             by_page: exchange.by_page,
             server: short_name(&exchange.server),
@@ -229,7 +229,7 @@ fn table_row(exchange: &Exchange) -> Markup {
     html! {
         tr {
             td { (time(&exchange.time())) }
-            td { (exchange.session_name) }
+            td { bdi { (short_name(&exchange.session_name)) } }
             td {
                 @if exchange.server.is_empty() { "proxy" }
                 bdi { (short_name(&exchange.server)) } @if exchange.generation > 0 { " (" (exchange.generation) ")" }

@@ -96,6 +96,7 @@ impl Connection {
             call.has_stand_in() && input.requests.iter().any(needs)
         };
         match envelope.outcome()? {
+            Err(_) if !call.has_stand_in() => None,
             Err(error) => {
                 let input = InputRequired::from(RequiredUrls::of(error)?);
                 let origin = || InputOrigin::Urls(self.error_for(call, envelope).into());
@@ -124,13 +125,14 @@ impl Connection {
     /// call does not wait any more.
     pub(crate) fn provide_input(&self, number: u64, with_input: impl FnOnce(&str) -> String) {
         let mut pending = locked(&self.pending);
-        let Some((mut call, _)) = pending.take_awaiting(number) else {
+        let Some((mut call, mut end)) = pending.take_awaiting(number) else {
             return;
         };
         // Locked until it is in flight again: the generation stops as soon as no call is left.
         let line = with_input(call.line.as_deref().unwrap_or_default());
         let Ok(envelope) = Envelope::parse(&line) else {
             drop(pending);
+            self.settled(end);
             let message = "the proxy cannot send the request again with the client's input";
             let error = ErrorObject::new(INTERNAL_ERROR, message);
             return call.reply(Reply::Error(&error.to_string()));
@@ -139,6 +141,9 @@ impl Connection {
         call.line = Some(line.as_str().into());
         let number = pending.insert_call(call);
         drop(pending);
+        // The call goes on, but the server's own requests during its last round do not.
+        end.is_last = false;
+        self.settled(end);
         self.write_call(number, &line, &envelope, rewrites);
     }
 
