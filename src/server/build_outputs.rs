@@ -45,6 +45,8 @@ pub(super) struct FileChange {
     pub(super) time: Option<SystemTime>,
     /// True if the file is empty, so that its writer may be about to fill it.
     pub(super) is_empty: bool,
+    /// Time at which the file was looked at. Its author may be asked for much later on a busy machine.
+    pub(super) looked: SystemTime,
 }
 
 /// Run of the build, complete or cancelled.
@@ -153,18 +155,18 @@ impl BuildOutputs {
             path,
             time,
             is_empty,
+            looked,
         } = change;
-        let Some(run) = self.recent_runs.iter().find(|run| run.covers(time)) else {
-            self.edited.insert(path);
-            return ChangeAuthor::User;
-        };
-        let (number, is_long) = (run.number, run.lasts_long_at(time));
-        let is_begun = is_empty && run.ended.is_none();
-        let is_expected = if is_begun {
-            // The change is counted when the file is filled.
-            self.is_known(&path)
-        } else {
-            self.is_expected(&path, number, time)
+        let run = self.recent_runs.iter().position(|run| run.covers(time));
+        let is_long = run.is_some_and(|at| self.recent_runs[at].lasts_long_at(time));
+        let is_expected = match (self.counted(&path, time), run) {
+            (Some(is_by_build), _) => is_by_build,
+            (None, Some(at)) if self.is_to_come(at, is_empty, looked) => self.is_known(&path),
+            (None, Some(at)) => self.is_expected(&path, self.recent_runs[at].number, time),
+            (None, None) => {
+                self.edited.insert(path);
+                return ChangeAuthor::User;
+            }
         };
         if is_expected {
             return ChangeAuthor::Build;
@@ -201,17 +203,26 @@ impl BuildOutputs {
         }
     }
 
+    /// Returns whether a change was attributed to the build, if it was counted before: a server of another session has
+    /// the same build and may look at this change, or a later one, first.
+    fn counted(&self, path: &Path, time: Option<SystemTime>) -> Option<bool> {
+        let (last, is_by_build) = self.histories.get(path)?.last_change?;
+        (time? <= last).then_some(is_by_build)
+    }
+
+    /// Returns true if a change in the run at this position of the recent runs is not the one to count: the file will be
+    /// filled, or a run with the same number has replaced the run and changes the file again.
+    fn is_to_come(&self, at: usize, is_empty: bool, looked: SystemTime) -> bool {
+        let run = &self.recent_runs[at];
+        let is_begun = is_empty && run.ended.is_none_or(|ended| looked <= ended);
+        is_begun || at > 0 && self.recent_runs[at - 1].number == run.number
+    }
+
     /// Counts a change in a run; returns true if the change is attributed to the build.
     fn is_expected(&mut self, path: &Path, run: u64, time: Option<SystemTime>) -> bool {
         let required_runs = self.required_runs(path);
         let is_edited = required_runs == RUNS_TO_LEARN_EDITED;
         let row = self.histories.entry(path.to_owned()).or_default();
-        if let (Some(time), Some((last, is_by_build))) = (time, row.last_change)
-            && time <= last
-        {
-            // A server of another session has the same build and counted this change, or a later one, first.
-            return is_by_build;
-        }
         if row.last_run < run {
             let is_known = row.run_count >= required_runs;
             let unreported = if is_edited { 0 } else { MAX_UNREPORTED };

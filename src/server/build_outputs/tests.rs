@@ -59,6 +59,7 @@ fn changed(file: &str, time: SystemTime) -> FileChange {
         path: file.into(),
         time: Some(time),
         is_empty: false,
+        looked: time,
     }
 }
 
@@ -91,6 +92,58 @@ fn a_stamp_that_is_seen_half_written_counts_once() {
     assert_eq!(site.outputs.author_of(vec![emptied]), ChangeAuthor::Build);
     assert_eq!(site.change("stamp"), ChangeAuthor::Build);
     assert_ne!(site.change("stamp"), ChangeAuthor::Build);
+}
+
+/// On a busy machine the author is asked for after the end of the run.
+#[test]
+fn a_stamp_that_was_half_written_when_looked_at_counts_once() {
+    let mut site = Site::new();
+    site.runs(|_| files(&["stamp"]));
+    site.begin();
+    site.wait();
+    let emptied = FileChange {
+        is_empty: true,
+        ..changed("stamp", site.now)
+    };
+    site.wait();
+    let filled = changed("stamp", site.now);
+    site.end(true);
+    assert_eq!(site.outputs.author_of(vec![emptied]), ChangeAuthor::Build);
+    assert_eq!(site.outputs.author_of(vec![filled]), ChangeAuthor::Build);
+}
+
+#[test]
+fn a_change_in_a_cancelled_run_counts_once() {
+    let mut site = Site::new();
+    for count in 1..=3 {
+        site.begin();
+        site.wait();
+        let first = changed("stamp", site.now);
+        site.end(false);
+        site.begin();
+        assert_ne!(site.outputs.author_of(vec![first]), ChangeAuthor::Build);
+        let author = site.change("stamp");
+        assert_eq!(author == ChangeAuthor::Build, count == 3, "{count}");
+        site.end(true);
+    }
+}
+
+/// Another server's builds run while the author is asked for.
+#[test]
+fn a_known_output_is_known_after_many_runs() {
+    let mut site = Site::new();
+    site.runs(|_| files(&["stamp"]));
+    site.begin();
+    site.wait();
+    let first = changed("stamp", site.now);
+    site.end(true);
+    for _ in 0..=REMEMBERED_RUNS {
+        site.begin();
+        assert_eq!(site.change("stamp"), ChangeAuthor::Build);
+        site.end(true);
+    }
+    assert_eq!(site.outputs.author_of(vec![first]), ChangeAuthor::Build);
+    assert!(site.outputs.edited.is_empty());
 }
 
 #[test]

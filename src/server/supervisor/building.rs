@@ -123,11 +123,13 @@ impl Supervisor {
         let changes = spawn_blocking(move || {
             let changes = paths.into_iter().map(|path| {
                 // Both from one look at the file: a shell empties it before the build's command fills it.
+                let looked = SystemTime::now();
                 let metadata = std::fs::metadata(cwd.join(&path)).ok();
                 FileChange {
                     path,
                     time: metadata.as_ref().and_then(file_time::changed_of),
                     is_empty: metadata.is_some_and(|it| it.len() == 0),
+                    looked,
                 }
             });
             changes.collect()

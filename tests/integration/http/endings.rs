@@ -232,11 +232,14 @@ fn a_build_for_several_sessions_that_stamps_a_source_comes_to_rest() {
     let (_site, clients) = built_for_three(&project, build);
     all_answer(&clients, "v0");
     let builds = || project.read("log").lines().count();
-    assert!(builds() <= 12, "{}", builds());
-    for mark in ["v1", "v2"] {
-        let before = builds();
+    assert!(builds() <= 18, "{}", builds());
+    // A machine that reports changes late takes longer to show that all of them are the build's.
+    let mut costs = vec![];
+    while !costs.ends_with(&[3, 3]) {
+        assert!(costs.len() < 6, "{costs:?}");
+        let (before, mark) = (builds(), format!("v{}", costs.len() + 1));
         project.save("server/script.json", &format!("{{\"mark\": \"{mark}\"}}"));
-        all_answer(&clients, mark);
-        assert_eq!(builds() - before, 3);
+        all_answer(&clients, &mark);
+        costs.push(builds() - before);
     }
 }
