@@ -59,7 +59,9 @@ fn a_save_a_failure_and_its_repair_appear_by_themselves() {
     }
     let refused = paged.peer.call("echo", &json!({}));
     assert_eq!(refused.result()["isError"], true);
-    paged.project.write("weather.json", &marked("v2"));
+    // A start that is longer than the time between the save and the call on a busy machine.
+    let slow = json!({ "mark": "v2", "start_delay_ms": 1000 });
+    paged.project.write("weather.json", &slow.to_string());
     let held = json!({ "text": "held" });
     paged.peer.call("echo", &held).result();
     browser.wait_text("● running");
