@@ -54,6 +54,7 @@ fn a_crash_ends_the_open_bars_and_the_graph_comes_to_rest() {
     browser.wait("document.querySelectorAll('rect.call.bad').length === 2");
     browser.wait(&format!("{open}.join() === 'generation 2'"));
     browser.wait(IS_STILL);
+    browser.run("Date.now = window.now");
 
     // A start that fails, and the process that it was to replace.
     let broken = json!({ "exit_at_start": { "code": 3, "stderr": "no" } });
