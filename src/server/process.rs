@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use tokio::task::{JoinHandle, spawn_blocking};
+use tokio::task::{JoinHandle, spawn_blocking, yield_now};
 use tokio::time::timeout;
 
 use super::backend::{Backend, SHOWN_STDERR};
@@ -186,6 +186,7 @@ impl ProcessReader {
             if !matches!(lines.fill().await, Ok(true)) {
                 break;
             }
+            let stray_count = self.stray.count();
             let mut cork = cork_if_several(&mut lines);
             while let Some(frame) = lines.next() {
                 match frame {
@@ -200,6 +201,10 @@ impl ProcessReader {
                 }
             }
             drop(cork);
+            if self.stray.count() > stray_count {
+                // A process that writes text without end delays no messages.
+                yield_now().await;
+            }
         }
         if let Some(rest) = lines.rest() {
             // The end that the proxy put to the process may have cut this line off.

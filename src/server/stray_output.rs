@@ -28,6 +28,11 @@ impl StrayReporter {
         }
     }
 
+    /// Returns the number of reports so far.
+    pub(super) fn count(&self) -> u64 {
+        self.count
+    }
+
     /// Reports unusable text; `kind` says why it is unusable.
     pub(super) fn report(&mut self, line: String, kind: StrayKind) {
         self.count += 1;
