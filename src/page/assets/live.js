@@ -8,7 +8,10 @@ export const { file } = status.dataset;
 const { run, messages } = document.documentElement.dataset;
 /** Without messages, those of a busy client do not wake the tab. */
 const address = messages === undefined ? "/stream" : "/stream?messages=1";
+/** Time in ms after which a stream is taken for lost, as behind a tunnel that hangs: the proxy repeats a notice after 15 s. */
+const SILENCE = 40_000;
 let source;
+let silence;
 let last = {};
 
 function say(text, isLost) {
@@ -25,11 +28,27 @@ async function lost() {
     else setTimeout(open, 500);
 }
 
-function open() {
+function close() {
     source?.close();
+    clearTimeout(silence);
+}
+
+/** Notes that the proxy is there. */
+function hear() {
+    clearTimeout(silence);
+    silence = setTimeout(() => {
+        say("The proxy does not answer; waiting for it", true);
+        open();
+    }, SILENCE);
+}
+
+function open() {
+    close();
+    hear();
     source = new EventSource(address);
     source.onerror = lost;
     source.onmessage = (message) => {
+        hear();
         const news = JSON.parse(message.data);
         // Another run has other numbers.
         if (news.run !== run) return location.reload();
@@ -49,7 +68,7 @@ export function follow(notify) {
     open();
     // A browser allows few connections to a host, over all tabs.
     document.addEventListener("visibilitychange", () => {
-        if (document.hidden) source.close();
+        if (document.hidden) close();
         else open();
     });
 }
