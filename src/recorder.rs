@@ -3,7 +3,7 @@
 //! A session and each of its connections have a recorder that copies messages into a bounded memory; it neither parses
 //! nor waits. A thread takes them from there, hides secrets and appends the lines to a file. So a slow disk delays no
 //! message: beyond [`MAX_MEMORY`] bytes, the oldest messages that wait for the disk are dropped and counted. The page gets
-//! the same messages, with or without a file.
+//! the same messages, with or without a file. Without one, they stay in the memory until somebody looks at the page.
 //!
 //! `mcp-proxy help recording` describes the lines; programs of others read them.
 
@@ -22,7 +22,7 @@ use std::time::Instant;
 
 use crate::jsonrpc::RequestId;
 use crate::mcp::Era;
-pub(crate) use file::{MessageReceiver, Recording, RecordingFile};
+pub(crate) use file::{MessageBacklog, MessageReceiver, Recording, RecordingFile};
 pub(crate) use foreign::own_line;
 pub(crate) use format::FORMAT;
 use format::LineFormat;
@@ -32,6 +32,8 @@ pub(crate) use summary::MessageSummary;
 
 /// Maximum size in bytes of the messages that are not yet written.
 const MAX_MEMORY: usize = 32 * 1024 * 1024;
+/// The same without a file, for a page that keeps as much.
+const MAX_UNREAD: usize = 64 * 1024 * 1024;
 /// Length in bytes to which a longer message is cut.
 pub(crate) const MAX_LENGTH: usize = 1024 * 1024;
 /// Number of bytes that are kept beyond [`MAX_LENGTH`] until secrets are hidden, so that the cut leaves no beginning of

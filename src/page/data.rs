@@ -1,14 +1,15 @@
 //! Data of the page: the newest events and messages. Other threads add to it and wake the streams of open tabs.
 
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 
 use tokio::sync::watch;
 
 use super::events::EventLog;
 use super::messages::{LogLimits, MessageLog, SessionGeneration};
 use super::opened_recording::OpenedRecording;
+use super::page_recording::PageRecording;
 use crate::lock::locked;
-use crate::recorder::{MessageReceiver, RecordedLine};
+use crate::recorder::{MessageBacklog, MessageReceiver, RecordedLine};
 
 /// Data of the page, shared with the threads that have the events and the messages.
 #[derive(Debug)]
@@ -19,6 +20,8 @@ pub(super) struct PageData {
     pub(super) file: Option<ShownFile>,
     events: Mutex<EventLog>,
     messages: Mutex<MessageLog>,
+    /// Messages of the recorder that are not among them yet; empty for a recording.
+    backlog: OnceLock<MessageBacklog>,
     /// Wakes the streams of all open tabs.
     changed: watch::Sender<()>,
     /// Wakes the streams of tabs that show messages.
@@ -42,6 +45,7 @@ impl PageData {
             file: None,
             events: Mutex::default(),
             messages: Mutex::new(MessageLog::new(LogLimits::PROXY)),
+            backlog: OnceLock::new(),
             changed: watch::Sender::new(()),
             messages_changed: watch::Sender::new(()),
         })
@@ -57,6 +61,7 @@ impl PageData {
             }),
             events: Mutex::new(recording.events),
             messages: Mutex::new(recording.messages),
+            backlog: OnceLock::new(),
             changed: watch::Sender::new(()),
             messages_changed: watch::Sender::new(()),
         })
@@ -75,6 +80,8 @@ impl PageData {
         if let Some(is_end) = is_end
             && let Some(generation) = SessionGeneration::of(&event)
         {
+            // The messages before it come soon after it.
+            self.request_messages();
             let mut messages = locked(&self.messages);
             if is_end {
                 messages.end_generation(generation);
@@ -95,7 +102,21 @@ impl PageData {
         self.changed.send_replace(());
     }
 
-    /// Returns the messages. The lock must not be held while anything is rendered.
+    /// Lets the messages so far come; later ones come by themselves while there is a reader or a recording. Does not wait.
+    pub(super) fn request_messages(&self) {
+        if let Some(backlog) = self.backlog.get() {
+            backlog.request();
+        }
+    }
+
+    /// Waits for the messages so far, at most a second.
+    pub(super) fn catch_up(&self) {
+        if let Some(backlog) = self.backlog.get() {
+            backlog.catch_up();
+        }
+    }
+
+    /// Returns the messages that have come. The lock must not be held while anything is rendered.
     pub(super) fn messages(&self) -> MutexGuard<'_, MessageLog> {
         locked(&self.messages)
     }
@@ -110,13 +131,30 @@ impl PageData {
         self.changed.subscribe()
     }
 
-    /// Returns a receiver that wakes when messages have come.
+    /// Returns a receiver that wakes when messages have come. As long as there is one, they come by themselves.
     pub(super) fn message_changes(&self) -> watch::Receiver<()> {
-        self.messages_changed.subscribe()
+        let changes = self.messages_changed.subscribe();
+        self.request_messages();
+        changes
     }
 }
 
 impl MessageReceiver for PageData {
+    fn attach(&self, backlog: MessageBacklog) {
+        // There is one recorder.
+        let _ = self.backlog.set(backlog);
+    }
+
+    fn is_watched(&self) -> bool {
+        let is_recording = || {
+            locked(&self.messages)
+                .recording
+                .as_ref()
+                .is_some_and(PageRecording::is_running)
+        };
+        self.messages_changed.receiver_count() > 0 || is_recording()
+    }
+
     fn receive(&self, message: &RecordedLine<'_>, line: &str) {
         let is_recorded = locked(&self.messages).add_recorded(message, line);
         if is_recorded {

@@ -78,7 +78,8 @@ impl PageRecording {
         format!("{state}: {messages}, {}{lost}", size(self.bytes))
     }
 
-    fn is_running(&self) -> bool {
+    /// Returns true if it is not stopped.
+    pub(super) fn is_running(&self) -> bool {
         self.end.is_none()
     }
 }
@@ -123,6 +124,7 @@ pub(super) async fn handle(site: &Site, body: Body) -> Response {
         }
     }
     site.data.wake();
+    site.data.request_messages();
     let mut response = StatusCode::SEE_OTHER.into_response();
     let messages = HeaderValue::from_static("/messages");
     response.headers_mut().insert(header::LOCATION, messages);

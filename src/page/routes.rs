@@ -134,6 +134,10 @@ async fn answer(site: &Arc<Site>, head: &Parts, body: Body, url: &Url) -> Respon
     if let Some(response) = site.access.refuse(head, token.as_deref()) {
         return response;
     }
+    if !url.path().starts_with("/assets/") {
+        // This thread serves the page alone.
+        site.data.catch_up();
+    }
     if head.method == Method::POST {
         return act(site, url.path(), body).await;
     }

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use super::format::{HEAD, LineFormat, ShownContent};
 use super::memory::{MessageBatch, MessageMemory};
-use super::{MAX_MEMORY, RecordedLine, Recorder, recording_head};
+use super::{MAX_MEMORY, MAX_UNREAD, RecordedLine, Recorder, recording_head};
 use crate::config::HiddenValues;
 use crate::event::{Event, EventSender};
 use crate::file_error::FileError;
@@ -20,10 +20,13 @@ use crate::private_files;
 
 /// Time between two writes to a file while messages arrive: one write then serves many messages.
 const PAUSE: Duration = Duration::from_millis(5);
-/// The same without a file: a person does not see a shorter time, and each wake-up finds cold caches.
+/// The same without a file, while the receiver is watched: a person does not see a shorter time, and each wake-up finds
+/// cold caches.
 const PAUSE_WITHOUT_FILE: Duration = Duration::from_millis(25);
 /// Size of the lines in bytes from which on they are written, even if more messages wait.
 const MAX_WRITE: usize = 1024 * 1024;
+/// Time limit for a receiver that waits for the messages so far.
+const CATCH_UP_DEADLINE: Duration = Duration::from_secs(1);
 /// Time limit for the last write, so that a file system that hangs does not delay the exit.
 const FINISH_DEADLINE: Duration = Duration::from_millis(500);
 
@@ -73,11 +76,32 @@ impl RecordingFile {
     }
 }
 
+/// Messages that a receiver has not got yet. Cheap to clone.
+#[derive(Debug, Clone)]
+pub(crate) struct MessageBacklog(Arc<MessageMemory>);
+
+impl MessageBacklog {
+    /// Passes the messages so far on soon, and asks the receiver again whether it is watched. Does not wait.
+    pub(crate) fn request(&self) {
+        self.0.request();
+    }
+
+    /// Passes the messages so far on, and waits for that, but not longer than a file system that hangs.
+    pub(crate) fn catch_up(&self) {
+        self.0.catch_up(CATCH_UP_DEADLINE);
+    }
+}
+
 /// Receiver of recorded messages on the thread of the recorder.
 pub(crate) trait MessageReceiver: fmt::Debug + Send + Sync {
+    /// Receives the means to get messages before they come by themselves.
+    fn attach(&self, backlog: MessageBacklog);
+    /// Returns true if messages are to come by themselves. The others come when they are requested: most of the time
+    /// nobody looks at them, and a message costs more here than on its way through the proxy.
+    fn is_watched(&self) -> bool;
     /// Receives a message, and its line in a recording.
     fn receive(&self, message: &RecordedLine<'_>, line: &str);
-    /// Follows the last of the messages that waited.
+    /// Follows the last of some messages.
     fn rest(&self);
 }
 
@@ -114,14 +138,22 @@ impl RecordingOutputs {
         }
     }
 
-    fn write(&mut self, batch: &MessageBatch, hidden: &HiddenValues) {
+    /// Returns true if messages are taken as they come.
+    fn is_eager(&self) -> bool {
+        self.file.is_some() || self.copy.as_ref().is_some_and(|it| it.is_watched())
+    }
+
+    fn write(&mut self, batch: MessageBatch, hidden: &HiddenValues) {
+        if batch.messages.is_empty() {
+            return;
+        }
         let mut lines = String::new();
         if let (1.., Some(first)) = (batch.dropped, batch.messages.front()) {
             self.put(&self.format.dropped(batch.dropped, first.at), &mut lines);
         }
-        for message in &batch.messages {
-            let shown = ShownContent::of(message, hidden);
-            self.put(&self.format.line(message, &shown), &mut lines);
+        for message in batch.messages {
+            let shown = ShownContent::of(&message, hidden);
+            self.put(&self.format.line(&message, &shown), &mut lines);
             if lines.len() >= MAX_WRITE {
                 self.write_lines(&mut lines);
             }
@@ -169,7 +201,15 @@ impl Recording {
         copy: Option<Arc<dyn MessageReceiver>>,
         events: &EventSender,
     ) -> io::Result<Self> {
-        let memory = Arc::new(MessageMemory::new(MAX_MEMORY));
+        let max_size = if file.is_some() {
+            MAX_MEMORY
+        } else {
+            MAX_UNREAD
+        };
+        let memory = Arc::new(MessageMemory::new(max_size));
+        if let Some(copy) = &copy {
+            copy.attach(MessageBacklog(memory.clone()));
+        }
         let (done, ended) = mpsc::channel();
         let written = memory.clone();
         let mut outputs = RecordingOutputs {
@@ -184,7 +224,7 @@ impl Recording {
             write_all(&mut outputs, &written);
             // Without a receiver, nothing is kept in memory any more.
             written.close();
-            while written.take().is_some() {}
+            while written.take(true).is_some() {}
         })?;
         Ok(Self {
             recorder: Recorder { memory },
@@ -208,11 +248,13 @@ impl Recording {
 fn write_all(outputs: &mut RecordingOutputs, memory: &MessageMemory) {
     let hidden = outputs.events.hidden();
     while (outputs.file.is_some() || outputs.copy.is_some())
-        && let Some(batch) = memory.take()
+        && let Some(batch) = memory.take(outputs.is_eager())
     {
         // The lock is also that of the protocol's thread, and a write may hang.
         let hidden = locked(&hidden).clone();
-        outputs.write(&batch, &hidden);
+        let end = batch.end;
+        outputs.write(batch, &hidden);
+        memory.finish(end);
         memory.pause(match outputs.file {
             Some(_) => PAUSE,
             None => PAUSE_WITHOUT_FILE,

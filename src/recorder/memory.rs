@@ -1,4 +1,4 @@
-//! Bounded memory of the messages that wait for the writing thread.
+//! Bounded memory of the messages that wait for the thread of the recorder.
 
 use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, PoisonError};
@@ -7,11 +7,14 @@ use std::time::Duration;
 use super::RecordedMessage;
 use crate::lock::locked;
 
-/// Messages that are not yet written, the oldest first.
+/// Messages that the thread has not taken yet, the oldest first.
 #[derive(Debug)]
 pub(super) struct MessageMemory {
     state: Mutex<MemoryState>,
+    /// Wakes the thread that takes messages.
     changed: Condvar,
+    /// Wakes threads that wait for the messages so far to be handled.
+    handled: Condvar,
     /// Maximum size in bytes; the newest message may exceed it.
     max_size: usize,
 }
@@ -23,7 +26,12 @@ struct MemoryState {
     size: usize,
     /// Number of messages that were dropped since the last [`MessageMemory::take`].
     dropped: u64,
-    /// True if a thread waits for a message. Waking one takes longer than all else here.
+    /// Number of messages so far, and of those among them that were taken and handled, or dropped before that.
+    added: u64,
+    handled: u64,
+    /// True if the messages so far are requested before the thread would take them.
+    is_requested: bool,
+    /// True if the thread waits for a message. Waking it takes longer than all else here.
     is_awaited: bool,
     is_closed: bool,
 }
@@ -34,6 +42,8 @@ pub(super) struct MessageBatch {
     pub(super) messages: VecDeque<RecordedMessage>,
     /// Number of older messages that were dropped.
     pub(super) dropped: u64,
+    /// Number of messages up to the last one of the batch, for [`MessageMemory::finish`].
+    pub(super) end: u64,
 }
 
 impl MessageMemory {
@@ -42,6 +52,7 @@ impl MessageMemory {
         Self {
             state: Mutex::default(),
             changed: Condvar::new(),
+            handled: Condvar::new(),
             max_size,
         }
     }
@@ -53,6 +64,7 @@ impl MessageMemory {
             return;
         }
         state.size += message.size();
+        state.added += 1;
         state.messages.push_back(message);
         while state.size > self.max_size
             && state.messages.len() > 1
@@ -68,34 +80,68 @@ impl MessageMemory {
         }
     }
 
-    /// Waits for messages and takes all; returns `None` once the memory is closed and empty.
-    pub(super) fn take(&self) -> Option<MessageBatch> {
+    /// Takes all messages, perhaps none, once they are requested or, if the thread `is_eager`, once there are any.
+    /// Returns `None` once the memory is closed and holds nothing that an eager thread would take.
+    pub(super) fn take(&self, is_eager: bool) -> Option<MessageBatch> {
         let mut state = locked(&self.state);
-        while state.messages.is_empty() {
+        loop {
+            let has_messages = is_eager && !state.messages.is_empty();
+            if has_messages || state.is_requested && !state.is_closed {
+                break;
+            }
             if state.is_closed {
                 return None;
             }
-            state.is_awaited = true;
+            state.is_awaited = is_eager;
             let woken = self.changed.wait(state);
             state = woken.unwrap_or_else(PoisonError::into_inner);
         }
+        state.is_awaited = false;
+        state.is_requested = false;
         state.size = 0;
         Some(MessageBatch {
             messages: std::mem::take(&mut state.messages),
             dropped: std::mem::take(&mut state.dropped),
+            end: state.added,
         })
     }
 
-    /// Waits for `time`, or until the memory is closed. Messages that are added meanwhile wake nobody.
+    /// Wakes those who wait for the messages of a batch.
+    pub(super) fn finish(&self, batch_end: u64) {
+        locked(&self.state).handled = batch_end;
+        self.handled.notify_all();
+    }
+
+    /// Lets the thread take the messages so far. Does not wait.
+    pub(super) fn request(&self) {
+        locked(&self.state).is_requested = true;
+        self.changed.notify_one();
+    }
+
+    /// Waits until the messages so far are handled, at most for `time`.
+    pub(super) fn catch_up(&self, time: Duration) {
+        let mut state = locked(&self.state);
+        let end = state.added;
+        let is_behind = |state: &mut MemoryState| state.handled < end && !state.is_closed;
+        if is_behind(&mut state) {
+            state.is_requested = true;
+            self.changed.notify_one();
+        }
+        drop(self.handled.wait_timeout_while(state, time, is_behind));
+    }
+
+    /// Waits for `time`, or until the messages are requested or the memory is closed. Messages that are added meanwhile
+    /// wake nobody.
     pub(super) fn pause(&self, time: Duration) {
         let state = locked(&self.state);
-        let is_open = |state: &mut MemoryState| !state.is_closed;
-        drop(self.changed.wait_timeout_while(state, time, is_open));
+        let is_quiet = |state: &mut MemoryState| !state.is_closed && !state.is_requested;
+        drop(self.changed.wait_timeout_while(state, time, is_quiet));
     }
 
     /// Accepts no more messages.
     pub(super) fn close(&self) {
         locked(&self.state).is_closed = true;
         self.changed.notify_all();
+        self.handled.notify_all();
     }
 }

@@ -1,6 +1,7 @@
 use std::fs;
+use std::ops::Range;
 use std::path::Path;
-use std::sync::Mutex;
+use std::sync::{Mutex, OnceLock};
 use std::time::{Duration, UNIX_EPOCH};
 
 use serde_json::value::RawValue;
@@ -29,7 +30,7 @@ fn lines(recorder: &Recorder) -> Vec<String> {
     let future = Instant::now() + Duration::from_secs(3600);
     let format = LineFormat::new(7, (future, UNIX_EPOCH));
     recorder.memory.close();
-    let batch = recorder.memory.take().unwrap();
+    let batch = recorder.memory.take(true).unwrap();
     let dropped = (batch.dropped > 0).then(|| format.dropped(batch.dropped, future).to_json());
     let written = batch.messages.iter().map(|message| {
         let shown = ShownContent::of(message, &hidden());
@@ -105,7 +106,7 @@ fn the_newest_messages_are_kept_and_the_others_counted() {
     assert_eq!(kept.collect::<Vec<_>>(), ["3}", "4}", "5}"]);
     // A closed memory takes no more.
     session.sent(whole("6"));
-    assert!(small.memory.take().is_none());
+    assert!(small.memory.take(true).is_none());
 }
 
 #[test]
@@ -131,10 +132,36 @@ fn a_recording_is_written_to_its_end() {
     );
 }
 
+/// Receiver that is watched or not.
 #[derive(Debug, Default)]
-struct Heard(Mutex<Vec<String>>);
+struct Heard {
+    messages: Mutex<Vec<String>>,
+    is_watched: AtomicBool,
+    backlog: OnceLock<MessageBacklog>,
+}
+
+impl Heard {
+    /// Starts to record for this receiver.
+    fn start(self: &Arc<Self>) -> Recording {
+        Recording::start(None, Some(self.clone()), &EventSender::silent()).unwrap()
+    }
+
+    /// Returns the messages so far, without the ends of batches.
+    fn messages(&self) -> Vec<String> {
+        let heard = self.messages.lock().unwrap();
+        heard.iter().filter(|it| *it != "rest").cloned().collect()
+    }
+}
 
 impl MessageReceiver for Heard {
+    fn attach(&self, backlog: MessageBacklog) {
+        self.backlog.set(backlog).unwrap();
+    }
+
+    fn is_watched(&self) -> bool {
+        self.is_watched.load(Ordering::Relaxed)
+    }
+
     fn receive(&self, message: &RecordedLine<'_>, line: &str) {
         assert_eq!(message.to_json(), line);
         let parsed: RecordedLine<'_> = serde_json::from_str(line).unwrap();
@@ -142,31 +169,67 @@ impl MessageReceiver for Heard {
             parsed.message.map(RawValue::get),
             message.message.map(RawValue::get)
         );
-        self.0
+        self.messages
             .lock()
             .unwrap()
             .push(parsed.message.unwrap().to_string());
     }
 
     fn rest(&self) {
-        self.0.lock().unwrap().push("rest".to_owned());
+        self.messages.lock().unwrap().push("rest".to_owned());
     }
+}
+
+fn numbers(range: Range<u32>) -> Vec<String> {
+    range.map(|it| it.to_string()).collect()
 }
 
 #[test]
 fn a_receiver_gets_the_messages_in_their_order() {
     let heard = Arc::new(Heard::default());
-    let recording = Recording::start(None, Some(heard.clone()), &EventSender::silent()).unwrap();
+    let recording = heard.start();
     let session = recording.recorder().session(1);
-    for number in 0..1000 {
-        session.sent(whole(&number.to_string()));
+    for number in numbers(0..1000) {
+        session.sent(whole(&number));
     }
+    heard.backlog.get().unwrap().catch_up();
+    assert_eq!(heard.messages(), numbers(0..1000));
+    assert_eq!(heard.messages.lock().unwrap().last().unwrap(), "rest");
     recording.finish();
-    let mut heard = heard.0.lock().unwrap();
-    assert_eq!(heard.last().unwrap(), "rest");
-    heard.retain(|it| it != "rest");
-    let expected: Vec<_> = (0..1000).map(|it| it.to_string()).collect();
-    assert_eq!(*heard, expected);
+}
+
+#[test]
+fn messages_wait_until_somebody_looks() {
+    let heard = Arc::new(Heard::default());
+    let recording = heard.start();
+    let session = recording.recorder().session(1);
+    let backlog = heard.backlog.get().unwrap();
+    session.sent(whole("0"));
+    assert_eq!(heard.messages(), numbers(0..0));
+    // Nothing new wakes nobody.
+    for _ in 0..2 {
+        backlog.catch_up();
+        assert_eq!(*heard.messages.lock().unwrap(), ["0", "rest"]);
+    }
+    session.sent(whole("1"));
+    backlog.request();
+    eventually(|| heard.messages() == numbers(0..2));
+    heard.is_watched.store(true, Ordering::Relaxed);
+    backlog.request();
+    session.sent(whole("2"));
+    eventually(|| heard.messages() == numbers(0..3));
+    session.sent(whole("3"));
+    eventually(|| heard.messages() == numbers(0..4));
+    recording.finish();
+    backlog.catch_up();
+}
+
+fn eventually(is_met: impl Fn() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while !is_met() {
+        assert!(Instant::now() < deadline);
+        std::thread::yield_now();
+    }
 }
 
 #[test]
