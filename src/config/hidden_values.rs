@@ -13,9 +13,11 @@ use super::process_variables::ProcessVariables;
 use super::secrets::{HIDDEN, hidden_parts, looks_secret, names_secret, words};
 
 mod address;
+mod json_string;
 
 pub(super) use address::host;
 use address::login;
+use json_string::decoded;
 
 /// A shorter value is too likely to be part of an ordinary word.
 const SHORTEST: usize = 6;
@@ -191,17 +193,12 @@ impl HiddenValues {
             let (before, from_string) = rest.split_at(start);
             let (raw, after) = from_string.split_at(end_of_string(from_string, '"'));
             shown.push_str(before);
-            match raw.contains('\\').then(|| decoded(raw)).flatten() {
-                Some(decoded) => {
-                    let hidden = self.hide_in_strings(&decoded, levels - 1);
-                    if hidden == decoded {
-                        shown.push_str(raw);
-                    } else {
-                        shown.push_str(&Value::from(hidden).to_string());
-                    }
-                }
-                None => shown.push_str(raw),
-            }
+            let hidden = raw.contains('\\').then(|| {
+                let decoded = decoded(raw);
+                let hidden = self.hide_in_strings(&decoded, levels - 1);
+                (hidden != decoded).then(|| Value::from(hidden).to_string())
+            });
+            shown.push_str(hidden.flatten().as_deref().unwrap_or(raw));
             rest = after;
         }
         shown + rest
@@ -224,19 +221,6 @@ impl HiddenValues {
             Value::Null | Value::Bool(_) | Value::Number(_) => {}
         }
     }
-}
-
-/// Returns the text of a JSON string, whose end may be missing.
-fn decoded(raw: &str) -> Option<String> {
-    if let Ok(text) = serde_json::from_str(raw) {
-        return Some(text);
-    }
-    // The cut may be within an escape of a character, which has at most twelve bytes.
-    let ends = (1..=raw.len())
-        .rev()
-        .filter(|end| raw.is_char_boundary(*end));
-    ends.take(12)
-        .find_map(|end| serde_json::from_str(&format!("{}\"", &raw[..end])).ok())
 }
 
 /// Whether a text is the path of an existing file, relative to `folder` or absolute.
@@ -287,10 +271,17 @@ mod tests {
     }
 
     #[test]
-    fn a_value_in_a_string_without_an_end_is_hidden() {
+    fn a_value_in_a_string_that_json_refuses_is_hidden() {
         let hidden = hidden(&["${SECRET}"]);
-        for end in ["", "\\", "\\u", "\\ud83d\\ude0"] {
-            let text = format!(r#"{{"text":"\"hush\u002dhush\" {end}"#);
+        for (start, end) in [
+            ("", ""),
+            ("", "\\"),
+            ("", "\\u"),
+            ("", "\\ud83d\\ude0"),
+            (r"\ud800", r#"\udc00\ud83d","n":1}"#),
+            (r"\x \uäöü", "\n\"}"),
+        ] {
+            let text = format!(r#"{{"text":"{start}\"hush\u002dhush\" {end}"#);
             let shown = hidden.hide_in_json(&text);
             assert!(shown.contains("${SECRET}"), "{shown}");
         }
