@@ -6,12 +6,3 @@ use std::path::{Path, PathBuf};
 pub(in crate::setup) fn folder(home: &Path, variable: &dyn Fn(&str) -> Option<PathBuf>) -> PathBuf {
     variable("XDG_CONFIG_HOME").unwrap_or_else(|| home.join(".config"))
 }
-
-/// Returns `None`: the system has no packages with folders of their own.
-pub(in crate::setup) fn of_package(
-    _: &str,
-    _: &Path,
-    _: &dyn Fn(&str) -> Option<PathBuf>,
-) -> Option<PathBuf> {
-    None
-}
