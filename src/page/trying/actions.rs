@@ -63,8 +63,15 @@ pub(super) fn filled_in(site: &Site, form: &Url) -> Result<TriedTool, String> {
     let key = value(form, "tool").filter(|it| !it.is_empty());
     let key = key.ok_or_else(missing)?;
     let tools = target(site, session, server).map(|it| tools_of(&it.server.snapshot()));
-    let named = tool_of_key(tools.as_deref().unwrap_or_default(), &key);
-    let tool = named.map_or_else(|| key.clone(), |it| it.name.clone());
+    let tool = match tool_of_key(tools.as_deref().unwrap_or_default(), &key) {
+        Some(tool) => tool.name.clone(),
+        // A key in the place of a very long name.
+        None if key.starts_with('…') => {
+            let gone = || "The server does not have this tool now. Choose another one".to_owned();
+            return Err(tools.err().unwrap_or_else(gone));
+        }
+        None => key,
+    };
     Ok(TriedTool {
         session,
         server: server.to_owned(),

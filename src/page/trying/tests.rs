@@ -29,4 +29,11 @@ async fn a_very_long_name_of_a_tool_makes_no_long_page() {
     let form = Url::parse_with_params("http://page/try", form).unwrap();
     let filled_in = actions::filled_in(&site, &form).unwrap();
     assert!(filled_in.tool == long);
+    // The tool leaves the list while its form is open; a name stays one.
+    fleet.list("weather", &tools[1..]);
+    let filled_in = actions::filled_in(&site, &form).map(|it| it.tool);
+    assert!(filled_in.is_err_and(|it| it.contains("does not have this tool now")));
+    let form = [("at", "1/weather"), ("tool", "gone")];
+    let form = Url::parse_with_params("http://page/try", form).unwrap();
+    assert_eq!(actions::filled_in(&site, &form).unwrap().tool, "gone");
 }
