@@ -23,7 +23,7 @@ impl Session {
         from: &Connection,
         call: &Call,
         result: &str,
-        input: InputRequired,
+        mut input: InputRequired,
         given: Vec<Option<String>>,
     ) {
         let line = call.input.as_ref().map_or("", |input| &input.line);
@@ -34,6 +34,8 @@ impl Session {
             let key = calls.new_state(&from.server, digests.client);
             key.map(|key| {
                 let rest = InputRequired::rest_of(result, &given, &key);
+                // The params may be long, and nothing reads them again.
+                input.requests.iter_mut().for_each(|it| it.params = None);
                 let parts = InputInParts { input, given };
                 self.keep(calls, &key, digests, NextStep::WithRest(parts));
                 rest
