@@ -72,10 +72,11 @@ impl Session {
         if round.count > MAX_ROUNDS {
             return Err(InputError::TooManyRounds(server.to_owned()));
         }
-        if round.is_of_page || round.era == Era::Legacy {
-            let capabilities = self.answerable_capabilities(round.is_of_page);
-            round.input.check(server, &capabilities)?;
-        }
+        let capabilities = match &round.declared {
+            Some(declared) => bridge::with_stand_in(declared),
+            None => self.answerable_capabilities(),
+        };
+        round.input.check(server, &capabilities)?;
         let requests = &round.input.requests;
         if requests.is_empty() {
             tokio::time::sleep(PAUSE).await;

@@ -151,12 +151,8 @@ impl Session {
         is_needed.then(|| self.await_person(stand_in, server, request.clone()))
     }
 
-    /// Returns the capabilities of those that a modern server may request input from: the person, and the legacy client
-    /// unless the page has made the call.
-    pub(super) fn answerable_capabilities(&self, is_of_page: bool) -> String {
-        if is_of_page {
-            return bridge::with_stand_in("{}");
-        }
+    /// Returns the capabilities of those that a modern server may request input from: the legacy client and the person.
+    pub(super) fn answerable_capabilities(&self) -> String {
         let declared = self.declared_capabilities();
         if self.has_stand_in() {
             bridge::with_stand_in(&declared)

@@ -113,6 +113,14 @@ async fn a_modern_client_gets_the_requests_that_it_can_answer_and_the_person_the
     let again = format!(r#","requestState":{state}"#);
     stage.receive(&call("9", declared, &again));
     assert_eq!(sent(&stage).await, call("3", all, &again));
+
+    // The person is not asked in vain.
+    stage.receive(&call("10", declared, ""));
+    let requests = format!(r#""s":{SAMPLING},"r":{{"method":"roots/list"}}"#);
+    requires(&connection, &sent(&stage).await, &requests, "\"3\"");
+    let line = heard(&stage).await;
+    let is_refused = member(&line, "id") == "10" && line.contains("does not declare");
+    assert!(is_refused && person.question(2).is_none(), "{line}");
 }
 
 #[tokio::test]
