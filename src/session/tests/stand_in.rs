@@ -181,12 +181,21 @@ async fn a_call_is_sent_again_once_the_person_has_opened_its_url() {
         };
         stage.receive(&line);
         let first = sent(&stage).await;
+        // The server's question ends with this round of its call.
+        let line = r#"{"id":9,"method":"sampling/createMessage"}"#;
+        connection.receive(line, None).unwrap();
+        is_asked(&person, 1).await;
         requires_url(&connection, &first);
-        answer(&person, 1, ACCEPTED).await;
-        let again = sent(&stage).await;
-        assert_eq!(again, first.replace(r#""id":1"#, r#""id":2"#));
-        requires_url(&connection, &again);
-        answer(&person, 2, r#"{"action":"cancel"}"#).await;
+        answer(&person, 2, ACCEPTED).await;
+        let lines = eventually(|| stage.sent_to("a")).await;
+        let [refused, again] = &lines[..] else {
+            panic!("{lines:?}");
+        };
+        assert_eq!(member(refused, "id"), "9");
+        assert!(refused.contains("has ended meanwhile"), "{refused}");
+        assert_eq!(*again, first.replace(r#""id":1"#, r#""id":2"#));
+        requires_url(&connection, again);
+        answer(&person, 3, r#"{"action":"cancel"}"#).await;
         let error = member(&heard(&stage).await, "error");
         assert_eq!(member(&error, "code"), code);
         assert!(error.contains(URL), "{error}");
