@@ -4,7 +4,7 @@
 use std::net::SocketAddr;
 
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, Method, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use maud::{DOCTYPE, html};
 use subtle::ConstantTimeEq as _;
@@ -20,6 +20,12 @@ const EXPIRED: &str = "This link has expired, the page was opened without it, or
 const FOREIGN: &str = "The request names another host, or comes from another site or port. Open the link that \
     mcp-proxy has printed at its start; `mcp-proxy status` prints those of running proxies.\n";
 
+/// Names of the hosts that a tunnel may listen on.
+const LOCAL_NAMES: [&str; 3] = ["localhost", "127.0.0.1", "[::1]"];
+
+/// Number in the place of a port that the browser leaves out, for HTTP or HTTPS.
+const DEFAULT_PORT: u16 = 80;
+
 /// Access rules.
 #[derive(Debug)]
 pub(super) struct PageAccess {
@@ -27,8 +33,6 @@ pub(super) struct PageAccess {
     control: AccessControl,
     /// Token of the link of this run.
     token: String,
-    /// Browsers send cookies to all ports of a host, so that each port has a cookie of its own.
-    cookie_name: String,
     /// Value of the cookie of this run: the browser has also sent the value of the last run to other ports.
     key: String,
 }
@@ -40,7 +44,6 @@ impl PageAccess {
             address,
             control: AccessControl::of_address(address),
             token,
-            cookie_name: format!("mcp-proxy-{}", address.port()),
             key,
         }
     }
@@ -65,7 +68,7 @@ impl PageAccess {
             return Some(refused(StatusCode::FORBIDDEN, text));
         }
         if has_token {
-            return Some(self.admission());
+            return Some(self.admission(headers));
         }
         let is_admitted = token.is_none() && self.has_cookie(headers);
         (!is_admitted).then(|| refused(StatusCode::UNAUTHORIZED, EXPIRED))
@@ -73,7 +76,7 @@ impl PageAccess {
 
     /// Sets the cookie and continues without the token in the address. A redirect would not do: a browser withholds the
     /// cookie from all requests that a link of another site leads to.
-    fn admission(&self) -> Response {
+    fn admission(&self, headers: &HeaderMap) -> Response {
         let page = html! {
             (DOCTYPE)
             html lang="en" {
@@ -88,7 +91,8 @@ impl PageAccess {
         let mut response = html_response(page);
         let cookie = format!(
             "{}={}; Path=/; HttpOnly; SameSite=Strict",
-            self.cookie_name, self.key
+            cookie_name(headers),
+            self.key
         );
         if let Ok(cookie) = cookie.parse() {
             response.headers_mut().insert(header::SET_COOKIE, cookie);
@@ -97,37 +101,43 @@ impl PageAccess {
     }
 
     fn has_cookie(&self, headers: &HeaderMap) -> bool {
+        let known = cookie_name(headers);
         let values = headers.get_all(header::COOKIE).iter();
         let texts = values.filter_map(|value| value.to_str().ok());
         let mut cookies = texts.flat_map(|text| text.split(';'));
         cookies.any(|cookie| {
             let (name, value) = cookie.trim().split_once('=').unwrap_or_default();
-            name == self.cookie_name && is_equal(value, &self.key)
+            name == known && is_equal(value, &self.key)
         })
+    }
+}
+
+/// Returns the name of the cookie for the port that the browser has asked. Browsers send cookies to all ports of a
+/// host, and a server at another port may forward requests of its own pages with all their headers.
+fn cookie_name(headers: &HeaderMap) -> String {
+    format!("mcp-proxy-{}", place(headers).map_or(0, |(_, port)| port))
+}
+
+/// Returns the name and the port that the browser has asked. It leaves out the port of the scheme.
+fn place(headers: &HeaderMap) -> Option<(&str, u16)> {
+    let host = headers.get(header::HOST)?.to_str().ok()?;
+    match host.rsplit_once(':') {
+        Some((name, port)) if !port.ends_with(']') => Some((name, port.parse().ok()?)),
+        _ => Some((host, DEFAULT_PORT)),
     }
 }
 
 /// Returns true for a request of the page's own through a tunnel, as of ssh or of a development container, which may
 /// listen on another port of a local host.
 fn is_forwarded(headers: &HeaderMap) -> bool {
-    let texts = |name| {
-        let values = headers.get_all(name).iter();
-        values.map(|it| it.to_str().unwrap_or_default())
+    let hosts = headers.get_all(header::HOST);
+    let is_own = |origin: &HeaderValue| {
+        let origin = origin.to_str().ok().and_then(|it| it.split_once("://"));
+        origin.is_some_and(|(_, host)| hosts.iter().all(|it| it == host))
     };
-    let Some((host, port)) = texts(header::HOST)
-        .next()
-        .and_then(|it| it.rsplit_once(':'))
-    else {
-        return false;
-    };
-    let is_own = |origin: &str| {
-        let origin = origin.split_once("://");
-        origin.is_some_and(|(_, place)| place.rsplit_once(':') == Some((host, port)))
-    };
-    texts(header::HOST).count() == 1
-        && ["localhost", "127.0.0.1", "[::1]"].contains(&host)
-        && port.parse::<u16>().is_ok()
-        && texts(header::ORIGIN).all(is_own)
+    hosts.iter().count() == 1
+        && place(headers).is_some_and(|(name, _)| LOCAL_NAMES.contains(&name))
+        && headers.get_all(header::ORIGIN).iter().all(is_own)
 }
 
 /// Returns false if the browser says that a page of another site or port has caused the request.
@@ -158,7 +168,7 @@ mod tests {
 
     fn status(access: &PageAccess, path: &str, headers: &[(&str, &str)]) -> u16 {
         let host = access.address.to_string();
-        let cookie = format!("{}={}", access.cookie_name, access.key);
+        let cookie = format!("mcp-proxy-{}={}", access.address.port(), access.key);
         let mut request = Request::get(path)
             .header("host", host)
             .header("cookie", cookie);
@@ -205,31 +215,48 @@ mod tests {
     fn a_tunnel_may_listen_on_another_port() {
         let address = SocketAddr::from(([127, 0, 0, 1], 8809));
         let access = PageAccess::new(address, "token".to_owned(), "key".to_owned());
-        for (host, origin, expected) in [
-            ("localhost:9000", None, 0),
-            ("127.0.0.1:9000", Some("http://127.0.0.1:9000"), 0),
-            ("[::1]:9000", Some("http://[::1]:9000"), 0),
-            ("localhost:9000", Some("http://localhost:9001"), 403),
-            ("localhost:9000", Some("http://127.0.0.1:9000"), 403),
-            ("localhost:9000", Some("null"), 403),
-            ("rebound.example:9000", None, 403),
+        for (host, origin, port, expected) in [
+            ("localhost:9000", "", 9000, 0),
+            ("127.0.0.1:9000", "http://127.0.0.1:9000", 9000, 0),
+            ("[::1]:9000", "http://[::1]:9000", 9000, 0),
+            ("localhost", "http://localhost", 80, 0),
+            ("[::1]", "https://[::1]", 80, 0),
+            ("localhost", "http://localhost:9000", 80, 403),
+            ("localhost:9000", "http://localhost", 9000, 403),
+            ("localhost:9000", "http://localhost:9001", 9000, 403),
+            ("localhost:9000", "http://127.0.0.1:9000", 9000, 403),
+            ("localhost:9000", "null", 9000, 403),
+            ("rebound.example:9000", "", 9000, 403),
             (
                 "rebound.example:9000",
-                Some("http://rebound.example:9000"),
+                "http://rebound.example:9000",
+                9000,
                 403,
             ),
-            ("localhost.example:9000", None, 403),
-            ("localhost:x", None, 403),
+            ("localhost.example:9000", "", 9000, 403),
+            ("rebound.example", "", 80, 403),
+            ("localhost:x", "", 0, 403),
+            // The browser has the cookie of another port of the host.
+            ("localhost:9000", "", 8809, 401),
+            ("localhost", "", 8809, 401),
+            ("127.0.0.1:8809", "", 9000, 401),
         ] {
             let mut request = Request::get("/").header("host", host);
-            request = request.header("cookie", format!("{}=key", access.cookie_name));
-            if let Some(origin) = origin {
+            request = request.header("cookie", format!("mcp-proxy-{port}=key"));
+            if !origin.is_empty() {
                 request = request.header("origin", origin);
             }
-            let (request, ()) = request.body(()).unwrap().into_parts();
+            let (mut request, ()) = request.body(()).unwrap().into_parts();
             let refused = access.refuse(&request, None);
             let found = refused.map_or(0, |response| response.status().as_u16());
-            assert_eq!(found, expected, "{host} {origin:?}");
+            assert_eq!(found, expected, "{host} {origin:?} {port}");
+            if expected == 0 {
+                request.headers.remove("cookie");
+                let response = access.refuse(&request, Some("token")).unwrap();
+                let cookie = response.headers()["set-cookie"].to_str().unwrap();
+                let is_of_port = cookie.starts_with(&format!("mcp-proxy-{port}=key; "));
+                assert!(is_of_port, "{host}: {cookie}");
+            }
         }
     }
 }
