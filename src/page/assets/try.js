@@ -10,8 +10,28 @@ if (chooser) {
     chooser.addEventListener("change", () => chooser.submit());
 }
 
+/** Keeps the arguments for this tool in this tab, and shows them again unless the address asks for those of a call. */
+function keepArguments({ at, tool, arguments: json }) {
+    const key = JSON.stringify(["arguments", at.value, tool.value]);
+    const kept = sessionStorage.getItem(key);
+    const isReload = performance.getEntriesByType("navigation")[0]?.type === "reload";
+    const isOfCall = /[?&](call|saved)=/.test(location.search);
+    if (kept !== null && (isReload || !isOfCall)) json.value = kept;
+    const keep = () => {
+        try {
+            sessionStorage.setItem(key, json.value);
+        } catch {
+            // Too long for the browser: those before would come back in their place.
+            sessionStorage.removeItem(key);
+        }
+    };
+    keep();
+    json.form.addEventListener("input", keep);
+}
+
 const form = document.getElementById("call");
 if (form) {
+    keepArguments(form.elements);
     const [place, json, misfit, fault] = ["fields", "arguments", "misfit", "fault"].map((id) => document.getElementById(id));
     connectForm(form, { place, json, misfit, fault });
 }

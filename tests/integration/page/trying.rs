@@ -161,10 +161,20 @@ fn a_form_calls_a_tool_with_the_filled_in_fields() {
     browser.click("button.main");
     browser.wait("location.search === '?call=2' && document.querySelector('#answer .state.good')");
     assert_eq!(arguments(&browser), json!({ "city": "", "days": 1.5 }));
+    // The tab keeps the arguments over a reload, and while another tool is chosen.
+    fill(&browser, "[aria-label=city]", "Rome");
+    let kept = arguments(&browser);
+    assert_eq!(kept["city"], "Rome");
+    browser.run("window.isOld = true; location.reload()");
+    browser.wait("!window.isOld && document.querySelector('#choose button')?.hidden");
+    assert_eq!(arguments(&browser), kept);
 
     choose(&browser, "many");
     browser.wait("document.querySelectorAll('.field').length === 400");
     browser.wait_text("more fields than the form shows");
+    assert_eq!(arguments(&browser), json!({}));
+    choose(&browser, "typed");
+    assert_eq!(arguments(&browser), kept);
     choose(&browser, "large");
     browser.wait_text("cannot express this schema");
     browser.click("button.main");
