@@ -15,8 +15,8 @@ use tokio::sync::Notify;
 use crate::lock::locked;
 
 /// Maximum number of bytes passed to the system or to a thread at a time. The rest stays in the queue, where it counts
-/// as unread.
-const CHUNK: usize = 64 * 1024;
+/// as unread. Less than 64 KiB: Wine ends a process if a signal interrupts a larger write to a pipe.
+const CHUNK: usize = 60 * 1024;
 /// Time limit for the last write when the proxy ends; only a client that does not read exceeds it.
 const LAST_WRITE: Duration = Duration::from_secs(1);
 
