@@ -1,7 +1,7 @@
 //! Learns which files a build writes, to distinguish the changes of the build from saves by the user. The system does
 //! not report who wrote a file, but repeated runs of a build write the same files. Pure: time is an argument.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{HashMap, VecDeque};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
@@ -99,8 +99,8 @@ pub(super) struct BuildOutputs {
     /// Number of consecutive runs that followed a run in which a file changed that is no known output.
     repeated: u32,
     histories: HashMap<PathBuf, FileHistory>,
-    /// Files that changed while no build ran.
-    edited: HashSet<PathBuf>,
+    /// Files that changed while no build ran, with the time at which such a change was last looked at.
+    edited: HashMap<PathBuf, SystemTime>,
     /// Last changed file whose author is the user or the build.
     unclear: Option<PathBuf>,
 }
@@ -141,37 +141,45 @@ impl BuildOutputs {
         self.recent_runs.front()?.ended
     }
 
-    /// Returns the author of these changes.
-    pub(super) fn author_of(&mut self, changes: Vec<FileChange>) -> ChangeAuthor {
+    /// Returns the author of these changes, for a server that last asked for a build at the time `asked`.
+    pub(super) fn author_of(
+        &mut self,
+        changes: Vec<FileChange>,
+        asked: SystemTime,
+    ) -> ChangeAuthor {
         let mut author = ChangeAuthor::Build;
         for change in changes {
-            author = author.max(self.author_of_change(change));
+            author = author.max(self.author_of_change(change, asked));
         }
         author
     }
 
-    fn author_of_change(&mut self, change: FileChange) -> ChangeAuthor {
+    fn author_of_change(&mut self, change: FileChange, asked: SystemTime) -> ChangeAuthor {
         let FileChange {
             path,
             time,
             is_empty,
             looked,
         } = change;
+        if self.edited.get(&path).is_some_and(|edit| *edit > asked) {
+            // The build of another server may have written the file since, but this server does not run the edit.
+            return ChangeAuthor::User;
+        }
         let run = self.recent_runs.iter().position(|run| run.covers(time));
         let is_long = run.is_some_and(|at| self.recent_runs[at].lasts_long_at(time));
-        let is_expected = match (self.counted(&path, time), run) {
+        let is_expected = match (self.counted(&path, time, looked), run) {
             (Some(is_by_build), _) => is_by_build,
             (None, Some(at)) if self.is_to_come(at, is_empty, looked) => self.is_known(&path),
             (None, Some(at)) => self.is_expected(&path, self.recent_runs[at].number, time),
             (None, None) => {
-                self.edited.insert(path);
+                self.edited.insert(path, looked);
                 return ChangeAuthor::User;
             }
         };
         if is_expected {
             return ChangeAuthor::Build;
         }
-        let max_cancelled = if self.edited.contains(&path) {
+        let max_cancelled = if self.edited.contains_key(&path) {
             MAX_CANCELLED_EDITED
         } else {
             MAX_CANCELLED
@@ -196,7 +204,7 @@ impl BuildOutputs {
     }
 
     fn required_runs(&self, path: &Path) -> u32 {
-        if self.edited.contains(path) {
+        if self.edited.contains_key(path) {
             RUNS_TO_LEARN_EDITED
         } else {
             RUNS_TO_LEARN
@@ -205,9 +213,12 @@ impl BuildOutputs {
 
     /// Returns whether a change was attributed to the build, if it was counted before: a server of another session has
     /// the same build and may look at this change, or a later one, first.
-    fn counted(&self, path: &Path, time: Option<SystemTime>) -> Option<bool> {
+    fn counted(&self, path: &Path, time: Option<SystemTime>, looked: SystemTime) -> Option<bool> {
         let (last, is_by_build) = self.histories.get(path)?.last_change?;
-        (time? <= last).then_some(is_by_build)
+        let time = time?;
+        // A file that is older than the counted change, and was looked at later, was replaced by a copy.
+        let is_counted = time == last || time < last && looked <= last + TICK;
+        is_counted.then_some(is_by_build)
     }
 
     /// Returns true if a change in the run at this position of the recent runs is not the one to count: the file will be

@@ -21,7 +21,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::sync::oneshot;
@@ -64,6 +64,8 @@ pub(crate) struct Supervisor {
     generations: BTreeMap<u64, Generation>,
     /// True if files changed during the build, so that it must run again.
     build_again: bool,
+    /// Time at which the last build was asked for.
+    build_asked: SystemTime,
     /// Report of a candidate that was started early, held back until the save is over.
     early_report: Option<Report>,
     /// Time after the last touch of a save, if there was one; not later than the time at which a server can have begun
@@ -136,6 +138,7 @@ impl Supervisor {
             hello_number: 0,
             generations: BTreeMap::new(),
             build_again: false,
+            build_asked: SystemTime::UNIX_EPOCH,
             early_report: None,
             touched: None,
             saved: Vec::new(),

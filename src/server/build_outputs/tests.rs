@@ -1,5 +1,10 @@
 use super::*;
 
+/// Returns a time after all edits, at which a server asks for a build.
+fn later() -> SystemTime {
+    SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000)
+}
+
 /// A build and a clock.
 struct Site {
     outputs: BuildOutputs,
@@ -30,7 +35,8 @@ impl Site {
 
     fn change(&mut self, file: &str) -> ChangeAuthor {
         self.wait();
-        self.outputs.author_of(vec![changed(file, self.now)])
+        self.outputs
+            .author_of(vec![changed(file, self.now)], later())
     }
 
     /// Runs the build as long as its changes require it. Returns the number of runs, at most 20, including
@@ -89,7 +95,10 @@ fn a_stamp_that_is_seen_half_written_counts_once() {
         is_empty: true,
         ..changed("stamp", site.now)
     };
-    assert_eq!(site.outputs.author_of(vec![emptied]), ChangeAuthor::Build);
+    assert_eq!(
+        site.outputs.author_of(vec![emptied], later()),
+        ChangeAuthor::Build
+    );
     assert_eq!(site.change("stamp"), ChangeAuthor::Build);
     assert_ne!(site.change("stamp"), ChangeAuthor::Build);
 }
@@ -108,8 +117,14 @@ fn a_stamp_that_was_half_written_when_looked_at_counts_once() {
     site.wait();
     let filled = changed("stamp", site.now);
     site.end(true);
-    assert_eq!(site.outputs.author_of(vec![emptied]), ChangeAuthor::Build);
-    assert_eq!(site.outputs.author_of(vec![filled]), ChangeAuthor::Build);
+    assert_eq!(
+        site.outputs.author_of(vec![emptied], later()),
+        ChangeAuthor::Build
+    );
+    assert_eq!(
+        site.outputs.author_of(vec![filled], later()),
+        ChangeAuthor::Build
+    );
 }
 
 #[test]
@@ -121,7 +136,10 @@ fn a_change_in_a_cancelled_run_counts_once() {
         let first = changed("stamp", site.now);
         site.end(false);
         site.begin();
-        assert_ne!(site.outputs.author_of(vec![first]), ChangeAuthor::Build);
+        assert_ne!(
+            site.outputs.author_of(vec![first], later()),
+            ChangeAuthor::Build
+        );
         let author = site.change("stamp");
         assert_eq!(author == ChangeAuthor::Build, count == 3, "{count}");
         site.end(true);
@@ -142,8 +160,56 @@ fn a_known_output_is_known_after_many_runs() {
         assert_eq!(site.change("stamp"), ChangeAuthor::Build);
         site.end(true);
     }
-    assert_eq!(site.outputs.author_of(vec![first]), ChangeAuthor::Build);
+    assert_eq!(
+        site.outputs.author_of(vec![first], later()),
+        ChangeAuthor::Build
+    );
     assert!(site.outputs.edited.is_empty());
+}
+
+#[test]
+fn a_save_of_a_stamped_file_is_built_for_each_server() {
+    let mut site = Site::new();
+    let edit = changed("main.py", site.now);
+    assert_eq!(
+        site.outputs.author_of(vec![edit], later()),
+        ChangeAuthor::User
+    );
+    site.runs(|_| files(&["main.py"]));
+    site.wait();
+    let asked = site.now;
+    site.wait();
+    let edit = changed("main.py", site.now);
+    assert_eq!(
+        site.outputs.author_of(vec![edit], asked),
+        ChangeAuthor::User
+    );
+    site.begin();
+    site.wait();
+    let stamp = || changed("main.py", site.now);
+    let stamps = [stamp(), stamp()];
+    let authors = stamps.map(|it| site.outputs.author_of(vec![it], asked));
+    assert_eq!(authors, [ChangeAuthor::User; 2]);
+    let stamp = changed("main.py", site.now);
+    assert_eq!(
+        site.outputs.author_of(vec![stamp], later()),
+        ChangeAuthor::Build
+    );
+}
+
+#[test]
+fn an_output_that_an_older_copy_replaces_is_the_users() {
+    let mut site = Site::new();
+    site.runs(|_| files(&["stamp"]));
+    site.wait();
+    let copy = FileChange {
+        looked: site.now,
+        ..changed("stamp", SystemTime::UNIX_EPOCH)
+    };
+    assert_eq!(
+        site.outputs.author_of(vec![copy], later()),
+        ChangeAuthor::User
+    );
 }
 
 #[test]
@@ -235,9 +301,9 @@ fn the_time_of_a_file_tells_in_which_run_it_changed() {
     site.end(true);
     let between = site.now + Duration::from_millis(500);
     site.begin();
-    site.outputs.author_of(vec![changed("a", within)]);
+    site.outputs.author_of(vec![changed("a", within)], later());
     assert!(site.outputs.edited.is_empty());
-    site.outputs.author_of(vec![changed("a", between)]);
+    site.outputs.author_of(vec![changed("a", between)], later());
     assert!(!site.outputs.edited.is_empty());
 }
 
@@ -252,7 +318,10 @@ fn a_change_that_another_server_looked_at_earlier_counts_once() {
     site.begin();
     assert_eq!(site.change("stamp"), ChangeAuthor::Build);
     let looked_earlier = vec![changed("stamp", first)];
-    assert_eq!(site.outputs.author_of(looked_earlier), ChangeAuthor::Build);
+    assert_eq!(
+        site.outputs.author_of(looked_earlier, later()),
+        ChangeAuthor::Build
+    );
 }
 
 #[test]
@@ -267,7 +336,7 @@ fn a_change_that_several_servers_are_told_of_counts_once() {
         site.begin();
         assert_eq!(site.change("stamp"), origin);
         let again = vec![changed("stamp", site.now)];
-        assert_eq!(site.outputs.author_of(again), origin);
+        assert_eq!(site.outputs.author_of(again, later()), origin);
         site.end(origin != ChangeAuthor::User);
     }
 }

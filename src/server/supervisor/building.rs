@@ -51,6 +51,7 @@ impl Supervisor {
     pub(super) fn start_build(&mut self, number: u64) {
         self.record_start();
         self.build_again = false;
+        self.build_asked = SystemTime::now();
         let token = CancellationToken::new();
         let started = Generation::Starting(token.clone());
         self.generations.insert(number, started);
@@ -122,8 +123,8 @@ impl Supervisor {
         // Not on the thread that serves clients: a checkout may have changed thousands of files.
         let changes = spawn_blocking(move || {
             let changes = paths.into_iter().map(|path| {
-                // Both from one look at the file: a shell empties it before the build's command fills it.
                 let looked = SystemTime::now();
+                // Time and length from one look at the file: a shell empties it before the build's command fills it.
                 let metadata = std::fs::metadata(cwd.join(&path)).ok();
                 FileChange {
                     path,
@@ -136,7 +137,7 @@ impl Supervisor {
         });
         // A panic or a shutdown of the runtime leaves no changes to attribute.
         let changes = changes.await.unwrap_or_default();
-        locked(&build.outputs).author_of(changes)
+        locked(&build.outputs).author_of(changes, self.build_asked)
     }
 
     /// Returns the reason for holding requests while the build runs.
