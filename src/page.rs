@@ -217,13 +217,16 @@ fn serve(listener: TcpListener, site: Arc<Site>, ending: &CancellationToken) {
         .enable_all()
         .build();
     let served = runtime.and_then(|runtime| {
-        runtime.block_on(async {
+        let served = runtime.block_on(async {
             let listener = tokio::net::TcpListener::from_std(listener)?;
             ending
                 .run_until_cancelled(routes::serve(listener, site))
                 .await;
             Ok(())
-        })
+        });
+        // A request may wait for messages.
+        runtime.shutdown_background();
+        served
     });
     if let Err(error) = served {
         tracing::warn!(%error, "the page ended");
@@ -246,6 +249,7 @@ impl PageGuard {
     /// read any more. Must be called on the runtime of the servers. Does not wait.
     pub(crate) fn stop(&self) {
         self.end.cancel();
+        self.site.data.end();
         trying::cancel_all(&self.site);
     }
 }

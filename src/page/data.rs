@@ -1,5 +1,6 @@
 //! Data of the page: the newest events and messages. Other threads add to it and wake the streams of open tabs.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 
 use tokio::sync::watch;
@@ -22,6 +23,8 @@ pub(super) struct PageData {
     messages: Mutex<MessageLog>,
     /// Messages of the recorder that are not among them yet; empty for a recording.
     backlog: OnceLock<MessageBacklog>,
+    /// True if the page has stopped.
+    is_over: AtomicBool,
     /// Wakes the streams of all open tabs.
     changed: watch::Sender<()>,
     /// Wakes the streams of tabs that show messages.
@@ -46,6 +49,7 @@ impl PageData {
             events: Mutex::default(),
             messages: Mutex::new(MessageLog::new(LogLimits::PROXY)),
             backlog: OnceLock::new(),
+            is_over: AtomicBool::new(false),
             changed: watch::Sender::new(()),
             messages_changed: watch::Sender::new(()),
         })
@@ -62,6 +66,7 @@ impl PageData {
             events: Mutex::new(recording.events),
             messages: Mutex::new(recording.messages),
             backlog: OnceLock::new(),
+            is_over: AtomicBool::new(false),
             changed: watch::Sender::new(()),
             messages_changed: watch::Sender::new(()),
         })
@@ -102,17 +107,21 @@ impl PageData {
         self.changed.send_replace(());
     }
 
-    /// Lets the messages so far come; later ones come by themselves while there is a reader or a recording. Does not wait.
-    pub(super) fn request_messages(&self) {
-        if let Some(backlog) = self.backlog.get() {
-            backlog.request();
-        }
+    /// Lets no more messages come: nobody can see them.
+    pub(super) fn end(&self) {
+        self.is_over.store(true, Ordering::Relaxed);
     }
 
-    /// Waits for the messages so far, at most a second.
-    pub(super) fn catch_up(&self) {
-        if let Some(backlog) = self.backlog.get() {
-            backlog.catch_up();
+    /// Returns the messages that have not come yet, if there may be a reader.
+    pub(super) fn backlog(&self) -> Option<&MessageBacklog> {
+        let backlog = self.backlog.get();
+        backlog.filter(|_| !self.is_over.load(Ordering::Relaxed))
+    }
+
+    /// Lets the messages so far come; later ones come by themselves while there is a reader or a recording. Does not wait.
+    pub(super) fn request_messages(&self) {
+        if let Some(backlog) = self.backlog() {
+            backlog.request();
         }
     }
 

@@ -18,6 +18,10 @@ use crate::jsonrpc::Members;
 use crate::output::{clean, count, rfc3339, size};
 use crate::recorder::{MAX_LENGTH, RecordedLine};
 
+/// Time in microseconds by which a busy machine may record a start after the answer that it led to. A server that is
+/// loaded anew has a start with the same number later.
+const LATE_START: u64 = 2_000_000;
+
 /// Maximum number of notifications, and of lines of output, that are shown.
 const MAX_MEANWHILE: usize = 50;
 /// Maximum length of the arguments in a command line; systems limit it.
@@ -121,8 +125,8 @@ fn was_held(site: &Site, exchange: &Exchange) -> bool {
     };
     let start = site.data.events().start(of, exchange.generation);
     let start = start.as_ref().and_then(|it| it["time"].as_str());
-    // A busy machine may record the start after the answer.
-    start.is_some_and(|it| *it >= *exchange.time())
+    let latest = moment(exchange.end.map(|end| end.saturating_add(LATE_START)));
+    start.is_some_and(|it| *it >= *exchange.time() && *it <= *latest)
 }
 
 /// Returns the messages to show: those of the client if it has an answer, since the others are the same under other ids.

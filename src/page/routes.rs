@@ -134,9 +134,11 @@ async fn answer(site: &Arc<Site>, head: &Parts, body: Body, url: &Url) -> Respon
     if let Some(response) = site.access.refuse(head, token.as_deref()) {
         return response;
     }
-    if !url.path().starts_with("/assets/") {
-        // This thread serves the page alone.
-        site.data.catch_up();
+    if !url.path().starts_with("/assets/")
+        && let Some(backlog) = site.data.backlog().cloned()
+    {
+        // Streams and other requests go on meanwhile. A shutdown of the runtime needs no messages.
+        let _ = tokio::task::spawn_blocking(move || backlog.catch_up()).await;
     }
     if head.method == Method::POST {
         return act(site, url.path(), body).await;

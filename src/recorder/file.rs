@@ -25,8 +25,10 @@ const PAUSE: Duration = Duration::from_millis(5);
 const PAUSE_WITHOUT_FILE: Duration = Duration::from_millis(25);
 /// Size of the lines in bytes from which on they are written, even if more messages wait.
 const MAX_WRITE: usize = 1024 * 1024;
-/// Time limit for a receiver that waits for the messages so far.
+/// Time limit for a receiver that waits for the messages so far, since a file system may hang.
 const CATCH_UP_DEADLINE: Duration = Duration::from_secs(1);
+/// The same without a file: a slow machine reads the largest backlog.
+const CATCH_UP_DEADLINE_WITHOUT_FILE: Duration = Duration::from_secs(10);
 /// Time limit for the last write, so that a file system that hangs does not delay the exit.
 const FINISH_DEADLINE: Duration = Duration::from_millis(500);
 
@@ -78,17 +80,21 @@ impl RecordingFile {
 
 /// Messages that a receiver has not got yet. Cheap to clone.
 #[derive(Debug, Clone)]
-pub(crate) struct MessageBacklog(Arc<MessageMemory>);
+pub(crate) struct MessageBacklog {
+    memory: Arc<MessageMemory>,
+    /// Time limit for [`Self::catch_up`].
+    deadline: Duration,
+}
 
 impl MessageBacklog {
     /// Passes the messages so far on soon, and asks the receiver again whether it is watched. Does not wait.
     pub(crate) fn request(&self) {
-        self.0.request();
+        self.memory.request();
     }
 
-    /// Passes the messages so far on, and waits for that, but not longer than a file system that hangs.
+    /// Passes the messages so far on, and waits for that: at most a second if a file is written, or else ten. Blocks.
     pub(crate) fn catch_up(&self) {
-        self.0.catch_up(CATCH_UP_DEADLINE);
+        self.memory.catch_up(self.deadline);
     }
 }
 
@@ -201,14 +207,16 @@ impl Recording {
         copy: Option<Arc<dyn MessageReceiver>>,
         events: &EventSender,
     ) -> io::Result<Self> {
-        let max_size = if file.is_some() {
-            MAX_MEMORY
-        } else {
-            MAX_UNREAD
+        let (max_size, deadline) = match file {
+            Some(_) => (MAX_MEMORY, CATCH_UP_DEADLINE),
+            None => (MAX_UNREAD, CATCH_UP_DEADLINE_WITHOUT_FILE),
         };
         let memory = Arc::new(MessageMemory::new(max_size));
         if let Some(copy) = &copy {
-            copy.attach(MessageBacklog(memory.clone()));
+            copy.attach(MessageBacklog {
+                memory: memory.clone(),
+                deadline,
+            });
         }
         let (done, ended) = mpsc::channel();
         let written = memory.clone();

@@ -81,7 +81,7 @@ impl MessageMemory {
     }
 
     /// Takes all messages, perhaps none, once they are requested or, if the thread `is_eager`, once there are any.
-    /// Returns `None` once the memory is closed and holds nothing that an eager thread would take.
+    /// Returns `None` once the memory is closed, to an eager thread only after the last messages.
     pub(super) fn take(&self, is_eager: bool) -> Option<MessageBatch> {
         let mut state = locked(&self.state);
         loop {

@@ -24,8 +24,10 @@ async function lost() {
     if (source.readyState !== EventSource.CLOSED) return;
     // The stream does not tell why it was refused.
     const answer = await fetch("/").catch(() => null);
-    if (answer?.status === 401) say("This link has expired: open the one that mcp-proxy has printed; mcp-proxy status prints those of running proxies", true);
-    else setTimeout(open, 500);
+    if (answer?.status === 401) {
+        close();
+        say("This link has expired: open the one that mcp-proxy has printed; mcp-proxy status prints those of running proxies", true);
+    } else setTimeout(() => document.hidden || open(), 500);
 }
 
 function close() {
@@ -33,8 +35,8 @@ function close() {
     clearTimeout(silence);
 }
 
-/** Notes that the proxy is there. */
-function hear() {
+/** Waits anew for the next notice. */
+function expectNotice() {
     clearTimeout(silence);
     silence = setTimeout(() => {
         say("The proxy does not answer; waiting for it", true);
@@ -44,11 +46,11 @@ function hear() {
 
 function open() {
     close();
-    hear();
+    expectNotice();
     source = new EventSource(address);
     source.onerror = lost;
     source.onmessage = (message) => {
-        hear();
+        expectNotice();
         const news = JSON.parse(message.data);
         // Another run has other numbers.
         if (news.run !== run) return location.reload();

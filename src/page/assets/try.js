@@ -10,9 +10,15 @@ if (chooser) {
     chooser.addEventListener("change", () => chooser.submit());
 }
 
-/** Keeps the arguments for this tool in this tab, and shows them again unless the address asks for those of a call. */
+/**
+ * Keeps the arguments for this tool in this tab until the proxy ends, and shows them again unless the address asks for those
+ * of a call. Another program may get the port after the proxy.
+ */
 function keepArguments({ at, tool, arguments: json }) {
-    const key = JSON.stringify(["arguments", at.value, tool.value]);
+    const { run } = document.documentElement.dataset;
+    const key = JSON.stringify(["arguments", run, at.value, tool.value]);
+    const others = Object.keys(sessionStorage).filter((it) => it.startsWith('["arguments"') && JSON.parse(it)[1] !== run);
+    for (const other of others) sessionStorage.removeItem(other);
     const kept = sessionStorage.getItem(key);
     const isReload = performance.getEntriesByType("navigation")[0]?.type === "reload";
     const isOfCall = /[?&](call|saved)=/.test(location.search);

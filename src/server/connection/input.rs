@@ -24,7 +24,7 @@ pub(crate) struct InputRound {
     pub(crate) count: u8,
     /// True if the page has made the call, so that only its user can give input.
     pub(crate) is_of_page: bool,
-    /// Capabilities that a modern client declares with the call; none for the page.
+    /// Capabilities that a modern client declares with the call; `{}` for the page, `None` for a legacy client.
     pub(crate) declared: Option<Box<str>>,
     /// Input that the server requests.
     pub(crate) input: InputRequired,
@@ -166,7 +166,7 @@ impl Connection {
     }
 }
 
-/// Returns the capabilities that a modern client declares with `call`: none for the page. `None` for a legacy client.
+/// Returns the capabilities that a modern client declares with `call`: `{}` for the page, `None` for a legacy client.
 fn declared_with(call: &Call) -> Option<&str> {
     if call.sink.is_page() {
         return Some("{}");
