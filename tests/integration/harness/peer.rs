@@ -122,7 +122,7 @@ impl Peer {
     pub(crate) fn send_bytes(&self, bytes: &[u8]) {
         let mut stdin = self.stdin.lock().unwrap();
         let pipe = stdin.as_mut().expect("stdin is open");
-        // Wine ends a thread if a signal interrupts its write of more than 64 KiB to a pipe.
+        // Wine ends a process if a signal interrupts its write of more than 64 KiB to a pipe.
         let mut pieces = bytes.chunks(32 * 1024);
         let written = pieces.try_for_each(|piece| pipe.write_all(piece));
         if let Err(error) = written.and_then(|()| pipe.flush()) {

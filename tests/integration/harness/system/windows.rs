@@ -50,8 +50,8 @@ pub(crate) fn processes_with_tag(tag: &str) -> Vec<(u32, String)> {
             let command = command.to_string_lossy().into_owned();
             found.push((process.pid().as_u32(), command));
         }
-        // A process that has just begun has no environment yet.
-        if !environment.is_empty() {
+        // A process that has just begun has no environment yet, and another one may get its pid in the same second.
+        if !environment.is_empty() && process.run_time() > 1 {
             tags.insert(listed(process), own.to_owned());
         }
     }
