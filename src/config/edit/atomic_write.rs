@@ -21,8 +21,8 @@ use crate::file_error::FileError;
 use crate::folder_lock::FolderLock;
 use crate::private_files;
 
-/// Maximum wait for another edit.
-pub(super) const LOCK_TIMEOUT: Duration = Duration::from_secs(10);
+/// Maximum wait for other edits. A busy disk takes seconds to write one.
+pub(super) const LOCK_TIMEOUT: Duration = Duration::from_secs(30);
 /// Maximum number of attempts if another program changes the file during an edit.
 const ATTEMPTS: usize = 5;
 
