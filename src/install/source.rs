@@ -347,7 +347,8 @@ fn local(text: &str, permit: SourcePermissions, cwd: &Path) -> Result<Source, So
             _ => None,
         })
         .collect();
-    if names.is_empty() {
+    // On Windows, a name such as `C:` within a path becomes a drive without a root.
+    if names.is_empty() || !path.has_root() {
         return Err(SourceError::NoRepository(guarded(text)));
     }
     let names: Vec<&str> = names.iter().map(String::as_str).collect();

@@ -254,6 +254,17 @@ fn some_must_be_permitted() {
     assert!(told.to_string().ends_with("or pass --insecure"), "{told}");
 }
 
+#[cfg(windows)]
+#[test]
+fn a_drive_within_a_path_is_refused() {
+    for text in [r"~\A:", "./C:/x", r".\x\C:\y"] {
+        assert!(
+            matches!(parse(text), Err(SourceError::NoRepository(_))),
+            "{text}"
+        );
+    }
+}
+
 #[test]
 fn credentials_are_never_shown() {
     let source = parse("https://me:s3cret@host.example/a/b@v1").unwrap();
