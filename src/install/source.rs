@@ -342,12 +342,11 @@ fn local(text: &str, permit: SourcePermissions, cwd: &Path) -> Result<Source, So
         .components()
         .filter_map(|it| match it {
             Component::Normal(name) => Some(name.to_string_lossy().into_owned()),
-            // The drive of Windows.
             Component::Prefix(prefix) => Some(prefix.as_os_str().to_string_lossy().into_owned()),
             _ => None,
         })
         .collect();
-    // On Windows, a name such as `C:` within a path becomes a drive without a root.
+    // A prefix is a drive of Windows. A name such as `C:` within a path becomes one without a root.
     if names.is_empty() || !path.has_root() {
         return Err(SourceError::NoRepository(guarded(text)));
     }

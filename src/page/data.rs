@@ -21,7 +21,7 @@ pub(super) struct PageData {
     pub(super) file: Option<ShownFile>,
     events: Mutex<EventLog>,
     messages: Mutex<MessageLog>,
-    /// Messages of the recorder that are not among them yet; empty for a recording.
+    /// Handle to request the recorder's messages with; empty for a recording.
     backlog: OnceLock<MessageBacklog>,
     /// True if the page has stopped.
     is_over: AtomicBool,
@@ -107,18 +107,19 @@ impl PageData {
         self.changed.send_replace(());
     }
 
-    /// Lets no more messages come: nobody can see them.
+    /// Requests no more messages: nobody can see them.
     pub(super) fn end(&self) {
         self.is_over.store(true, Ordering::Relaxed);
     }
 
-    /// Returns the messages that have not come yet, if there may be a reader.
+    /// Returns the handle to request messages with; `None` for a recording, and once the page has stopped.
     pub(super) fn backlog(&self) -> Option<&MessageBacklog> {
         let backlog = self.backlog.get();
         backlog.filter(|_| !self.is_over.load(Ordering::Relaxed))
     }
 
-    /// Lets the messages so far come; later ones come by themselves while there is a reader or a recording. Does not wait.
+    /// Requests the messages so far. The recorder passes later ones on soon as long as a tab shows messages or a recording
+    /// runs. Does not wait.
     pub(super) fn request_messages(&self) {
         if let Some(backlog) = self.backlog() {
             backlog.request();

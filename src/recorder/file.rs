@@ -100,10 +100,10 @@ impl MessageBacklog {
 
 /// Receiver of recorded messages on the thread of the recorder.
 pub(crate) trait MessageReceiver: fmt::Debug + Send + Sync {
-    /// Receives the means to get messages before they come by themselves.
+    /// Receives the handle to request messages with.
     fn attach(&self, backlog: MessageBacklog);
-    /// Returns true if messages are to come by themselves. The others come when they are requested: most of the time
-    /// nobody looks at them, and a message costs more here than on its way through the proxy.
+    /// Returns true if each message is to be passed on soon, and false if only on request: most of the time nobody looks
+    /// at messages, and one costs more here than on its way through the proxy.
     fn is_watched(&self) -> bool;
     /// Receives a message, and its line in a recording.
     fn receive(&self, message: &RecordedLine<'_>, line: &str);
