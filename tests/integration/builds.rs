@@ -6,8 +6,8 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
 use crate::harness::{
-    DEADLINE, Project, Proxy, SOURCE, Watched, eventually, example, marked, processes_with_tag,
-    require,
+    DEADLINE, Project, Proxy, SOURCE, Watched, eventually, example, free_port, marked,
+    processes_with_tag, require,
 };
 
 fn built_by(project: Project, build: &str) -> Watched {
@@ -287,9 +287,7 @@ sys.exit(subprocess.call(sys.argv[2:]))
 #[track_caller]
 fn with_a_port(options: &[&str]) -> Watched {
     require("python3", "install Python 3");
-    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let port = free.local_addr().unwrap().port();
-    drop(free);
+    let port = free_port();
     let project = Project::new();
     project.write("owner.py", OWNS_A_PORT);
     let server = [

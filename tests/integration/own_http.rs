@@ -13,7 +13,7 @@ use std::net::TcpListener;
 use serde_json::{Value, json};
 
 use crate::harness::{
-    DEADLINE, Log, Peer, Project, Proxy, ServerOn, eventually, initialize_params, peers,
+    DEADLINE, Log, Peer, Project, Proxy, ServerOn, eventually, free_port, initialize_params, peers,
     processes_with_tag,
 };
 use crate::real_clients::{AFTER, BEFORE};
@@ -196,7 +196,7 @@ fn a_fixed_port_is_used_by_one_process_at_a_time() {
 
 #[test]
 fn a_port_of_another_process_is_never_taken_for_the_servers() {
-    let occupant = TcpListener::bind("127.0.0.1:0").unwrap();
+    let occupant = TcpListener::bind(("127.0.0.1", free_port())).unwrap();
     let port = occupant.local_addr().unwrap().port();
     let served = Served::own(&format!("http://127.0.0.1:{port}/mcp"));
     let text = served.mark();
@@ -218,9 +218,4 @@ fn a_server_that_listens_elsewhere_is_told() {
     let reason = broken[0]["failure"]["reason"].as_str().unwrap();
     let expected = format!("it listens on port {elsewhere}, not on ");
     assert!(reason.contains(&expected), "{reason}");
-}
-
-fn free_port() -> u16 {
-    let socket = TcpListener::bind("127.0.0.1:0").unwrap();
-    socket.local_addr().unwrap().port()
 }

@@ -1,11 +1,12 @@
 //! Servers that own an exclusive resource: the proxy says how to reload them.
 
 use std::fs::File;
-use std::net::TcpListener;
 
 use serde_json::{Value, json};
 
-use crate::harness::{Project, Proxy, SOURCE, Watched, example, initialize_params, require};
+use crate::harness::{
+    Project, Proxy, SOURCE, Watched, example, free_port, initialize_params, require,
+};
 
 /// Behind a wrapper in Python that takes something first, and lets the fake server speak.
 #[track_caller]
@@ -118,9 +119,7 @@ require('child_process').spawn(program, args, {stdio: 'inherit'}).on('exit', (co
 #[track_caller]
 fn with_a_debugger(options: &[&str]) -> Watched {
     require("node", "install Node.js");
-    let free = TcpListener::bind("127.0.0.1:0").unwrap();
-    let inspect = format!("--inspect=127.0.0.1:{}", free.local_addr().unwrap().port());
-    drop(free);
+    let inspect = format!("--inspect=127.0.0.1:{}", free_port());
     let project = Project::new();
     project.write("wrapper.js", WRAPPER);
     behind(&["node", &inspect, "wrapper.js"], project, options)

@@ -4,14 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::fs::File;
 use std::io::{BufRead as _, BufReader};
-use std::net::TcpListener;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use serde_json::Value;
 
-use super::{DEADLINE, Project, eventually, peers, program};
+use super::{DEADLINE, Project, eventually, free_port, peers, program};
 
 /// Passed check: scenario, id, and number of earlier passed checks with the same id in the scenario.
 pub(crate) type Check = (String, String, usize);
@@ -245,10 +244,7 @@ pub(crate) struct Everything {
 impl Everything {
     #[track_caller]
     pub(crate) fn start() -> Self {
-        let free = TcpListener::bind("127.0.0.1:0").unwrap();
-        let port = free.local_addr().unwrap().port();
-        drop(free);
-        Self::at(port)
+        Self::at(free_port())
     }
 
     /// Starts the server at `port`, which must be free.

@@ -3,8 +3,8 @@
 use serde_json::Value;
 
 use super::raw::{HOOK, call, project, serve_by};
-use super::{OWN_PORT, Served, free_port};
-use crate::harness::{Project, initialize_params, peers};
+use super::{OWN_PORT, Served};
+use crate::harness::{Project, free_port, initialize_params, peers};
 
 /// Server with the transport of revision 2024-11-05.
 const SSE_SERVER: &str = r#"import os

@@ -4,10 +4,10 @@ use std::ffi::OsString;
 
 use serde_json::{Value, json};
 
-use super::{OWN_PORT, Served, free_port};
+use super::{OWN_PORT, Served};
 use crate::harness::http::{Legacy, Site};
 use crate::harness::{
-    DEADLINE, Log, Message, Peer, Project, Proxy, eventually, initialize_params, peers,
+    DEADLINE, Log, Message, Peer, Project, Proxy, eventually, free_port, initialize_params, peers,
     processes_with_tag,
 };
 

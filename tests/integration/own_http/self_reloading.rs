@@ -6,10 +6,10 @@ use std::net::TcpStream;
 
 use serde_json::json;
 
-use super::{OWN_PORT, Served, free_port};
+use super::{OWN_PORT, Served};
 use crate::harness::{
-    DEADLINE, Log, Project, Proxy, ServerOn, eventually, example, initialize_params, peers,
-    processes_with_tag,
+    DEADLINE, Log, Project, Proxy, ServerOn, eventually, example, free_port, initialize_params,
+    peers, processes_with_tag,
 };
 use crate::real_clients::{AFTER, BEFORE};
 

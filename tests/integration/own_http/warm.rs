@@ -4,8 +4,8 @@ use std::net::TcpStream;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::raw::{HOOK, call, project, serve_by};
-use super::{OWN_PORT, Served, free_port};
-use crate::harness::processes_with_tag;
+use super::{OWN_PORT, Served};
+use crate::harness::{free_port, processes_with_tag};
 
 /// Adds the time at which the server loaded a package to the facts that its tools tell.
 const LOADED: &str = r#"{"loaded": LOADED, "mark":"#;

@@ -1,14 +1,13 @@
 //! Rules of the requests that pass through: access, headers, paths, and the servers that have a site.
 
 use std::fs::Permissions;
-use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt as _;
 
 use serde_json::json;
 
 use super::{OWN_PORT, SiteOn, Stage};
 use crate::harness::http::{Connection, Legacy, Site, request};
-use crate::harness::{Project, Proxy, Run};
+use crate::harness::{Project, Proxy, Run, free_port};
 
 #[test]
 fn the_server_sees_a_request_of_a_reverse_proxy() {
@@ -123,9 +122,7 @@ fn the_servers_own_endpoint_is_served_by_the_proxy() {
 
 #[test]
 fn a_fixed_port_waits_for_the_first_client() {
-    let free = TcpListener::bind("127.0.0.1:0").unwrap();
-    let port = free.local_addr().unwrap().port().to_string();
-    drop(free);
+    let port = free_port().to_string();
     let url = format!("http://127.0.0.1:{port}/mcp");
     let stage = Stage::start_at(SiteOn::FastMcp, &url, &[&port], &[]);
     let early = stage.get("/");
