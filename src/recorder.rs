@@ -18,7 +18,7 @@ mod summary;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Instant;
+use std::time::SystemTime;
 
 use crate::jsonrpc::RequestId;
 use crate::mcp::Era;
@@ -52,7 +52,8 @@ enum MessageWay {
 /// Message in memory.
 #[derive(Debug)]
 struct RecordedMessage {
-    at: Instant,
+    /// By the clock of the events, which goes on while the machine sleeps.
+    at: SystemTime,
     way: MessageWay,
     /// Number of the session.
     session: u64,
@@ -77,7 +78,7 @@ impl RecordedMessage {
             bytes.extend_from_slice(&part[..part.len().min(free)]);
         }
         Self {
-            at: Instant::now(),
+            at: SystemTime::now(),
             way,
             session,
             era: None,

@@ -1,7 +1,7 @@
 //! Lines of a recording, as they are written: NDJSON with one message each.
 
 use std::borrow::Cow;
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use memchr::memchr2;
 use serde_json::value::RawValue;
@@ -22,33 +22,30 @@ pub(super) const HEAD: &str = r#"{"mcp_proxy_recording":1,"#;
 pub(super) struct LineFormat {
     /// Process that records.
     pid: u32,
-    /// Two readings of one moment: times of messages do not jump if the system's clock is set.
-    started: (Instant, SystemTime),
 }
 
 impl LineFormat {
-    /// Creates the format of a proxy with the process id `pid` that starts `now`.
-    pub(super) fn new(pid: u32, now: (Instant, SystemTime)) -> Self {
-        Self { pid, started: now }
+    /// Creates the format of a proxy with the process id `pid`.
+    pub(super) fn new(pid: u32) -> Self {
+        Self { pid }
     }
 
     /// Creates the format of this process.
     pub(super) fn of_this_process() -> Self {
-        let now = (Instant::now(), SystemTime::now());
-        Self::new(std::process::id(), now)
+        Self::new(std::process::id())
     }
 
-    /// Returns the first line.
-    pub(super) fn head(&self) -> String {
+    /// Returns the first line of a recording that begins now.
+    pub(super) fn head(self) -> String {
         let (version, pid) = (env!("CARGO_PKG_VERSION"), self.pid);
-        let time = self.time_us(self.started.0);
+        let time = time_us(SystemTime::now());
         format!("{HEAD}\"version\":\"{version}\",\"pid\":{pid},\"time_us\":{time}}}\n")
     }
 
     /// Returns the line that counts `dropped` messages before the one recorded at `at`.
-    pub(super) fn dropped(&self, dropped: u64, at: Instant) -> RecordedLine<'static> {
+    pub(super) fn dropped(self, dropped: u64, at: SystemTime) -> RecordedLine<'static> {
         RecordedLine {
-            time_us: self.time_us(at),
+            time_us: time_us(at),
             pid: Some(self.pid),
             dropped: Some(dropped),
             ..RecordedLine::default()
@@ -57,7 +54,7 @@ impl LineFormat {
 
     /// Returns the line of a message with this content.
     pub(super) fn line<'a>(
-        &self,
+        self,
         message: &'a RecordedMessage,
         shown: &'a ShownContent,
     ) -> RecordedLine<'a> {
@@ -70,7 +67,7 @@ impl LineFormat {
         let server = message.server.as_ref();
         let (server, generation) = server.map_or(("", 0), |(server, it)| (&**server, *it));
         RecordedLine {
-            time_us: self.time_us(message.at),
+            time_us: time_us(message.at),
             from: from.into(),
             to: to.into(),
             session: format!("{}-{}", self.pid, message.session).into(),
@@ -84,14 +81,12 @@ impl LineFormat {
             ..RecordedLine::default()
         }
     }
+}
 
-    /// Returns a time as microseconds since 1970.
-    fn time_us(&self, at: Instant) -> u64 {
-        let (instant, time) = self.started;
-        let time = time.duration_since(UNIX_EPOCH).unwrap_or_default();
-        let time = time + at.saturating_duration_since(instant);
-        u64::try_from(time.as_micros()).unwrap_or(LAST_TIME)
-    }
+/// Returns a time as microseconds since 1970.
+fn time_us(time: SystemTime) -> u64 {
+    let time = time.duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(time.as_micros()).unwrap_or(LAST_TIME)
 }
 
 /// Content of a message without hidden values.

@@ -2,7 +2,7 @@ use std::fs;
 use std::ops::Range;
 use std::path::Path;
 use std::sync::{Mutex, OnceLock};
-use std::time::{Duration, UNIX_EPOCH};
+use std::time::{Duration, Instant, UNIX_EPOCH};
 
 use serde_json::value::RawValue;
 
@@ -27,14 +27,16 @@ fn recorder(max_memory: usize) -> Recorder {
 
 /// Returns the lines of all messages so far, at the time 0.
 fn lines(recorder: &Recorder) -> Vec<String> {
-    let future = Instant::now() + Duration::from_secs(3600);
-    let format = LineFormat::new(7, (future, UNIX_EPOCH));
+    let format = LineFormat::new(7);
     recorder.memory.close();
     let batch = recorder.memory.take(true).unwrap();
-    let dropped = (batch.dropped > 0).then(|| format.dropped(batch.dropped, future).to_json());
-    let written = batch.messages.iter().map(|message| {
-        let shown = ShownContent::of(message, &hidden());
-        format.line(message, &shown).to_json()
+    let dropped = (batch.dropped > 0).then(|| format.dropped(batch.dropped, UNIX_EPOCH).to_json());
+    let written = batch.messages.into_iter().map(|message| {
+        let shown = ShownContent::of(&message, &hidden());
+        let at = UNIX_EPOCH;
+        format
+            .line(&RecordedMessage { at, ..message }, &shown)
+            .to_json()
     });
     dropped.into_iter().chain(written).collect()
 }
