@@ -131,14 +131,15 @@ fn address(path: &str, parameters: &[(&str, &str)]) -> String {
     format!("{path}?{}", query.unwrap_or_default())
 }
 
-/// Tool that the page shows, and the arguments in its form.
+/// Tool that the page shows, and what its form begins with.
 struct Selection {
     targets: Vec<Target>,
     /// Position of the chosen server among the targets.
     chosen: usize,
     tools: Vec<Entry>,
     tool: Option<Entry>,
-    arguments: String,
+    /// Arguments of the call, or saved call, in the address.
+    arguments: Option<String>,
     /// Name of the saved call that the arguments come from.
     name: String,
     call: Option<Arc<PageCall>>,
@@ -199,7 +200,7 @@ impl Selection {
             chosen,
             tools,
             tool,
-            arguments: tried.map_or_else(|| "{}".to_owned(), |it| it.arguments),
+            arguments: tried.map(|it| it.arguments),
             name: saved.map(|it| it.name).unwrap_or_default(),
             call,
             fault,
@@ -329,8 +330,7 @@ fn call_form(site: &Site, selection: &Selection, tool: &Entry) -> Markup {
     let definition = Members::of(&tool.raw);
     let description = definition.text("description").unwrap_or_default();
     let hidden = locked(&site.hidden).clone();
-    let shown = hidden.hide_in_json(&selection.arguments);
-    let is_hidden = shown != selection.arguments;
+    let shown = hidden.hide_in_json(selection.arguments.as_deref().unwrap_or("{}"));
     let form = form(site, tool);
     let mark = tools_mark(&selection.tools, Some(&form));
     let fields = form.fields.map(|it| it.to_string());
@@ -343,7 +343,7 @@ fn call_form(site: &Site, selection: &Selection, tool: &Entry) -> Markup {
         p #changed.warn role="status" hidden {
             "The tools of this server have changed. Reload this page to see the form of the new code."
         }
-        form #call method="post" action="/try/call" data-tools=(mark) {
+        form #call method="post" action="/try/call" data-tools=(mark) data-given[selection.arguments.is_some()] {
             input type="hidden" name="at" value=(selection.target().key());
             input type="hidden" name="tool" value=(tool_key(&tool.name));
             div #fields data-fields=[fields] {}
@@ -351,7 +351,7 @@ fn call_form(site: &Site, selection: &Selection, tool: &Entry) -> Markup {
             label for="arguments" { "Arguments as JSON" }
             textarea #arguments name="arguments" rows="5" spellcheck="false" autocomplete="off" { (shown) }
             p #fault.bad role="alert" hidden { }
-            @if is_hidden {
+            @if selection.arguments.as_ref().is_some_and(|it| *it != shown) {
                 p.warn { "A value that the configuration keeps secret stands as its variable: type it again." }
             }
             div.actions {

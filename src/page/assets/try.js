@@ -11,8 +11,8 @@ if (chooser) {
 }
 
 /**
- * Keeps the arguments for this tool in this tab until the proxy ends, and shows them again unless the address asks for those
- * of a call. Another program may get the port after the proxy.
+ * Keeps the arguments for this tool in this tab until the proxy ends, and shows them again unless the page has been
+ * given those of a call. Another program may get the port after the proxy.
  */
 function keepArguments({ at, tool, arguments: json }) {
     const { run } = document.documentElement.dataset;
@@ -21,8 +21,7 @@ function keepArguments({ at, tool, arguments: json }) {
     for (const other of others) sessionStorage.removeItem(other);
     const kept = sessionStorage.getItem(key);
     const isReload = performance.getEntriesByType("navigation")[0]?.type === "reload";
-    const isOfCall = /[?&](call|saved)=/.test(location.search);
-    if (kept !== null && (isReload || !isOfCall)) json.value = kept;
+    if (kept !== null && (isReload || json.form.dataset.given === undefined)) json.value = kept;
     const keep = () => {
         try {
             sessionStorage.setItem(key, json.value);

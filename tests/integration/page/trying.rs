@@ -175,6 +175,11 @@ fn a_form_calls_a_tool_with_the_filled_in_fields() {
     assert_eq!(arguments(&browser), json!({}));
     choose(&browser, "typed");
     assert_eq!(arguments(&browser), kept);
+    // So it does if the address names a call that is forgotten.
+    browser.run("location.search += '&call=99'");
+    browser
+        .wait("location.search.endsWith('99') && document.querySelector('#choose button')?.hidden");
+    assert_eq!(arguments(&browser), kept);
     choose(&browser, "large");
     browser.wait_text("cannot express this schema");
     browser.click("button.main");
@@ -199,7 +204,7 @@ fn answers_before_and_after_a_save_stand_side_by_side() {
     browser.wait_text("Both answers are of generation 1");
     paged
         .project
-        .write("weather.json", &script(r#"{"max":"<b>22</b>"}"#, &[]));
+        .save("weather.json", &script(r#"{"max":"<b>22</b>"}"#, &[]));
     paged.log.until("reloaded", 1);
     browser.click("#answer form button");
     browser.wait_text("1 place differs");
@@ -215,7 +220,7 @@ fn answers_before_and_after_a_save_stand_side_by_side() {
     take_pictures(&browser, "try-compare");
     // A save that leaves the tools alone is news to the page, and says nothing.
     browser.run("performance.clearResourceTimings()");
-    paged.project.write("weather.json", &script("23", &[]));
+    paged.project.save("weather.json", &script("23", &[]));
     paged.log.until("reloaded", 2);
     let checks =
         "performance.getEntriesByType('resource').filter((it) => it.name.includes('/try/tools'))";
@@ -225,7 +230,7 @@ fn answers_before_and_after_a_save_stand_side_by_side() {
         true
     );
     let more = json!({ "name": "alerts", "inputSchema": { "type": "object" } });
-    paged.project.write("weather.json", &script("22", &[more]));
+    paged.project.save("weather.json", &script("22", &[more]));
     browser.wait_text("The tools of this server have changed");
     drop(browser);
 }
@@ -260,7 +265,7 @@ fn a_saved_call_stays_and_is_rehearsed_at_each_save() {
     take_pictures(&browser, "try-saved");
     paged
         .project
-        .write("weather.json", &script(r#"{"max":22}"#, &[]));
+        .save("weather.json", &script(r#"{"max":22}"#, &[]));
     let rehearsed = &paged.log.until("reloaded", 1)[0]["rehearsal"]["calls"];
     assert_eq!(rehearsed[0]["call"], r#"forecast {"city":"Oslo"}"#);
     assert_eq!(rehearsed[0]["outcome"], "differs");
@@ -268,7 +273,7 @@ fn a_saved_call_stays_and_is_rehearsed_at_each_save() {
     browser.wait("!document.querySelector('[aria-pressed=true]')");
     paged
         .project
-        .write("weather.json", &script(r#"{"max":23}"#, &[]));
+        .save("weather.json", &script(r#"{"max":23}"#, &[]));
     assert!(paged.log.until("reloaded", 2)[1]["rehearsal"].is_null());
 
     let next = Paged::start_in(paged.end());
@@ -328,7 +333,7 @@ fn a_call_takes_the_way_of_a_client() {
     );
     // The call follows the save, and code that does not start refuses it.
     let broken = json!({ "exit_at_start": { "code": 3, "stderr": "no <b>key</b>" } });
-    paged.project.write("weather.json", &broken.to_string());
+    paged.project.save("weather.json", &broken.to_string());
     let (told, _) = answer("at=1/weather&tool=echo&arguments=");
     for part in [
         "✕",
@@ -338,7 +343,7 @@ fn a_call_takes_the_way_of_a_client() {
     ] {
         assert!(told.contains(part), "{part}: {told}");
     }
-    paged.project.write("weather.json", &modern);
+    paged.project.save("weather.json", &modern);
     let (told, _) = answer("at=1/weather&tool=echo&arguments=%7B%7D");
     assert!(told.contains("✓ result"), "{told}");
     for (form, reason) in [
@@ -384,7 +389,7 @@ fn a_call_ends_with_its_reader_and_a_rehearsal_with_its_saved_call() {
     };
     let rehearsed_at = |reload: usize| {
         let reply = (reload + 1).to_string();
-        paged.project.write("weather.json", &tools(&reply));
+        paged.project.save("weather.json", &tools(&reply));
         paged.log.until("reloaded", reload)[reload - 1]["rehearsal"].clone()
     };
     act("save", "at=1/weather&tool=alerts&name=none");
