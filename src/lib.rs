@@ -48,6 +48,7 @@
 //! | `file_identity` | tells a file from another one that took its name |
 //! | `file_time` | time of a file's last change |
 //! | `folder_lock` | locks of folders between processes |
+//! | `free_port` | chooses a port that no other program gets by chance |
 //! | `line_sink` | receiver of lines of text |
 //! | `lock` | mutex locks that survive a panic |
 //! | `package_scripts` | scripts of `package.json` files, which `npm run` and the like call |
@@ -72,8 +73,8 @@
 //! ```
 //!
 //! A layer may use every layer below it, not only the next one. Every layer may use `command_line`, `config`,
-//! `error_chain`, `event`, `file_error`, `file_identity`, `file_time`, `folder_lock`, `line_sink`, `lock`, `package_scripts`,
-//! `path_text`, `private_files`, `process_lookup`, `program_search`, `quoting`, `random`, `state`, `suggestions` and
+//! `error_chain`, `event`, `file_error`, `file_identity`, `file_time`, `folder_lock`, `free_port`, `line_sink`, `lock`,
+//! `package_scripts`, `path_text`, `private_files`, `process_lookup`, `program_search`, `quoting`, `random`, `state`, `suggestions` and
 //! `user_folders`.
 //! `session` and `server` use `recorder`, which uses `mcp` and `jsonrpc`, and which `cli` starts. `app` starts `page`, which
 //! reads `fleet`, `server` and `contract`, calls tools and answers servers' requests through `server`, compares the
@@ -197,6 +198,7 @@ mod file_identity;
 mod file_time;
 mod fleet;
 mod folder_lock;
+mod free_port;
 mod front;
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;

@@ -49,6 +49,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::event::{Event, EventSender};
 use crate::fleet::OpenFleets;
+use crate::free_port::bind_free;
 use crate::line_sink::LineSink;
 use crate::random;
 use crate::recorder::MessageReceiver;
@@ -112,10 +113,17 @@ impl Page {
             PageWish::Anywhere | PageWish::Open => last.unwrap_or(any),
         };
         let mut warning = None;
-        let bound = TcpListener::bind(wished).or_else(|error| {
+        // The port is remembered: no other program should have it when the next proxy starts.
+        let bind_any = || bind_free(|port| TcpListener::bind((any.ip(), port)));
+        let bound = if wished == any {
+            bind_any()
+        } else {
+            TcpListener::bind(wished)
+        };
+        let bound = bound.or_else(|error| {
             let text = format!("the page cannot listen on {wished}: {error}; a free port is used");
             warning = matches!(wish, PageWish::At(_)).then_some(text);
-            TcpListener::bind(any)
+            bind_any()
         });
         let bound = bound.and_then(|it| {
             it.set_nonblocking(true)?;

@@ -2,17 +2,11 @@
 
 use std::io;
 use std::net::Ipv4Addr;
-use std::ops::Range;
 
 use tokio::net::TcpSocket;
 
 use crate::config::ProcessAddress;
-
-/// Ports to choose from. Systems take the ports of outgoing connections, and those that programs leave to them, from
-/// above: such a port could be taken between its release and the moment when the process listens on it.
-const CHOICE: Range<u16> = 20_000..32_768;
-/// Number of ports to try before the choice is left to the system.
-const TRIES: usize = 64;
+use crate::free_port::bind_free;
 
 /// Port for a start. Unless it is fixed, no other program gets it before its release.
 #[derive(Debug)]
@@ -36,9 +30,7 @@ impl ProcessPort {
 
     /// Reserves a free port.
     pub(crate) fn reserve() -> io::Result<Self> {
-        let is_free = |number: u16| Self::bind(number).ok();
-        let chosen = (0..TRIES).find_map(|_| is_free(random_port()?));
-        chosen.map_or_else(|| Self::bind(0), Ok)
+        bind_free(Self::bind)
     }
 
     fn bind(number: u16) -> io::Result<Self> {
@@ -60,16 +52,12 @@ impl ProcessPort {
     }
 }
 
-fn random_port() -> Option<u16> {
-    let random = getrandom::u32().ok()? % u32::from(CHOICE.end - CHOICE.start);
-    u16::try_from(random).ok().map(|it| CHOICE.start + it)
-}
-
 #[cfg(test)]
 mod tests {
     use std::net::{TcpListener, TcpStream};
 
     use super::*;
+    use crate::free_port::CHOICE;
 
     #[test]
     fn a_reserved_port_is_free_once_it_is_released() {
