@@ -3,22 +3,29 @@
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use super::super::self_trigger::SelfTrigger;
+use super::super::self_trigger::{SelfTrigger, TouchMoment};
 use super::Supervisor;
 use crate::config::ServerSpec;
 use crate::event::Event;
 
-/// Maximum delay between the response to a call and the report of a file touched before it.
+/// Usual delay, at most, between the response to a call and the report of a file touched before it.
 const JUST: Duration = Duration::from_millis(100);
+/// Like [`JUST`], on a machine that is too busy to report files at once.
+const MAX_DELAY: Duration = Duration::from_secs(1);
 
 impl Supervisor {
     /// Records the first touch of a save, and whether a call may have caused it. At the end of the save, another call
     /// may have begun or ended.
     pub(super) fn note_touch(&mut self) {
-        let is_called = self
-            .connections()
-            .any(|connection| connection.is_busy(JUST));
-        self.self_triggers.touched(is_called);
+        let is_busy = |recently| self.connections().any(|it| it.is_busy(recently));
+        let moment = if is_busy(JUST) {
+            TouchMoment::DuringCall
+        } else if is_busy(MAX_DELAY) {
+            TouchMoment::AfterCall
+        } else {
+            TouchMoment::BetweenCalls
+        };
+        self.self_triggers.touched(moment);
     }
 
     /// Warns, once for each save, if these files change in a pattern untypical of a user. The files that the command names

@@ -68,11 +68,17 @@ fn a_server_that_restarts_itself_is_told_why() {
         project.write("app/state.js", "");
         project.write("app/server.cjs", &in_node(&head, "told()"));
         let watched = started(project, &["node", "server.cjs"]);
-        for call in 1..=3 {
-            assert_eq!(watched.events("watch_warning").len(), 0);
+        // A write that is reported late, on a busy machine, does not count.
+        for call in 1.. {
             pause(&watched, Duration::from_millis(2100));
             watched.mark();
             watched.until("reloaded", call);
+            let is_told = !watched.events("watch_warning").is_empty();
+            assert!(!is_told || call >= 3, "{}", watched.log());
+            assert!(call < 12, "{}", watched.log());
+            if is_told {
+                break;
+            }
         }
         let told = watched.events("watch_warning")[0]["message"].to_string();
         let loaded = watched.peer.call("get_loaded_servers", &json!({}));
