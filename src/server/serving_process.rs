@@ -28,8 +28,11 @@ const REPORT_TIME: Duration = Duration::from_secs(4);
 /// Time after the first proof in which the watcher of a process may not have begun: `uvicorn --reload` begins it a quarter
 /// of a second after the server, and never learns of a save before that.
 const WATCHER_START: Duration = Duration::from_secs(2);
-/// Time between the end of an instance and the beginning of the next, at most.
-const GAP: Duration = Duration::from_secs(2);
+/// Time between the end of an instance and the beginning of the next, at most, in looks at the processes: a machine that
+/// stands still gives them no time.
+const GAP: u32 = 20;
+/// Number of looks at the processes, at least, before a time of reaction is over, for the same reason.
+const MIN_LOOKS: u32 = 5;
 /// Interval at which the processes are read: that costs processor time.
 const LOOK_INTERVAL: Duration = Duration::from_millis(100);
 /// Like [`LOOK_INTERVAL`], for a wait that may last for hours.
@@ -160,6 +163,7 @@ impl ServingProcess {
         if watched || self.reaction != Some(REACTION) {
             return true;
         }
+        let mut reaction = ReactionTime::new(REACTION);
         loop {
             let since = save.elapsed();
             let Some(processes) = self.processes().await else {
@@ -168,7 +172,7 @@ impl ServingProcess {
             if processes.has_younger(since) || self.ending(&processes).is_some() {
                 return true;
             }
-            if since >= REACTION || self.child.has_exited() {
+            if reaction.is_over_at(since) || self.child.has_exited() {
                 return false;
             }
             sleep(LOOK_INTERVAL).await;
@@ -178,7 +182,7 @@ impl ServingProcess {
     /// Waits until a process that began after `save` listens, or until the process seems to need no other instance for
     /// this save, or replaces its code in place.
     pub(super) async fn renewed(&self, save: Instant) -> Result<(), ProofFailure> {
-        let reaction = self.reaction.unwrap_or_default();
+        let mut reaction = ReactionTime::new(self.reaction.unwrap_or_default());
         let mut exited = self.child.exited();
         let mut ended = EndedInstance::default();
         loop {
@@ -186,7 +190,7 @@ impl ServingProcess {
             // Some systems do not report the processes.
             let processes = self.processes().await;
             let processes = processes.as_ref();
-            let has_reacted = since >= reaction;
+            let has_reacted = reaction.is_over_at(since);
             if processes.is_some_and(|it| it.has_younger_listener(since)) {
                 return Ok(());
             }
@@ -284,7 +288,9 @@ impl ServingProcess {
         if !self.reloads_itself() {
             return true;
         }
+        let mut reaction = ReactionTime::new(REACTION);
         loop {
+            let since = time.elapsed();
             let Some(processes) = self.processes().await else {
                 return true;
             };
@@ -294,7 +300,7 @@ impl ServingProcess {
             if is_replaced || is_starting || self.ending(&processes).is_some() {
                 return true;
             }
-            if time.elapsed() >= REACTION || self.child.has_exited() {
+            if reaction.is_over_at(since) || self.child.has_exited() {
                 return false;
             }
             sleep(LOOK_INTERVAL).await;
@@ -355,16 +361,35 @@ async fn has_other_listener(pid: u32, known: &BTreeSet<u32>) -> bool {
     processes.is_some_and(|it| !it.listeners().is_subset(known))
 }
 
-/// Time for which no instance has been seen.
+/// Time that a process has for its reaction to a save or a loss.
+#[derive(Debug)]
+struct ReactionTime {
+    limit: Duration,
+    /// Number of looks so far.
+    looks: u32,
+}
+
+impl ReactionTime {
+    fn new(limit: Duration) -> Self {
+        Self { limit, looks: 0 }
+    }
+
+    /// Records a look `since` the save or the loss; returns true once the time is over.
+    fn is_over_at(&mut self, since: Duration) -> bool {
+        self.looks += 1;
+        since >= self.limit && self.looks >= MIN_LOOKS
+    }
+}
+
+/// Number of looks in a row that have seen no instance.
 #[derive(Debug, Default)]
-struct EndedInstance(Option<Instant>);
+struct EndedInstance(u32);
 
 impl EndedInstance {
     /// Records a look; returns the failure of the saved code once the instance has been missing for [`GAP`].
     fn note(&mut self, has_ended: bool) -> Result<(), ProofFailure> {
-        if !has_ended {
-            self.0 = None;
-        } else if self.0.get_or_insert_with(Instant::now).elapsed() >= GAP {
+        self.0 = if has_ended { self.0 + 1 } else { 0 };
+        if self.0 > GAP {
             let reason = "ended at the save, and its own reload started nothing that stays";
             return Err(ProofFailure::Wrong(reason.to_owned()));
         }

@@ -23,8 +23,9 @@ const TAIL_BYTES: usize = 256 * 1024;
 const HEAD_LINES: usize = 2;
 /// Time without a line after which a report counts as complete.
 const QUIET: Duration = Duration::from_millis(100);
-/// Time for a report to begin, and to be completed.
-const REPORT_TIMEOUT: Duration = Duration::from_secs(1);
+/// Time for a report to begin, and to be completed, in multiples of [`QUIET`]: a machine that stands still has not given
+/// the process any.
+const REPORT_TIME: u32 = 10;
 
 /// Reading end of a pipe that carries text.
 pub(super) struct Lines {
@@ -174,13 +175,12 @@ impl OutputTail {
         since.find_map(|(_, line)| signs.iter().find(|sign| line.contains(**sign)).copied())
     }
 
-    /// Waits for lines that a process writes about an error after it has answered: until they have stopped, or for at
-    /// most [`REPORT_TIMEOUT`].
+    /// Waits for lines that a process writes about an error after it has answered: until they have stopped, or for
+    /// [`REPORT_TIME`].
     pub(crate) async fn settle(&self) {
-        let begun = Instant::now();
         let before = self.buffer().count;
         let mut known = before;
-        while begun.elapsed() < REPORT_TIMEOUT {
+        for _ in 0..REPORT_TIME {
             sleep(QUIET).await;
             let count = self.buffer().count;
             if count == known && count > before {
