@@ -4,6 +4,9 @@ use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::io;
 use std::path::PathBuf;
+use std::time::Duration;
+
+use tokio::time::sleep;
 
 use super::channel::StandbyChannel;
 use crate::command_line::{Launch, Runtime};
@@ -21,6 +24,11 @@ const NODE: &str = concat!(include_str!("imports.cjs"), include_str!("node.cjs")
 /// Options of Node.js that cannot take effect late: they load modules first, or open the port of a debugger, which a
 /// standby must not have in place of the process that answers.
 const HOOKS: [&str; 5] = ["-r", "--require", "--import", "loader", "--inspect"];
+/// Pause before the second look for notes made on request. Each further one is twice as long, since the process makes
+/// them when it is idle.
+const FIRST_PAUSE: Duration = Duration::from_millis(20);
+/// Maximum pause between two looks.
+const MAX_PAUSE: Duration = Duration::from_secs(3);
 
 impl Runtime {
     /// Returns the environment variable that makes the runtime load the bootstrap.
@@ -156,8 +164,16 @@ impl BootstrapDir {
         self.preloads
     }
 
-    /// Whether the notes made until the first response, or on request, are complete.
-    pub(super) fn has_report(&self) -> bool {
+    /// Waits until the notes made until the first response, or on request, are complete.
+    pub(super) async fn wait_for_report(&self) {
+        let mut pause = FIRST_PAUSE;
+        while !self.has_report() {
+            sleep(pause).await;
+            pause = MAX_PAUSE.min(pause * 2);
+        }
+    }
+
+    fn has_report(&self) -> bool {
         self.runtime == Runtime::Python || self.log().is_ok_and(|log| log.ends_with("#end\t\n"))
     }
 

@@ -10,14 +10,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use tokio::time::{sleep, timeout};
+use tokio::time::sleep;
 
 use super::QUIET;
 use super::bootstrap_dir::BootstrapDir;
 
-/// Time limit for the report of loaded files, which a process makes when it is idle.
-pub(super) const REPORT_TIMEOUT: Duration = Duration::from_secs(10);
-const POLL_INTERVAL: Duration = Duration::from_millis(20);
 /// Pause before the first check for new notes. Each check without a result doubles it, so that an idle process costs no
 /// time.
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
@@ -62,7 +59,7 @@ impl LoadLog {
         }
     }
 
-    /// Waits until the notes of loaded files are complete; returns false if they are not in time.
+    /// Waits until the notes of loaded files are complete; returns false if the process makes none.
     pub(crate) async fn wait_complete(&self) -> bool {
         if !self.folder.is_claimed() {
             return false;
@@ -71,12 +68,8 @@ impl LoadLog {
             sleep(QUIET).await;
             self.folder.request_report();
         }
-        let reported = async {
-            while !self.folder.has_report() {
-                sleep(POLL_INTERVAL).await;
-            }
-        };
-        timeout(REPORT_TIMEOUT, reported).await.is_ok()
+        self.folder.wait_for_report().await;
+        true
     }
 
     /// Waits until the notes exceed `size` bytes; never resolves if the notes are final.

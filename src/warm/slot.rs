@@ -10,7 +10,6 @@ use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::bootstrap_dir::BootstrapDir;
-use super::load_log::REPORT_TIMEOUT;
 use super::pool::{StandbyPermit, StandbyPool};
 use super::preload_list::PreloadList;
 use super::standby::{ResumedStandby, Standby, StandbyError, StandbyStage};
@@ -22,7 +21,6 @@ use crate::transport::process_port::ProcessPort;
 
 /// Time after which output of a process has arrived.
 const OUTPUT_DELAY: Duration = Duration::from_millis(20);
-const POLL_INTERVAL: Duration = Duration::from_millis(20);
 
 /// Request for a standby.
 pub(super) struct StandbyRequest {
@@ -226,12 +224,7 @@ impl StandbyRequest {
             return None;
         }
         folder.request_report();
-        let reported = async {
-            while !folder.has_report() {
-                sleep(POLL_INTERVAL).await;
-            }
-        };
-        timeout(REPORT_TIMEOUT, reported).await.ok()?;
+        folder.wait_for_report().await;
         let cwd = self.spec.cwd.clone();
         let preload_list =
             spawn_blocking(move || PreloadList::new(&folder.log().unwrap_or_default(), &cwd));

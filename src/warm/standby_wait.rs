@@ -13,6 +13,9 @@ use crate::lock::locked;
 
 /// Maximum interval of saves in quick succession: after such a save, the next one is worth waiting for.
 const MAX_FLURRY: Duration = Duration::from_millis(150);
+/// Minimum time for a standby to respond, which takes milliseconds: a machine too busy for that would need even longer for
+/// another process.
+const MIN_RESPONSE_TIME: Duration = Duration::from_millis(500);
 
 impl WarmReload {
     /// Makes the standby run its command. Returns `None` without a standby, or if the wait is not worthwhile; the next
@@ -38,7 +41,8 @@ impl WarmReload {
             timeout(max_wait, slot.wait_until_ready()).await.ok()?;
         }
         locked(&self.state).since = Some(SystemTime::now());
-        reserved.slot.take()?.hand_over(cold / 2).await
+        let limit = MIN_RESPONSE_TIME.max(cold / 2);
+        reserved.slot.take()?.hand_over(limit).await
     }
 
     /// Records whether this save came too early for a single standby.
