@@ -30,7 +30,7 @@ fn started(project: Project, words: &[&str], script: &str, cwd: &str, home: &str
 /// Saves this file, and waits until a server made of it answers.
 #[track_caller]
 fn save_counts(watched: &Watched, file: &str) {
-    watched.project.write(file, &marked("saved"));
+    watched.project.save(file, &marked("saved"));
     watched.until("reloaded", 1);
     assert_eq!(watched.mark(), "saved");
     assert_eq!(watched.until("changed", 1).len(), 1, "{}", watched.log());

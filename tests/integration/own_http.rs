@@ -47,7 +47,7 @@ impl Served {
     fn start(project: Project, words: Vec<OsString>, url: &str, options: &[&str]) -> Self {
         let log = Log::new();
         let proxy = Proxy::dev(words).options(["--url", url, "--startup-wait", "2m"]);
-        let proxy = proxy.options(options.iter().copied()).within(&project);
+        let proxy = proxy.patiently(options).within(&project);
         let peer = log.written_by(proxy).spawn();
         Self { project, peer, log }
     }
@@ -187,8 +187,8 @@ fn a_fixed_port_is_used_by_one_process_at_a_time() {
     let port = free_port();
     let served = Served::own(&format!("http://127.0.0.1:{port}/mcp"));
     assert_eq!(served.mark(), "v0");
-    let told = served.log.text();
-    assert!(told.contains("stops the old process first"), "{told}");
+    let note = "stops the old process first";
+    eventually(DEADLINE, || served.log.text().contains(note));
     served.project.edit("server.py", "\"v0\"", "\"v1\"");
     served.log.until("reloaded", 1);
     assert_eq!(served.mark(), "v1");

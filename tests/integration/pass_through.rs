@@ -73,8 +73,8 @@ impl Stage {
         words.extend(arguments.iter().map(Into::into));
         let proxy = Proxy::dev(words)
             .options(["--url", url, "--watch", on.source(), "--pass-through"])
-            .options(["--startup-wait", "2m", "--hold-timeout", "2m"])
-            .options(options.iter().copied())
+            .options(["--startup-wait", "2m"])
+            .patiently(options)
             .within(&project);
         let site = Site::start(proxy);
         Self { site, project, on }

@@ -78,6 +78,15 @@ impl Proxy {
         self
     }
 
+    /// Adds options, and limits that none of them sets: servers with an SDK take more than the usual half a minute to
+    /// start on a machine that is busy.
+    pub(crate) fn patiently(self, options: &[&str]) -> Self {
+        let limits = ["--start-timeout", "--hold-timeout"].into_iter();
+        let missing = limits.filter(|limit| !options.iter().any(|it| it.starts_with(limit)));
+        let missing = missing.map(|limit| format!("{limit}=2m"));
+        self.options(missing).options(options.iter().copied())
+    }
+
     /// Disables the meta-tools and the watcher, so that a client sees only the server.
     pub(crate) fn transparent(self) -> Self {
         self.options(["--meta-tools", "none", "--no-watch"])

@@ -286,7 +286,7 @@ fn go_and_a_save_of_what_was_installed() {
     let mut dev = world.command(&["dev", "--hold-timeout", "5m"]);
     // Its build names the tool by its place.
     find(&mut dev, &world, &["go"]);
-    let client = Peer::spawn_command(dev);
+    let client = Peer::spawn_command(dev).with_deadline(PATIENCE);
     client.initialize(&initialize_params());
     client.notify("notifications/initialized", &json!({}));
     let call = || {

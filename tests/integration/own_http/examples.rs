@@ -198,8 +198,7 @@ fn reloads_itself(command: &str, packages: &str, files: Files, options: &[&str])
     let modules = peers().join(packages).join("node_modules");
     symlink(&modules, project.path("node_modules")).unwrap();
     let programs = format!("{packages}/node_modules/.bin");
-    let options = [&["--start-timeout", "2m"], options].concat();
-    let served = start(project, command, "auto", &programs, &options);
+    let served = start(project, command, "auto", &programs, options);
     let (source, _) = files.last().unwrap();
     assert_eq!(served.mark(), "v0", "{command}");
     served.project.edit(source, "\"v0\"", "\"v1\"");

@@ -84,7 +84,7 @@ fn a_lost_session_begins_anew_with_the_same_process() {
         let source = project.read("raw_http.py").replace(text, body);
         let status = format!("SESSION = {status}");
         project.write("raw_http.py", &source.replace("SESSION = 404", &status));
-        let served = serve_by(project, words, OWN_PORT, &["--hold-timeout", "2m"]);
+        let served = serve_by(project, words, OWN_PORT, &[]);
         let pid = call(&served, "mark")["pid"].clone();
         let waiting = served.begin_wait("go", 1);
         call(&served, "forget");
@@ -109,7 +109,7 @@ fn a_lost_session_begins_anew_with_the_same_process() {
 
 #[test]
 fn a_session_that_is_lost_often_begins_anew_each_time() {
-    let served = serve(HOOK, OWN_PORT, &["--hold-timeout", "2m"]);
+    let served = serve(HOOK, OWN_PORT, &[]);
     let pid = call(&served, "mark")["pid"].clone();
     for round in 1..=6 {
         call(&served, "forget");
@@ -122,7 +122,7 @@ fn a_session_that_is_lost_often_begins_anew_each_time() {
 #[test]
 fn after_a_lost_session_a_save_stops_the_process_on_a_fixed_port() {
     let url = format!("http://127.0.0.1:{}/mcp", free_port());
-    let served = serve(HOOK, &url, &["--hold-timeout", "2m"]);
+    let served = serve(HOOK, &url, &[]);
     let before = call(&served, "mark");
     let waiting = served.begin_wait("go", 1);
     call(&served, "forget");
@@ -141,7 +141,7 @@ fn after_a_lost_session_a_save_stops_the_process_on_a_fixed_port() {
 
 #[test]
 fn a_crash_is_told_with_its_status_and_its_output() {
-    let served = serve(HOOK, OWN_PORT, &["--hold-timeout", "2m"]);
+    let served = serve(HOOK, OWN_PORT, &[]);
     let waiting = served.begin_wait("never", 1);
     let crashed = served.peer.call("crash", &json!({})).tool_text();
     let waited = served.peer.await_response(waiting).tool_text();
@@ -208,7 +208,7 @@ fn a_server_is_asked_again_while_it_starts() {
              handler.answer({status}, 'warming up')\n    return True"
         );
         let (project, words) = project(&code, "{port}");
-        let served = Served::start(project, words, url, &["--start-timeout", "2m"]);
+        let served = Served::start(project, words, url, &[]);
         let begun = served.peer.request("initialize", &initialize_params());
         eventually(DEADLINE, || served.log.text().contains("is asked again"));
         served.project.write("warm", "");
@@ -275,7 +275,7 @@ fn a_process_in_a_session_of_its_own_ends_with_its_generation() {
                 let (project, words) = project(HOOK, &port);
                 let words = [vec!["sh".into(), "-c".into(), script.into()], words].concat();
                 let url = format!("http://127.0.0.1:{port}/mcp");
-                let served = serve_by(project, words, &url, &["--hold-timeout", "2m"]);
+                let served = serve_by(project, words, &url, &[]);
                 let tag = served.peer.tag().to_owned();
                 let servers = || {
                     let mut all = processes_with_tag(&tag);

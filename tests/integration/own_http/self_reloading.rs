@@ -200,7 +200,7 @@ fn an_open_stream_does_not_hang_a_reload() {
 fn a_reload_that_waits_for_another_program_is_told() {
     let port = free_port();
     let url = format!("http://127.0.0.1:{port}/mcp");
-    let served = uvicorn(&UVICORN, &url, "*.py", &["--start-timeout", "15s"]);
+    let served = uvicorn(&UVICORN, &url, "*.py", &["--start-timeout", "30s"]);
     let mut other = TcpStream::connect(("127.0.0.1", port)).unwrap();
     let head = "POST /mcp HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n\
         Content-Length: 9\r\nExpect: 100-continue\r\n\r\n";

@@ -40,7 +40,7 @@ fn a_save_resumes_the_standby_on_the_port_that_was_kept_for_it() {
         let (project, words) = project(HOOK, &port);
         project.edit("raw_http.py", "import json\n", IMPORT);
         project.edit("raw_http.py", "{\"mark\":", LOADED);
-        let served = serve_by(project, words, &url, &["--hold-timeout", "2m"]);
+        let served = serve_by(project, words, &url, &[]);
         for round in 1..=2 {
             served.log.until("standby", round);
             let (pid, port) = standby(&served);

@@ -37,11 +37,11 @@ fn a_save_a_failure_and_its_repair_appear_by_themselves() {
     browser.wait("!location.search && document.querySelector('#live')?.textContent === 'Live'");
     paged.meet();
     browser.wait_text("● running");
-    paged.project.write("weather.json", &marked("v1"));
+    paged.project.save("weather.json", &marked("v1"));
     browser.wait_text("generation 2");
     let trace = "Traceback:\n  File \"server.py\", line 7 <b>\u{1b}[31m";
     let broken = json!({ "exit_at_start": { "code": 3, "stderr": trace } });
-    paged.project.write("weather.json", &broken.to_string());
+    paged.project.save("weather.json", &broken.to_string());
     browser.wait_text("✕ broken");
     browser.wait_text("<b>");
     browser.wait(
@@ -60,8 +60,8 @@ fn a_save_a_failure_and_its_repair_appear_by_themselves() {
     let refused = paged.peer.call("echo", &json!({}));
     assert_eq!(refused.result()["isError"], true);
     // A start that is longer than the time between the save and the call on a busy machine.
-    let slow = json!({ "mark": "v2", "start_delay_ms": 1000 });
-    paged.project.write("weather.json", &slow.to_string());
+    let slow = json!({ "mark": "v2", "start_delay_ms": 5000 });
+    paged.project.save("weather.json", &slow.to_string());
     let held = json!({ "text": "held" });
     paged.peer.call("echo", &held).result();
     browser.wait_text("● running");
@@ -278,7 +278,7 @@ fn a_changed_schema_and_the_watched_files_are_explained() {
     required["required"] = json!(["city"]);
     paged
         .project
-        .write("weather.json", &tools("forecast", &required));
+        .save("weather.json", &tools("forecast", &required));
     paged.log.until("reloaded", 1);
     paged.peer.await_response(slow).result();
     browser.open(&paged.link);
@@ -292,7 +292,7 @@ fn a_changed_schema_and_the_watched_files_are_explained() {
     browser.keys("half");
     // Names of tools and prompts, as bad as a server may choose them.
     let hostile = "<img src=x onerror=alert(1)>\u{202e}\u{1b}[31m";
-    paged.project.write("weather.json", &tools(hostile, &city));
+    paged.project.save("weather.json", &tools(hostile, &city));
     paged.log.until("reloaded", 2);
     for change in [
         "tool forecast removed, breaking",

@@ -442,7 +442,7 @@ fn servers_on_official_sdks_get_the_input_of_the_person() {
             project.write("asks.py", ASKS);
             words[1] = project.path("asks.py").into();
         }
-        let proxy = Proxy::dev(words).options(["--page", "--no-watch", "--era", era]);
+        let proxy = Proxy::dev(words).patiently(&["--page", "--no-watch", "--era", era]);
         let person = Person::at(Paged::behind(proxy, project));
         // Switched on before the client comes, it reloads nothing.
         assert_eq!(person.act("/input/switch", "wanted=on").0, 303);

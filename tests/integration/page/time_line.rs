@@ -58,7 +58,7 @@ fn a_crash_ends_the_open_bars_and_the_graph_comes_to_rest() {
 
     // A start that fails, and the process that it was to replace.
     let broken = json!({ "exit_at_start": { "code": 3, "stderr": "no" } });
-    paged.project.write("weather.json", &broken.to_string());
+    paged.project.save("weather.json", &broken.to_string());
     paged.log.until("broken", 1);
     browser.wait("document.querySelector('#graph [aria-label*=\"start of generation 3\"]')");
     browser.wait(&format!("{open}.every((it) => it === 'generation 2')"));

@@ -7,7 +7,7 @@ use super::{SiteOn, Stage};
 #[test]
 fn a_websocket_lasts_while_its_generation_drains() {
     for on in [SiteOn::FastMcp, SiteOn::Express] {
-        let stage = Stage::start(on, &["--drain-timeout", "4s"]);
+        let stage = Stage::start(on, &["--drain-timeout", "10s"]);
         let mut old = stage.websocket(&[]);
         assert_eq!(old.line(), "open", "{on:?}");
         assert_eq!(old.say("one"), "v0 one", "{on:?}");
@@ -54,7 +54,7 @@ fn an_open_stream_does_not_delay_a_server_that_makes_room() {
 
 #[test]
 fn an_event_stream_ends_with_its_generation() {
-    let stage = Stage::start(SiteOn::FastMcp, &["--drain-timeout", "4s"]);
+    let stage = Stage::start(SiteOn::FastMcp, &["--drain-timeout", "10s"]);
     let mut stream = Connection::to(stage.site.address);
     stream.request_at("/ticks", "GET", &[("Accept", "text/event-stream")], "");
     assert_eq!(stream.head().status, 200);
