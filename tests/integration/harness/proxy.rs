@@ -80,6 +80,7 @@ impl Proxy {
 
     /// Adds options, and limits that none of them sets: servers with an SDK take more than the usual half a minute to
     /// start on a machine that is busy.
+    #[cfg(unix)]
     pub(crate) fn patiently(self, options: &[&str]) -> Self {
         let limits = ["--start-timeout", "--hold-timeout"].into_iter();
         let missing = limits.filter(|limit| !options.iter().any(|it| it.starts_with(limit)));
