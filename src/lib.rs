@@ -74,8 +74,8 @@
 //!
 //! A layer may use every layer below it, not only the next one. Every layer may use `command_line`, `config`,
 //! `error_chain`, `event`, `file_error`, `file_identity`, `file_time`, `folder_lock`, `free_port`, `line_sink`, `lock`,
-//! `package_scripts`, `path_text`, `private_files`, `process_lookup`, `program_search`, `quoting`, `random`, `state`, `suggestions` and
-//! `user_folders`.
+//! `package_scripts`, `path_text`, `private_files`, `process_lookup`, `program_search`, `quoting`, `random`, `state`,
+//! `suggestions` and `user_folders`.
 //! `session` and `server` use `recorder`, which uses `mcp` and `jsonrpc`, and which `cli` starts. `app` starts `page`, which
 //! reads `fleet`, `server` and `contract`, calls tools and answers servers' requests through `server`, compares the
 //! answers of tools by `rehearsal`, and uses `front` for its access rules and `output` for its words.

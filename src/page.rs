@@ -113,17 +113,15 @@ impl Page {
             PageWish::Anywhere | PageWish::Open => last.unwrap_or(any),
         };
         let mut warning = None;
-        // The port is remembered: no other program should have it when the next proxy starts.
-        let bind_any = || bind_free(|port| TcpListener::bind((any.ip(), port)));
-        let bound = if wished == any {
-            bind_any()
-        } else {
-            TcpListener::bind(wished)
+        let bind = |address: SocketAddr| match address.port() {
+            // The port is remembered: no other program should have it when the next proxy starts.
+            0 => bind_free(|port| TcpListener::bind((address.ip(), port))),
+            _ => TcpListener::bind(address),
         };
-        let bound = bound.or_else(|error| {
+        let bound = bind(wished).or_else(|error| {
             let text = format!("the page cannot listen on {wished}: {error}; a free port is used");
             warning = matches!(wish, PageWish::At(_)).then_some(text);
-            bind_any()
+            bind(any)
         });
         let bound = bound.and_then(|it| {
             it.set_nonblocking(true)?;

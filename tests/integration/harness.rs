@@ -9,7 +9,6 @@ mod git_server;
 pub(crate) mod http;
 mod message;
 mod peer;
-#[cfg(unix)]
 mod ports;
 mod processes;
 mod project;
@@ -28,7 +27,6 @@ use std::time::{Duration, Instant};
 pub(crate) use git_server::{GitServer, Repository};
 pub(crate) use message::Message;
 pub(crate) use peer::{Peer, initialize_params, modern_meta};
-#[cfg(unix)]
 pub(crate) use ports::free_port;
 pub(crate) use processes::new_tag;
 pub(crate) use project::Project;

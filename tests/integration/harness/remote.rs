@@ -12,7 +12,7 @@ use rustls::{ServerConfig, ServerConnection, StreamOwned};
 use serde_json::{Value, json};
 
 use super::git_server::{tls, tls_with};
-use super::{DEADLINE, eventually};
+use super::{DEADLINE, eventually, free_port};
 
 /// Received request.
 #[derive(Debug, Clone)]
@@ -170,7 +170,7 @@ impl HttpServer {
     /// Starts a server that answers every request with `answer`, on one thread per connection.
     #[track_caller]
     pub(crate) fn start(answer: impl Fn(&Asked, &mut Answering) + Send + Sync + 'static) -> Self {
-        Self::at("127.0.0.1:0".parse().unwrap(), answer)
+        Self::at(([127, 0, 0, 1], free_port()).into(), answer)
     }
 
     /// Like [`Self::start`], at an address that another server may have used before.
